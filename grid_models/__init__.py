@@ -1,0 +1,1 @@
+"""What a network is: frozen columnar models, their formats and their checks; no solver, no clock."""

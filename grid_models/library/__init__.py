@@ -1,0 +1,1 @@
+"""Small deterministic networks and the demo city."""

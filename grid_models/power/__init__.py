@@ -1,0 +1,1 @@
+"""The power network: element tables, pi equivalents, and the bus-branch form."""

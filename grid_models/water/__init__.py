@@ -1,0 +1,1 @@
+"""The water network: nodes, links, patterns, curves, controls, in SI units."""

@@ -1,0 +1,1 @@
+"""How a network behaves: arrays in, Solution out; no clock, socket or log of its own."""

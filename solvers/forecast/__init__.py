@@ -1,0 +1,1 @@
+"""Forecasts: seasonal profiles and their residual futures."""

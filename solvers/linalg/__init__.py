@@ -1,0 +1,1 @@
+"""Sparse direct methods: ordering, symbolic analysis, LU and LDL^T in numba."""

@@ -1,0 +1,1 @@
+"""Power: load flow and state estimation."""

@@ -1,0 +1,1 @@
+"""Water: steady and extended-period hydraulics, estimation, leaks."""

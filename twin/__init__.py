@@ -1,0 +1,1 @@
+"""The living copy: streamed measurements in, estimated states, alarms and answers out."""

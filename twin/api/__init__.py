@@ -1,0 +1,1 @@
+"""Generated from proto/twin/api; never edited by hand."""

@@ -1,0 +1,1 @@
+"""Generated from proto/twin/api/v1; never edited by hand."""

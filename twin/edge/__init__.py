@@ -1,0 +1,1 @@
+"""gRPC servicers: they translate and nothing else."""
