@@ -1,0 +1,100 @@
+"""What every solver returns: a value, a named status, and what the work cost.
+
+A failure is a value, not an exception: a control room wants the status of 5,000 outages, not the first one that
+raised. Who prefers an exception calls `Solution.unwrap`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Status(Enum):
+    """How a solve ended. Each status tells the engineer what to try."""
+
+    SOLVED = ("solved", "")
+    DEAD_ISLANDS = (
+        "solved; parts of the network have no source",
+        "close a switch, or accept: they are reported as dead",
+    )
+    NO_SUPPLY = ("solved; some nodes have no path to a source", "open a valve or pipe toward the named nodes")
+    NO_SLACK = ("no source holds the voltage", "add an ext_grid or a generator with slack=true")
+    VOLTAGE_COLLAPSE = ("no voltage can carry this load", "reduce the load at the named buses, or add reactive support")
+    NOT_CONVERGED = ("the iteration limit was reached", "look at the named elements with the largest mismatch")
+    UNOBSERVABLE = ("the measurements do not determine the state", "add measurements in the named zone")
+    BAD_DATA = ("solved; suspect measurements were removed", "check the named meters")
+    CONTRADICTORY = ("the data contradict themselves", "mend the named elements")
+    PUMP_CANNOT_DELIVER = ("solved; a pump runs outside its curve", "check the named pump's curve against its lift")
+    NEGATIVE_PRESSURE = ("solved; some demands cannot be delivered", "use pressure-driven demand, or lower it")
+    CANCELLED = ("cancelled", "run it again with a later deadline")
+
+    def __init__(self, text: str, advice: str) -> None:
+        self.text = text
+        self.advice = advice
+
+    @property
+    def usable(self) -> bool:
+        """Whether the value may be shown as the state of the network."""
+        return self.text.startswith("solved")
+
+
+class Unsolvable(RuntimeError):
+    """Well-formed input that has no solution; the command line ends with 3."""
+
+    def __init__(self, status: Status, culprits: tuple[str, ...]) -> None:
+        self.status = status
+        self.culprits = culprits
+        named = f" ({', '.join(culprits[:8])})" if culprits else ""
+        super().__init__(f"{status.name}: {status.text}{named}; {status.advice}")
+
+
+@dataclass(frozen=True)
+class Stats:
+    """What the work cost and how good it is.
+
+    Args:
+        iterations: of the outermost numerical loop.
+        residual: the largest mismatch left, in the solver's own unit (pu power, m3/s).
+        rebuilt: what could not be reused and why, `RebuildReason.value`s in order.
+        extra: solver-specific figures, documented by each solver.
+    """
+
+    iterations: int = 0
+    residual: float = 0.0
+    rebuilt: tuple[str, ...] = ()
+    extra: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Solution(Generic[T]):
+    """A value with its status.
+
+    Args:
+        value: the result; where `status.usable` is False, the best that was reached (for diagnosis only).
+        status: the named outcome.
+        stats: cost and accuracy.
+        culprits: the elements that the status speaks of, such as "bus 17" or "pump PUMP_1".
+
+    >>> Solution(1.0, Status.SOLVED).unwrap()
+    1.0
+    """
+
+    value: T
+    status: Status
+    stats: Stats = field(default_factory=Stats)
+    culprits: tuple[str, ...] = ()
+
+    def unwrap(self) -> T:
+        """Return the value.
+
+        Raises:
+            Unsolvable: the status is not usable.
+        """
+        if not self.status.usable:
+            raise Unsolvable(self.status, self.culprits)
+        return self.value
