@@ -20,7 +20,7 @@ class Status(Enum):
     SOLVED = ("solved", "")
     DEAD_ISLANDS = (
         "solved; parts of the network have no source",
-        "close a switch, or accept: they are reported as dead",
+        "close a switch; dead parts are reported as such",
     )
     NO_SUPPLY = ("solved; some nodes have no path to a source", "open a valve or pipe toward the named nodes")
     NO_SLACK = ("no source holds the voltage", "add an ext_grid or a generator with slack=true")
