@@ -213,10 +213,17 @@ class Rows:
     @staticmethod
     def concatenate(parts: Iterable[Rows]) -> Rows:
         """All rows of all parts, in order."""
-        parts = list(parts)
-        if not parts:
-            return Rows.empty()
-        return Rows(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Rows)))
+        parts = [Rows.empty(), *parts]
+        return Rows(
+            signal=np.concatenate([p.signal for p in parts]),
+            value=np.concatenate([p.value for p in parts]),
+            source_time_us=np.concatenate([p.source_time_us for p in parts]),
+            receive_time_us=np.concatenate([p.receive_time_us for p in parts]),
+            validity=np.concatenate([p.validity for p in parts]),
+            time_quality=np.concatenate([p.time_quality for p in parts]),
+            flags=np.concatenate([p.flags for p in parts]),
+            sequence=np.concatenate([p.sequence for p in parts]),
+        )
 
     @staticmethod
     def empty() -> Rows:

@@ -1,0 +1,65 @@
+"""From the measurements in force at an instant to the state of a network: pure functions around the solvers.
+
+An estimator keeps nothing between calls but caches of plans and factors, which change how long a step takes and never
+what it returns. So the live service, a correction, a replay and a recovery compute the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grid_models.network import Network
+from grid_models.state import NetworkState
+
+
+@dataclass(frozen=True, eq=False)
+class InForce:
+    """The measurements in force at a grid instant: per signal the newest value not younger than the instant.
+
+    Args:
+        valid_time_us: the grid instant.
+        signal: (n,) uids, ascending.
+        value: (n,) in the signal's unit, our direction; a SwitchPosition for switches.
+        sigma: (n,) after quality (`sigma_factor`); inf = known but without weight.
+        source_time_us: (n,) of the value.
+        stale: (n,) a cyclic signal past its time to live, or NOT_TOPICAL.
+        manual: (n,) entered by a person.
+    """
+
+    valid_time_us: int
+    signal: NDArray[np.uint32]
+    value: NDArray[np.float64]
+    sigma: NDArray[np.float64]
+    source_time_us: NDArray[np.int64]
+    stale: NDArray[np.bool_]
+    manual: NDArray[np.bool_]
+
+
+class Estimator(Protocol):
+    """What the runner needs of a network's estimator."""
+
+    model: Network
+    dims: Mapping[str, tuple[str, ...]]
+    columns: Mapping[str, tuple[str, str, str]]
+
+    def step(
+        self, measured: InForce, previous: NetworkState | None, coupled: Mapping[str, NetworkState]
+    ) -> NetworkState:
+        """Estimate the state at `measured.valid_time_us`.
+
+        Args:
+            measured: the measurements in force.
+            previous: the state of the previous grid instant, None at the start of a chain.
+            coupled: other networks' states, each the newest one at or before this instant.
+
+        Returns:
+            The state; where the solver failed, the previous values again, STALE, with the status that tells why.
+        """
+
+    def fork(self, state: NetworkState) -> Network:
+        """The model carrying `state` as its own injections, levels and positions: solving it gives `state` again."""
