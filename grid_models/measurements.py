@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from enum import IntEnum, IntFlag
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -229,4 +230,5 @@ class Rows:
     def empty() -> Rows:
         """No rows."""
         types = (np.uint32, np.float64, np.int64, np.int64, np.uint8, np.uint8, np.uint8, np.uint64)
-        return Rows(*(np.empty(0, dtype=t) for t in types))
+        columns: list[Any] = [np.empty(0, dtype=t) for t in types]
+        return Rows(*columns)
