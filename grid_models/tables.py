@@ -98,5 +98,10 @@ class Table(Mapping[str, Array]):
         for name, column in [("", self.index), *sorted(self.columns.items())]:
             h.update(name.encode())
             h.update(column.dtype.str.encode())
-            h.update(repr(column.tolist()).encode() if column.dtype == object else column.tobytes())
+            if column.dtype == object:  # text, or arrays (a pattern's multipliers), whose repr would be shortened
+                for cell in column.tolist():
+                    h.update(cell.tobytes() if isinstance(cell, np.ndarray) else repr(cell).encode())
+                    h.update(b"\0")
+            else:
+                h.update(column.tobytes())
         return h.digest()
