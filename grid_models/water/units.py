@@ -44,6 +44,8 @@ class Units:
         diameter_m: one unit of pipe and valve diameter [m].
         roughness_m: one unit of Darcy-Weisbach roughness [m].
         pressure_m: one pressure unit [m of the fluid's own head].
+        emitter_pressure_m: the pressure unit of emitter coefficients: psi in US files, m in metric ones, whatever
+            unit the pressures have [m].
         volume_m3: one unit of tank volume [m3].
         power_w: one unit of pump power [W].
     """
@@ -53,6 +55,7 @@ class Units:
     diameter_m: float
     roughness_m: float
     pressure_m: float
+    emitter_pressure_m: float
     volume_m3: float
     power_w: float
 
@@ -69,22 +72,21 @@ class Units:
         0.001
         """
         us = flow_unit in US_FLOW_UNITS
-        pressure_per_ft = (
-            specific_gravity
-            * {
-                "PSI": PSI_PER_FT,
-                "KPA": PSI_PER_FT * KPA_PER_PSI,
-                "METERS": M_PER_FT,
-                "BAR": PSI_PER_FT * BAR_PER_PSI,
-                "FEET": 1.0,
-            }[pressure_unit]
-        )
+        psi_per_ft = PSI_PER_FT * specific_gravity
+        per_ft = {  # METERS and FEET are heads of the fluid itself
+            "PSI": psi_per_ft,
+            "KPA": psi_per_ft * KPA_PER_PSI,
+            "METERS": M_PER_FT,
+            "BAR": psi_per_ft * BAR_PER_PSI,
+            "FEET": 1.0,
+        }[pressure_unit]
         return cls(
             flow_m3_per_s=M3_PER_FT3 / FLOW_UNITS_PER_CFS[flow_unit],
             length_m=M_PER_FT if us else 1.0,
             diameter_m=M_PER_FT / 12 if us else 1e-3,
             roughness_m=1e-3 * M_PER_FT if us else 1e-3,
-            pressure_m=M_PER_FT / pressure_per_ft,
+            pressure_m=M_PER_FT / per_ft,
+            emitter_pressure_m=M_PER_FT / psi_per_ft if us else 1.0,
             volume_m3=M_PER_FT**3 if us else 1.0,
             power_w=1e3 * KW_PER_HP if us else 1e3,
         )
