@@ -1,0 +1,78 @@
+"""How the commands speak: durations, instants, tables of results."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from grid_models.errors import InvalidInput, Issue
+from solvers.solution import Solution
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+console = Console()
+
+_UNIT_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def parse_duration(text: str) -> float:
+    """Seconds from `24h`, `90m`, `3600s`, `2d` or a combination such as `1d12h`.
+
+    Raises:
+        InvalidInput: it is none of these.
+
+    >>> parse_duration("1h30m")
+    5400.0
+    """
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", text)
+    if not parts or "".join(n + u for n, u in parts) != text:
+        raise InvalidInput([Issue("duration", "", (text,), "is no duration; write 24h, 90m, 3600s or 1d12h")])
+    return sum(float(number) * _UNIT_S[unit] for number, unit in parts)
+
+
+def parse_instant(text: str) -> datetime:
+    """A UTC instant from ISO 8601; without an offset it is taken as UTC.
+
+    Raises:
+        InvalidInput: it is no ISO 8601 instant.
+
+    >>> parse_instant("2026-11-21T18:00").isoformat()
+    '2026-11-21T18:00:00+00:00'
+    """
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidInput([Issue("instant", "", (text,), "is no ISO 8601 instant such as 2026-11-21T18:00")]) from None
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+
+
+def report_solution(source: str, solution: Solution[xr.Dataset], out: Path) -> None:
+    """One screen about a solved network: status, extremes, where it was written."""
+    data = solution.value
+    table = Table(title=source, show_header=False, title_justify="left")
+    table.add_row("status", f"{solution.status.name}: {solution.status.text}")
+    if solution.culprits:
+        table.add_row("concerns", ", ".join(solution.culprits[:8]) + (" ..." if len(solution.culprits) > 8 else ""))
+    table.add_row("iterations", str(solution.stats.iterations))
+    table.add_row("largest mismatch", f"{solution.stats.residual:.2e}")
+    for name in ("bus_vm_pu", "line_loading_percent", "trafo_loading_percent", "node_pressure_m", "link_flow_m3_per_s"):
+        if name in data and data[name].size:
+            table.add_row(name, _extremes(data[name]))
+    table.add_row("written", str(out))
+    console.print(table)
+
+
+def _extremes(values: Any) -> str:
+    low, high = values.min(skipna=True), values.max(skipna=True)
+    dimension = values.dims[-1]
+    where = values.stack(all=values.dims)
+    if not where.notnull().any():
+        return "no energised element"
+    at = {end: where["all"].values[int(getattr(where, f"arg{end}")(skipna=True))][-1] for end in ("min", "max")}
+    return f"{float(low):.4f} ({dimension} {at['min']}) to {float(high):.4f} ({dimension} {at['max']})"

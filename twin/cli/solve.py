@@ -1,0 +1,29 @@
+"""`twin solve`: one load flow or hydraulic run, written as a labelled dataset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from twin.cli.console import parse_duration, report_solution
+
+
+def command(
+    network: Annotated[
+        str, typer.Argument(help="pandapower .json, .twin, EPANET .inp, pandapower:case118, simbench:CODE")
+    ],
+    out: Annotated[Path, typer.Option(help="netCDF file to write")],
+    duration: Annotated[str, typer.Option(help="for water: 24h, 90m, 3600s; the file's own unless told")] = "",
+) -> int:
+    """Solve one network: a load flow, or hydraulics over a duration."""
+    from grid_models.formats import read
+    from solvers.labelled import write_netcdf
+    from solvers.solve import solve
+
+    duration_s = parse_duration(duration) if duration else None
+    solution = solve(read(network), duration_s=duration_s, source=network)
+    write_netcdf(solution.unwrap(), out)
+    report_solution(network, solution, out)
+    return 0
