@@ -6,7 +6,7 @@ The toolkit answers in the file's own units; everything leaves here in SI (`grid
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from grid_models.formats.epanet_text import InpText
 from grid_models.tables import Table, frozen
 from grid_models.water.network import LinkKind, Options, WaterNetwork
 from grid_models.water.units import FLOW_UNITS_PER_CFS, PRESSURE_UNITS, VISCOSITY_M2_PER_S, Units
-from grid_models.water.validation import validate
+from grid_models.water.validation import VALVE_CURVE, validate
 
 HEADLOSS = ("H-W", "D-W", "C-M")
 STATISTIC = ("none", "averaged", "minimum", "maximum", "range")
@@ -161,8 +161,8 @@ class _Reader:
             "pump": self.pumps(),
             "valve": self.valves(),
             "pattern": self.patterns(),
-            "curve": self.curves(),
         }
+        tables["curve"] = self.curves(curve_uses(tables))
         controls = read_controls(self.project, self.units, self.node_ids, self.link_ids, self.link_kind)
         rules = read_rules(self.project, self.units, self.node_ids, self.link_ids, self.link_kind)
         return WaterNetwork(name, tables, options, controls, rules, source)
@@ -313,11 +313,12 @@ class _Reader:
         ]
         return _table(frozen(np.array(self.pattern_ids[1:], dtype=np.str_)), {"multipliers": _arrays(multipliers)})
 
-    def curves(self) -> Table:
+    def curves(self, uses: dict[str, str]) -> Table:
+        """Curves in the units of their use: EPANET itself finds a pump's curve only when it starts to solve."""
         en, p, xs, ys, kinds = self.en, self.project, [], [], []
-        for i in range(1, len(self.curve_ids)):
+        for i, label in enumerate(self.curve_ids[1:], start=1):
             points = np.array([en.getcurvevalue(p, i, k) for k in range(1, en.getcurvelen(p, i) + 1)]).reshape(-1, 2)
-            kinds.append(CURVE_KIND[en.getcurvetype(p, i)])
+            kinds.append(uses.get(label, CURVE_KIND[en.getcurvetype(p, i)]))
             x_unit, y_unit = curve_units(kinds[-1], self.units)
             xs.append(points[:, 0] * x_unit)
             ys.append(points[:, 1] * y_unit)
@@ -379,6 +380,18 @@ class _Reader:
             flow_unit=self.flow_unit,
             pressure_unit=self.pressure_unit,
         )
+
+
+def curve_uses(tables: Mapping[str, Table]) -> dict[str, str]:
+    """Curve id -> the kind its user takes it for; of several users the first counts, validation names the others."""
+    valve = tables["valve"]
+    used = [
+        *((curve, "volume") for curve in tables["tank"]["volume_curve"]),
+        *((curve, "head") for curve in tables["pump"]["head_curve"]),
+        *((curve, "efficiency") for curve in tables["pump"]["efficiency_curve"]),
+        *((curve, VALVE_CURVE[kind]) for curve, kind in zip(valve["curve"], valve["kind"], strict=True) if curve),
+    ]
+    return {curve: kind for curve, kind in reversed(used) if curve}
 
 
 def curve_units(kind: str, units: Units) -> tuple[float, float]:
