@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid_models.errors import InvalidInput, Issue
-from grid_models.formats.epanet_controls import read_controls, read_rules, setting_unit
+from grid_models.formats.epanet_controls import curve_units, read_controls, read_rules, setting_unit
 from grid_models.formats.epanet_text import InpText
 from grid_models.tables import Table, frozen
 from grid_models.water.network import LinkKind, Options, WaterNetwork
-from grid_models.water.units import FLOW_UNITS_PER_CFS, PRESSURE_UNITS, VISCOSITY_M2_PER_S, Units
+from grid_models.water.units import FLOW_UNITS_PER_CFS, KW_PER_HP, PRESSURE_UNITS, VISCOSITY_M2_PER_S, Units
 from grid_models.water.validation import VALVE_CURVE, validate
 
 HEADLOSS = ("H-W", "D-W", "C-M")
@@ -154,7 +154,7 @@ class _Reader:
         options = self.options()
         tables = {
             "junction": self.junctions(options.emitter_exponent),
-            "demand": self.demands(),
+            "demand": self.demands(options.default_pattern),
             "reservoir": self.reservoirs(),
             "tank": self.tanks(),
             "pipe": self.pipes(options.headloss),
@@ -223,15 +223,14 @@ class _Reader:
         columns["emitter_coefficient"] = self._node(which, en.EMITTER) * per_head
         return _table(index, columns)
 
-    def demands(self) -> Table:
+    def demands(self, default_pattern: str) -> Table:
+        """Every category of demand; EPANET lets one without a pattern follow the default pattern."""
         en, rows = self.en, []
         for i in np.flatnonzero(self.node_type == en.JUNCTION).tolist():
             for k in range(1, en.getnumdemands(self.project, i + 1) + 1):
                 base = en.getbasedemand(self.project, i + 1, k)
-                pattern = en.getdemandpattern(self.project, i + 1, k)
-                rows.append(
-                    (self.node_ids[i], base, self.pattern_ids[pattern], en.getdemandname(self.project, i + 1, k))
-                )
+                pattern = self.pattern_ids[en.getdemandpattern(self.project, i + 1, k)] or default_pattern
+                rows.append((self.node_ids[i], base, pattern, en.getdemandname(self.project, i + 1, k)))
         node, base, pattern, category = zip(*rows, strict=True) if rows else ((), (), (), ())
         columns = {
             "node": _text(node),
@@ -277,9 +276,12 @@ class _Reader:
     def pumps(self) -> Table:
         en = self.en
         which, index, columns = self._links(LinkKind.PUMP)
-        columns["power_w"] = np.array(self._one_by_one(which, en.PUMP_POWER), dtype=float) * self.units.power_w
+        # The toolkit answers in hp whatever the file's units are.
+        columns["power_w"] = np.array(self._one_by_one(which, en.PUMP_POWER), dtype=float) * (1e3 * KW_PER_HP)
         columns["head_curve"] = self._named(self._one_by_one(which, en.PUMP_HCURVE), self.curve_ids)
         columns["speed"] = self._link(which, en.INITSETTING)
+        closed = self._link(which, en.INITSTATUS) == 0
+        columns["speed"][closed & (columns["speed"] == 0)] = 1.0  # what EPANET turns it on with
         columns["speed_pattern"] = self._named(self._one_by_one(which, en.LINKPATTERN), self.pattern_ids)
         columns["efficiency_curve"] = self._named(self._one_by_one(which, en.PUMP_ECURVE), self.curve_ids)
         columns["energy_price"] = np.array(self._one_by_one(which, en.PUMP_ECOST), dtype=float)
@@ -392,16 +394,6 @@ def curve_uses(tables: Mapping[str, Table]) -> dict[str, str]:
         *((curve, VALVE_CURVE[kind]) for curve, kind in zip(valve["curve"], valve["kind"], strict=True) if curve),
     ]
     return {curve: kind for curve, kind in reversed(used) if curve}
-
-
-def curve_units(kind: str, units: Units) -> tuple[float, float]:
-    """What one unit of a curve's x and y is in SI, by the curve's kind."""
-    return {
-        "volume": (units.length_m, units.volume_m3),
-        "head": (units.flow_m3_per_s, units.length_m),
-        "efficiency": (units.flow_m3_per_s, 1.0),
-        "headloss": (units.flow_m3_per_s, units.length_m),
-    }.get(kind, (1.0, 1.0))
 
 
 def _text(values: Sequence[str]) -> NDArray[np.object_]:

@@ -42,6 +42,16 @@ def setting_unit(kind: int, units: Units) -> float:
     return units.flow_m3_per_s if kind == LinkKind.FCV else 1.0
 
 
+def curve_units(kind: str, units: Units) -> tuple[float, float]:
+    """What one unit of a curve's x and y is in SI, by the curve's kind."""
+    return {
+        "volume": (units.length_m, units.volume_m3),
+        "head": (units.flow_m3_per_s, units.length_m),
+        "efficiency": (units.flow_m3_per_s, 1.0),
+        "headloss": (units.flow_m3_per_s, units.length_m),
+    }.get(kind, (1.0, 1.0))
+
+
 def read_controls(
     project: Any, units: Units, node_ids: Sequence[str], link_ids: Sequence[str], link_kind: NDArray[np.int64]
 ) -> tuple[SimpleControl, ...]:
@@ -110,7 +120,7 @@ def read_rules(
             id={_NODE: node_ids, _LINK: link_ids}[code][number - 1] if code != _SYSTEM else "",
             attribute=attribute,
             relation=RELATION[relation],
-            value=None if compares_status else value * premise_unit(attribute, kind, units),
+            value=None if compares_status else _tidy(attribute, value * premise_unit(attribute, kind, units)),
             status=RULE_STATUS.get(status),
         )
 
@@ -129,6 +139,11 @@ def read_rules(
             )
         )
     return tuple(out)
+
+
+def _tidy(attribute: Attribute, value: float) -> float:
+    """Times as written: 8:00:01 is 28800.999... where h + m/60 + s/3600 was summed up."""
+    return round(value, 6) if attribute in ("time", "clock_time", "fill_time", "drain_time") else value
 
 
 def premise_unit(attribute: Attribute, kind: int, units: Units) -> float:

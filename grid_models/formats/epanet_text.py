@@ -19,7 +19,7 @@ _SECTIONS = (
     "SOURCES", "EMITTERS", "PATTERNS", "CURVES", "QUALITY", "STATUS", "ROUGHNESS", "ENERGY", "REACTIONS", "MIXING",
     "REPORT", "TIMES", "OPTIONS", "COORDINATES", "VERTICES", "LABELS", "BACKDROP", "TAGS", "LEAKAGE", "END",
 )  # fmt: skip
-_SECTION_STEMS = {name[:4]: name for name in _SECTIONS}  # EPANET tells sections apart by their first letters
+SECTION_STEMS = {name[:4]: name for name in _SECTIONS}  # EPANET tells sections apart by their first letters
 
 # Section -> fewest tokens of a line, positions that must hold a number.
 _SHAPES: dict[str, tuple[int, slice]] = {
@@ -100,7 +100,7 @@ class InpText:
                 continue
             if tokens[0].startswith("["):
                 name = tokens[0].strip("[]").upper()
-                section = _SECTION_STEMS.get(name[:4], name)
+                section = SECTION_STEMS.get(name[:4], name)
                 if section == "END":
                     return
             else:
@@ -182,7 +182,7 @@ class InpText:
 
     def _engine_issue(self, code: str, message: str, quoted: str, rows: list[str]) -> Issue:
         section_match = _QUOTED_SECTION.search(message)
-        section = _SECTION_STEMS.get(section_match[1][:4].upper(), section_match[1]) if section_match else ""
+        section = SECTION_STEMS.get(section_match[1][:4].upper(), section_match[1]) if section_match else ""
         if code == "299":  # the quoted line is the unknown heading itself
             number = self._heading(quoted)
             return Issue(quoted, "", (), f"unknown section (EPANET error {code})", file=self.file, line=number)
