@@ -19,8 +19,8 @@ against the b known *before* the window (Basseville and Nikiforov 1993, ch. 2.4;
 
 An alarm needs max z over its threshold in two successive steps, and more than one sensor behind it: what a single
 sensor tells alone is a fault of that sensor. The location is a probability over pipes, p_l ~ length_l exp(T z_l^2 / 2),
-tempered (T = 1/2) because signatures are not exact. It sharpens while steps come in; a known leak's flow is followed
-and taken out of the residual (the caller predicts with `Memory.leaks` as demands), so that the next one is seen beside it.
+tempered (T = 1/2) because signatures are not exact. It sharpens while steps come in. A known leak's flow is followed,
+and the caller predicts with `Memory.leaks` as demands, so that the next leak is seen beside it.
 
 Pure: `step(memory, observation) -> (memory, verdict)`; everything it knows is in the memory.
 """
