@@ -32,9 +32,11 @@ def cache_folder() -> Path:
     `TWIN_CACHE` names its parent (default: `~/.cache/city-twin`).
     """
     h = sha256()
-    for source in sorted(Path(__file__).parent.rglob("*.py")):
-        h.update(source.name.encode())
-        h.update(source.read_bytes())
+    root = Path(__file__).parent
+    for source in sorted(root.rglob("*.py")):
+        content = source.read_bytes()
+        h.update(f"{source.relative_to(root)} {len(content)} ".encode())
+        h.update(content)
     h.update(f"{numba.__version__} {llvmlite.__version__} {llvm.get_host_cpu_name()}".encode())
     h.update(llvm.get_host_cpu_features().flatten().encode())
     parent = Path(os.environ.get("TWIN_CACHE", Path.home() / ".cache" / "city-twin"))
