@@ -5,9 +5,7 @@ The toolkit answers in the file's own units; everything leaves here in SI (`grid
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +14,12 @@ from numpy.typing import NDArray
 
 from grid_models.errors import InvalidInput, Issue
 from grid_models.formats.epanet_controls import curve_units, read_controls, read_rules, setting_unit
+from grid_models.formats.epanet_project import opened, units_of
 from grid_models.formats.epanet_text import InpText
 from grid_models.tables import Table, frozen
 from grid_models.water.network import LinkKind, Options, WaterNetwork
-from grid_models.water.units import FLOW_UNITS_PER_CFS, KW_PER_HP, PRESSURE_UNITS, VISCOSITY_M2_PER_S, Units
-from grid_models.water.validation import VALVE_CURVE, validate
+from grid_models.water.units import KW_PER_HP, VISCOSITY_M2_PER_S
+from grid_models.water.validation import VALVE_CURVE, validate, validate_options
 
 HEADLOSS = ("H-W", "D-W", "C-M")
 STATISTIC = ("none", "averaged", "minimum", "maximum", "range")
@@ -56,49 +55,19 @@ def read_text(text: InpText, name: str) -> WaterNetwork:
     issues = text.issues()
     if issues:
         raise InvalidInput(issues)
-    with opened(text) as project:
-        network = _Reader(project).network(name, text.text)
-    issues = [_located(issue, text) for issue in validate(network)]
-    if issues:
-        raise InvalidInput(issues)
+    with opened(text) as project, np.errstate(over="ignore", invalid="ignore"):  # validation names what overflowed
+        reader = _Reader(project)
+        options = reader.options()
+        _refuse(validate_options(options), text)
+        network = reader.network(name, options, text.text)
+    _refuse(validate(network), text)
     return network
 
 
-@contextmanager
-def opened(text: InpText) -> Iterator[Any]:
-    """An EPANET project holding the network of `text`, closed afterwards.
-
-    Raises:
-        InvalidInput: EPANET refuses the text; its report is turned into issues.
-    """
-    from epanet import toolkit as en
-
-    project = en.createproject()
-    try:
-        with tempfile.TemporaryDirectory(prefix="inp-") as folder:
-            inp, report, out = (str(Path(folder) / name) for name in ("network.inp", "report.txt", "out.bin"))
-            Path(inp).write_text(text.text, encoding="utf-8", newline="\n")
-            try:
-                en.open(project, inp, report, out)
-            except Exception as refusal:  # noqa: BLE001 -- owa-epanet raises bare Exception for every error code
-                _close(project)
-                told = Path(report).read_text(encoding="utf-8", errors="replace") if Path(report).exists() else ""
-                message = f"EPANET cannot open it: {refusal}"
-                fallback = [Issue("[TITLE]", "", (), message, file=text.file, line=1)]
-                raise InvalidInput(text.engine_issues(told) or fallback) from None
-            try:
-                yield project
-            finally:
-                _close(project)
-    finally:
-        en.deleteproject(project)
-
-
-def _close(project: Any) -> None:
-    from epanet import toolkit as en
-
-    with suppress(Exception):  # owa-epanet raises nothing finer; error 102: it never opened, nothing to close
-        en.close(project)
+def _refuse(issues: Iterable[Issue], text: InpText) -> None:
+    located = [_located(issue, text) for issue in issues]
+    if located:
+        raise InvalidInput(located)
 
 
 _SECTION_OF = {
@@ -119,17 +88,8 @@ _SECTION_OF = {
 def _located(issue: Issue, text: InpText) -> Issue:
     """The same issue with the section and line in which its first element is defined."""
     section = _SECTION_OF.get(issue.component, issue.component.upper())
-    line = text.definitions.get((section, str(issue.ids[0]))) if issue.ids else None
+    line = text.line_of(section, str(issue.ids[0]) if issue.ids else "")
     return Issue(f"[{section}]", issue.field, issue.ids, issue.message, file=text.file, line=line)
-
-
-def units_of(project: Any) -> tuple[Units, str, str]:
-    """Units of an open project, with the names of its flow and pressure unit."""
-    from epanet import toolkit as en
-
-    flow = list(FLOW_UNITS_PER_CFS)[en.getflowunits(project)]
-    pressure = PRESSURE_UNITS[int(en.getoption(project, en.PRESS_UNITS))]
-    return Units.of(flow, pressure, en.getoption(project, en.SP_GRAVITY)), flow, pressure
 
 
 class _Reader:
@@ -150,8 +110,7 @@ class _Reader:
         self.ends = [en.getlinknodes(project, i + 1) for i in range(self.n_link)]
         self._cache: dict[tuple[str, int], NDArray[np.float64]] = {}
 
-    def network(self, name: str, source: str) -> WaterNetwork:
-        options = self.options()
+    def network(self, name: str, options: Options, source: str) -> WaterNetwork:
         tables = {
             "junction": self.junctions(options.emitter_exponent),
             "demand": self.demands(options.default_pattern),

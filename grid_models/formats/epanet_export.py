@@ -12,8 +12,8 @@ from pathlib import Path
 
 from grid_models.errors import InvalidInput, Issue
 from grid_models.formats.epanet import read_text
-from grid_models.formats.epanet_sections import SECTIONS, section_name
-from grid_models.formats.epanet_text import InpText
+from grid_models.formats.epanet_sections import SECTIONS
+from grid_models.formats.epanet_text import InpText, section_name
 from grid_models.water.network import WaterNetwork
 from grid_models.water.validation import validate
 

@@ -11,19 +11,9 @@ from typing import Any
 import numpy as np
 
 from grid_models.formats.epanet_controls import curve_units, premise_unit, setting_unit
-from grid_models.formats.epanet_text import SECTION_STEMS
 from grid_models.water.controls import Action, Premise
 from grid_models.water.network import LinkKind, Options, WaterNetwork
 from grid_models.water.units import VISCOSITY_M2_PER_S, Units
-
-
-def section_name(line: str) -> str:
-    """The section that a line opens, in capitals; empty for every other line."""
-    stripped = line.strip()
-    if not stripped.startswith("["):
-        return ""
-    name = stripped.split()[0].strip("[]").upper()
-    return SECTION_STEMS.get(name[:4], name)
 
 
 def _units(network: WaterNetwork) -> Units:

@@ -19,7 +19,22 @@ _SECTIONS = (
     "SOURCES", "EMITTERS", "PATTERNS", "CURVES", "QUALITY", "STATUS", "ROUGHNESS", "ENERGY", "REACTIONS", "MIXING",
     "REPORT", "TIMES", "OPTIONS", "COORDINATES", "VERTICES", "LABELS", "BACKDROP", "TAGS", "LEAKAGE", "END",
 )  # fmt: skip
-SECTION_STEMS = {name[:4]: name for name in _SECTIONS}  # EPANET tells sections apart by their first letters
+_HEADINGS = {f"[{name}]": name for name in _SECTIONS}
+
+
+def section_name(line: str) -> str:
+    """The section that a line opens, in capitals; empty for every other line.
+
+    >>> section_name(" [Pipes] ;links"), section_name(" P1 J1 J2")
+    ('PIPES', '')
+    """
+    stripped = line.strip()
+    if not stripped.startswith("["):
+        return ""
+    word = stripped.split(maxsplit=1)[0].upper()
+    known = next((name for heading, name in _HEADINGS.items() if word.startswith(heading)), None)
+    return known or word.strip("[]") or "["
+
 
 # Section -> fewest tokens of a line, positions that must hold a number.
 _SHAPES: dict[str, tuple[int, slice]] = {
@@ -38,6 +53,7 @@ _SHAPES: dict[str, tuple[int, slice]] = {
     "COORDINATES": (3, slice(1, 3)),
     "VERTICES": (3, slice(1, 3)),
     "QUALITY": (2, slice(1, None)),
+    "SOURCES": (2, slice(2, 3)),
     "CONTROLS": (6, slice(2, 3)),
     "RULES": (2, slice(0)),
     "TIMES": (2, slice(0)),
@@ -94,25 +110,43 @@ class InpText:
     def _walk(self) -> Iterator[Line]:
         section = ""
         for number, raw in enumerate(self.text.split("\n"), start=1):
-            data = raw.split(";", 1)[0]
-            tokens = tuple(data.split())
-            if not tokens:
-                continue
-            if tokens[0].startswith("["):
-                name = tokens[0].strip("[]").upper()
-                section = SECTION_STEMS.get(name[:4], name)
-                if section == "END":
-                    return
-            else:
+            name = section_name(raw)
+            if name == "END":
+                return
+            section = name or section
+            tokens = tuple(raw.split(";", 1)[0].split())
+            if tokens and not name:
                 yield Line(number, section, tokens)
 
     @cached_property
-    def definitions(self) -> dict[tuple[str, str], int]:
-        """(section, first token) -> the number of the first such line."""
-        out: dict[tuple[str, str], int] = {}
-        for line in self.lines:
-            out.setdefault((line.section, line.tokens[0]), line.number)
+    def headings(self) -> dict[str, int]:
+        """Section -> the number of the line that opens it first."""
+        out: dict[str, int] = {}
+        for number, raw in enumerate(self.text.split("\n"), start=1):
+            out.setdefault(section_name(raw), number)
         return out
+
+    @cached_property
+    def definitions(self) -> dict[tuple[str, str], int]:
+        """(section, id) -> the number of the line that defines it; a control's id is its place in the section."""
+        out: dict[tuple[str, str], int] = {}
+        controls = 0
+        for line in self.lines:
+            label = line.tokens[0]
+            if line.section == "CONTROLS":
+                controls += 1
+                label = str(controls)
+            elif line.section == "RULES":
+                label = line.tokens[1] if label.upper() == "RULE" else ""
+            out.setdefault((line.section, label), line.number)
+        return out
+
+    def line_of(self, section: str, label: str) -> int:
+        """Where an element is defined; else where its section begins, else the first line."""
+        for place in (section, "JUNCTIONS"):  # a demand may stand with its junction
+            if (place, label) in self.definitions:
+                return self.definitions[place, label]
+        return self.headings.get(section, 1)
 
     def issue(self, line: Line, field: str, message: str) -> Issue:
         """An issue about one line, named by its section and first token."""
@@ -145,17 +179,17 @@ class InpText:
 
     def _nul(self) -> Issue:
         number = self.text.count("\n", 0, self.text.index("\0")) + 1
-        section = ""
-        for raw in self.text.split("\n")[:number]:
-            if raw.lstrip().startswith("["):
-                section = raw.split()[0]
+        names = [section_name(raw) for raw in self.text.split("\n")[:number]]
+        section = next((name for name in reversed(names) if name), "TITLE")
         message = "holds a NUL byte; save the file as plain text (UTF-8)"
-        return Issue(section or "[TITLE]", "", (), message, file=self.file, line=number)
+        return Issue(f"[{section}]", "", (), message, file=self.file, line=number)
 
     def _line_issues(self, line: Line) -> Iterator[Issue]:
         if line.section not in _SHAPES:
             return
         fewest, numeric = _SHAPES[line.section]
+        if line.section == "SOURCES" and len(line.tokens) == 2 and not _NUMBER_LIKE.match(line.tokens[1]):
+            fewest = 3  # a kind of source without its strength: EPANET 2.3.5 reads past the end of the line
         if len(line.tokens) < fewest:
             yield self.issue(line, "", f"the line ends early: {len(line.tokens)} of at least {fewest} items")
         for token in (*line.tokens[numeric], *_keyed_numbers(line)):
@@ -177,32 +211,26 @@ class InpText:
             match = _ERROR.search(row)
             if match is None or match[1] == "200":
                 continue
-            out.append(self._engine_issue(match[1], match[2].strip(), following, rows))
+            out.append(self._engine_issue(match[1], match[2].strip(), following))
         return out
 
-    def _engine_issue(self, code: str, message: str, quoted: str, rows: list[str]) -> Issue:
-        section_match = _QUOTED_SECTION.search(message)
-        section = SECTION_STEMS.get(section_match[1][:4].upper(), section_match[1]) if section_match else ""
+    def _engine_issue(self, code: str, message: str, quoted: str) -> Issue:
+        reason = re.sub(r" (in \[\w+\] section|in following line of .*):?$", "", message)
         if code == "299":  # the quoted line is the unknown heading itself
-            number = self._heading(quoted)
-            return Issue(quoted, "", (), f"unknown section (EPANET error {code})", file=self.file, line=number)
-        if section == "RULES" or "RULE" in message:  # the clause stands one line further down
-            section = section or "RULES"
-            at = rows.index(quoted) if quoted in rows else -1
-            quoted = rows[at + 1] if quoted.upper().startswith("RULE ") and 0 <= at < len(rows) - 1 else quoted
+            at = next((k for k, raw in enumerate(self.text.split("\n"), 1) if raw.strip() == quoted), 1)
+            return Issue(quoted, "", (), f"unknown section (EPANET error {code})", file=self.file, line=at)
+        match = _QUOTED_SECTION.search(message)
+        in_rule = "of Rule" in message or "RULES" in message
+        section = "RULES" if in_rule else match[1].upper() if match else ""
         wanted = tuple(quoted.split(";", 1)[0].split())
-        number = next((x.number for x in self.lines if x.tokens == wanted and section in ("", x.section)), None)
+        whole = (x.number for x in self.lines if x.tokens == wanted and section in ("", x.section))
+        number = next(whole, None)
         if number is None and wanted:
             number = next((x.number for x in self.lines if x.tokens[: len(wanted)] == wanted), None)
-        message = re.sub(r" in \[\w+\] section:?$", "", message)
-        ids = (wanted[0],) if wanted and number is not None else ()
-        return Issue(f"[{section}]" if section else "", "", ids, f"{message} (EPANET error {code})", self.file, number)
-
-    def _heading(self, heading: str) -> int | None:
-        for number, raw in enumerate(self.text.split("\n"), start=1):
-            if raw.strip() == heading:
-                return number
-        return None
+        if number is None:
+            number = self.headings.get(section, 1)
+        ids = wanted[:1] if not in_rule else tuple(re.findall(r"of Rule ([^:]+):", message))
+        return Issue(f"[{section or 'TITLE'}]", "", ids, f"{reason} (EPANET error {code})", self.file, number)
 
 
 def _is_finite(token: str) -> bool:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from grid_models.errors import Issue
 from grid_models.tables import Table
 from grid_models.water.controls import Action
-from grid_models.water.network import LINK_TABLES, NODE_TABLES, LinkKind, WaterNetwork
+from grid_models.water.network import LINK_TABLES, NODE_TABLES, LinkKind, Options, WaterNetwork
 
 _POSITIVE = {
     "tank": ("diameter_m",),
@@ -29,6 +29,7 @@ _NOT_NEGATIVE = {
     "valve": ("minor_loss",),
 }
 _MAY_BE_NAN = {"x", "y", "setting"}  # nodes without coordinates; valves whose setting is a curve
+_LARGEST_OPTION = 100.0  # none of these options means anything beyond
 _STATUS = {
     "pipe": {"open", "closed", "check_valve"},
     "pump": {"open", "closed"},
@@ -48,8 +49,8 @@ _SAME_UNITS = ({"head", "headloss"}, {"generic", "valve"})
 
 def validate(network: WaterNetwork) -> tuple[Issue, ...]:
     """Every fault of the network, empty when it can be solved."""
-    issues = [issue for check in _CHECKS for issue in check(network)]
-    return tuple(issues)
+    with np.errstate(all="ignore"):  # a check of one fault meets the numbers of another
+        return tuple(issue for check in _CHECKS for issue in check(network))
 
 
 def _issue(table: Table, name: str, column: str, wrong: NDArray[np.bool_], message: str) -> Iterator[Issue]:
@@ -245,18 +246,18 @@ def _switched(network: WaterNetwork, what: str, label: int | str, link: str) -> 
             yield Issue(what, "link", (label,), f"a check valve cannot be switched: {link}")
 
 
-def _options(network: WaterNetwork) -> Iterator[Issue]:
-    o = network.options
+def validate_options(options: Options) -> Iterator[Issue]:
+    """Every fault of the options alone."""
     for name in ("hydraulic_step_s", "pattern_step_s", "report_step_s", "rule_step_s", "trials"):
-        if getattr(o, name) < 1:
-            yield Issue("options", name, (), f"must be at least 1, is {getattr(o, name)}")
+        if getattr(options, name) < 1:
+            yield Issue("options", name, (), f"must be at least 1, is {getattr(options, name)}")
     for name in ("accuracy", "specific_gravity", "viscosity_m2_per_s", "emitter_exponent", "pressure_exponent"):
-        if not 0 < getattr(o, name) < np.inf:
-            yield Issue("options", name, (), f"must be greater than 0, is {getattr(o, name)}")
-    for name in ("duration_s", "demand_multiplier", "pattern_start_s", "report_start_s"):
-        if not 0 <= getattr(o, name) < np.inf:
-            yield Issue("options", name, (), f"must not be negative, is {getattr(o, name)}")
-    if o.demand_model == "PDA" and not o.minimum_pressure_m < o.required_pressure_m:
+        if not 0 < getattr(options, name) <= _LARGEST_OPTION:
+            yield Issue("options", name, (), f"must be in (0, {_LARGEST_OPTION:g}], is {getattr(options, name)}")
+    for name in ("duration_s", "demand_multiplier", "pattern_start_s", "report_start_s", "head_error_m"):
+        if not 0 <= getattr(options, name) < np.inf:
+            yield Issue("options", name, (), f"must not be negative, is {getattr(options, name)}")
+    if options.demand_model == "PDA" and not options.minimum_pressure_m < options.required_pressure_m:
         yield Issue("options", "required_pressure_m", (), "must be greater than minimum_pressure_m")
 
 
@@ -270,5 +271,5 @@ _CHECKS: tuple[Callable[[WaterNetwork], Iterator[Issue]], ...] = (
     _pumps,
     _valve_places,
     _controls,
-    _options,
+    lambda network: validate_options(network.options),
 )
