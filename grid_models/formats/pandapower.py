@@ -1,0 +1,159 @@
+"""pandapower networks: every table with its own columns, the equivalents from pandapower itself.
+
+Reads pandapower's JSON of any version it can read, its packaged networks, and, through them, what pandapower converts.
+Exports by editing the JSON that was read, so that what this project does not know survives.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from grid_models.errors import InvalidInput, Issue
+from grid_models.formats.pandapower_equivalents import equivalents
+from grid_models.power.network import PowerNetwork
+from grid_models.tables import Array, Table, frozen
+
+
+def read_json(path: Path) -> PowerNetwork:
+    """Read a pandapower JSON file.
+
+    Raises:
+        InvalidInput: not JSON, not a pandapower network, or elements that cannot be modelled.
+    """
+    import json
+
+    import pandapower as pp
+
+    text = path.read_text(encoding="utf-8", errors="replace")
+    try:
+        document = json.loads(text)
+    except json.JSONDecodeError as error:
+        message = f"is not JSON: {error.msg} (column {error.colno})"
+        raise InvalidInput([Issue("", "", (), message, file=str(path), line=error.lineno)]) from None
+    if not isinstance(document, dict) or "pandapower" not in str(document.get("_class", document.get("_module", ""))):
+        raise InvalidInput([Issue("", "", (), "is JSON, but not a pandapower network", file=str(path))])
+    try:
+        net = pp.from_json_string(text)
+    except (KeyError, ValueError, TypeError, AttributeError, UserWarning) as error:
+        raise InvalidInput([Issue("", "", (), f"pandapower cannot read it: {error}", file=str(path))]) from None
+    return from_pandapower(net, file=str(path))
+
+
+def read_packaged(name: str) -> PowerNetwork:
+    """One of the networks that pandapower ships, such as `case118` or `mv_oberrhein`.
+
+    Raises:
+        InvalidInput: there is none of that name.
+    """
+    import pandapower.networks as pn
+
+    maker = getattr(pn, name, None)
+    if not callable(maker) or name.startswith("_"):
+        known = ", ".join(sorted(n for n in dir(pn) if n.startswith(("case", "mv_", "create_cigre"))))
+        raise InvalidInput([Issue("pandapower network", "", (name,), f"is unknown; among others there are {known}")])
+    net = maker()
+    if isinstance(net, tuple):
+        net = net[0]
+    return from_pandapower(net, file=f"pandapower:{name}")
+
+
+def from_pandapower(net: Any, file: str = "") -> PowerNetwork:
+    """Freeze a pandapower net.
+
+    Args:
+        net: a pandapowerNet; it is not changed.
+        file: where it came from, for messages.
+
+    Raises:
+        InvalidInput: dangling references, impossible values, or elements that cannot be modelled; all at once.
+
+    >>> import pandapower.networks as pn
+    >>> from_pandapower(pn.case9()).tables["bus"].size
+    9
+    """
+    from dataclasses import replace
+
+    import pandapower as pp
+
+    from grid_models.power.validation import validate_tables
+
+    tables = {
+        name: _table(net[name])
+        for name in net
+        if not name.startswith(("res_", "_")) and hasattr(net[name], "columns") and len(net[name])
+    }
+    issues = validate_tables(tables)
+    if issues:
+        raise InvalidInput([replace(i, file=file) for i in issues])
+    return PowerNetwork(
+        name=str(net.get("name") or file or "power"),
+        tables=tables,
+        sn_mva=float(net.sn_mva),
+        frequency_hz=float(net.f_hz),
+        equivalents=equivalents(net),
+        source=pp.to_json(net),
+    )
+
+
+def to_pandapower(network: PowerNetwork) -> Any:
+    """The network as a pandapowerNet: the one it was read from, with the tables as they are now."""
+    import pandapower as pp
+
+    net = pp.from_json_string(network.source)
+    for name, table in network.tables.items():
+        frame = net[name]
+        if not np.array_equal(frame.index.to_numpy(), table.index):
+            frame = net[name] = frame.reindex(table.index)
+        for column, values in table.items():
+            old = frame[column] if column in frame else None
+            frame[column] = values if old is None else _as_before(values, old)
+    for name in list(net):
+        if hasattr(net[name], "columns") and not name.startswith(("res_", "_")) and name not in network.tables:
+            net[name] = net[name].iloc[:0]
+    return net
+
+
+def write_json(network: PowerNetwork, path: Path) -> None:
+    """Write pandapower's JSON."""
+    import pandapower as pp
+
+    pp.to_json(to_pandapower(network), str(path))
+
+
+def rederived(network: PowerNetwork) -> PowerNetwork:
+    """The same tables with their equivalents made anew: after a change of a length, an impedance, a tap."""
+    from dataclasses import replace
+
+    return replace(network, equivalents=equivalents(to_pandapower(network)))
+
+
+def _table(frame: Any) -> Table:
+    return Table(frozen(frame.index.to_numpy()), {str(c): _column(frame[c]) for c in frame.columns})
+
+
+def _column(series: Any) -> Array:
+    import pandas as pd
+
+    values = series.to_numpy()
+    if values.dtype != object:
+        return frozen(values)
+    missing = pd.isna(values)
+    present = values[~missing].tolist()
+    if present and all(isinstance(v, bool | np.bool_) for v in present):
+        return frozen(np.where(missing, False, values).astype(bool))
+    if all(isinstance(v, int | float | np.number) and not isinstance(v, bool) for v in present):
+        return frozen(np.where(missing, np.nan, values).astype(np.float64))
+    return frozen(np.where(missing, None, values))
+
+
+def _as_before(values: Array, old: Any) -> Any:
+    import pandas as pd
+
+    series = pd.Series(values, index=old.index)
+    try:
+        return series.astype(old.dtype)
+    except (TypeError, ValueError):
+        return series

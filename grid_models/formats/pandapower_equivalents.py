@@ -1,0 +1,127 @@
+"""Ask pandapower for the pi equivalent of every branch.
+
+pandapower converts a copy of the network in which everything is in service and no switch is left but those with an
+impedance, so that every element keeps its own row and every bus its own node. Element modelling (tap changers,
+three-winding stars, temperature, parallel systems) stays where it is maintained; topology is ours.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+
+from grid_models.errors import InvalidInput, Issue
+from grid_models.power.network import Equivalents
+from grid_models.tables import frozen
+
+# Controlled power electronics change their equivalent while solving; they are refused by name, not approximated.
+UNSUPPORTED = ("svc", "tcsc", "ssc", "vsc", "vsc_stacked", "vsc_bipolar", "bus_dc", "line_dc", "b2b_vsc")
+
+
+def equivalents(net: Any) -> Equivalents:
+    """The pi equivalents of a pandapower net.
+
+    Args:
+        net: a pandapowerNet; it is not changed.
+
+    Raises:
+        InvalidInput: elements that have no fixed equivalent, or data that pandapower cannot convert.
+    """
+    from pandapower.auxiliary import _add_auxiliary_elements
+    from pandapower.pd2ppc import _pd2ppc
+    from pandapower.pypower.idx_brch import F_BUS, SHIFT, T_BUS
+    from pandapower.pypower.idx_bus import BASE_KV
+    from pandapower.pypower.makeYbus import branch_vectors
+
+    issues = [
+        Issue(name, "", tuple(net[name].index), "is not modelled yet: its admittance depends on its control")
+        for name in UNSUPPORTED
+        if name in net and len(net[name])
+    ]
+    if issues:
+        raise InvalidInput(issues)
+    whole = _everything_in_service(net)
+    _options(whole)
+    _add_auxiliary_elements(whole)
+    whole._pd2ppc_lookups = {
+        name: np.array([], dtype=np.int64) for name in ("bus", "bus_dc", "ext_grid", "gen", "branch", "branch_dc")
+    }
+    ppc, _ = _pd2ppc(whole)
+    branch = ppc["branch"]
+    y_tt, y_ff, y_ft, y_tf = branch_vectors(branch, len(branch))[:4]
+    lookup = whole._pd2ppc_lookups["bus"]
+    bus_ids = np.concatenate([net.bus.index.to_numpy(), *whole._pd2ppc_lookups.get("aux", {}).values()]).astype(
+        np.int64
+    )
+    node_of_ppc = np.full(len(ppc["bus"]), -1, dtype=np.int64)
+    node_of_ppc[lookup[bus_ids]] = np.arange(len(bus_ids))
+    element, row, part = _rows(whole, net, len(branch))
+    return Equivalents(
+        element=frozen(element),
+        row=frozen(row),
+        part=frozen(part),
+        from_node=frozen(node_of_ppc[branch[:, F_BUS].real.astype(np.int64)]),
+        to_node=frozen(node_of_ppc[branch[:, T_BUS].real.astype(np.int64)]),
+        y_ff=frozen(y_ff),
+        y_ft=frozen(y_ft),
+        y_tf=frozen(y_tf),
+        y_tt=frozen(y_tt),
+        shift_rad=frozen(np.deg2rad(branch[:, SHIFT].real)),
+        node_vn_kv=frozen(ppc["bus"][lookup[bus_ids], BASE_KV]),
+    )
+
+
+def _everything_in_service(net: Any) -> Any:
+    import pandapower as pp
+
+    whole = deepcopy(net)
+    for name in whole:
+        table = whole[name]
+        if not name.startswith(("res_", "_")) and hasattr(table, "columns") and "in_service" in table.columns:
+            table["in_service"] = True
+    with_impedance = (whole.switch.et == "b") & (whole.switch.z_ohm > 0)
+    whole.switch = whole.switch[with_impedance].copy()
+    whole.switch["closed"] = True
+    if not len(whole.ext_grid):
+        pp.create_ext_grid(whole, whole.bus.index[0])
+    return whole
+
+
+def _options(whole: Any) -> None:
+    from pandapower.auxiliary import _init_runpp_options
+
+    whole.user_pf_options = {}
+    _init_runpp_options(
+        whole,
+        algorithm="nr",
+        calculate_voltage_angles=True,
+        init="flat",
+        max_iteration="auto",
+        tolerance_mva=1e-8,
+        trafo_model="t",
+        trafo_loading="current",
+        enforce_p_lims=False,
+        enforce_q_lims=False,
+        check_connectivity=False,
+        voltage_depend_loads=False,
+        numba=False,
+        lightsim2grid=False,
+    )
+
+
+def _rows(whole: Any, net: Any, n: int) -> tuple[Any, Any, Any]:
+    element = np.full(n, "", dtype=object)
+    row, part = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int8)
+    for name, (start, end) in whole._pd2ppc_lookups["branch"].items():
+        size = end - start
+        element[start:end] = name
+        row[start:end] = np.arange(size)
+        if name == "trafo3w":
+            windings = size // 3
+            row[start:end] = np.tile(np.arange(windings), 3)
+            part[start:end] = np.repeat([0, 1, 2], windings)
+        elif name == "switch":
+            row[start:end] = np.flatnonzero(np.isin(net.switch.index, whole.switch.index))
+    return element.astype(str), row, part

@@ -1,0 +1,112 @@
+"""What can be wrong with power tables; every fault is found, none stops the search."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from grid_models.errors import Issue
+from grid_models.power.network import BRANCH_BUSES, BUS_ELEMENTS, PowerNetwork
+from grid_models.tables import Array, Table
+
+# table, column, least allowed, whether the least itself is allowed
+_BOUNDS = (
+    ("bus", "vn_kv", 0.0, False),
+    ("line", "length_km", 0.0, False),
+    ("line", "parallel", 1.0, True),
+    ("line", "c_nf_per_km", 0.0, True),
+    ("trafo", "sn_mva", 0.0, False),
+    ("trafo", "vn_hv_kv", 0.0, False),
+    ("trafo", "vn_lv_kv", 0.0, False),
+    ("trafo3w", "vn_hv_kv", 0.0, False),
+    ("ext_grid", "vm_pu", 0.0, False),
+    ("gen", "vm_pu", 0.0, False),
+)
+_NUMBERS = (
+    ("load", "p_mw"), ("load", "q_mvar"), ("load", "scaling"), ("sgen", "p_mw"), ("sgen", "q_mvar"), ("sgen", "scaling"),
+    ("gen", "p_mw"), ("storage", "p_mw"), ("storage", "q_mvar"), ("shunt", "q_mvar"), ("shunt", "p_mw"),
+    ("line", "r_ohm_per_km"), ("line", "x_ohm_per_km"), ("trafo", "vkr_percent"), ("ward", "ps_mw"), ("xward", "ps_mw"),
+)  # fmt: skip
+_SWITCH_ELEMENTS = {"b": "bus", "l": "line", "t": "trafo", "t3": "trafo3w"}
+
+
+def validate(network: PowerNetwork) -> tuple[Issue, ...]:
+    """Every problem of a network: of its tables, and that it has a source at all."""
+    issues = [*validate_tables(network.tables)]
+    gens = network.tables.get("gen")
+    has_slack = "ext_grid" in network.tables and bool(network.in_service("ext_grid").any())
+    if gens is not None and "slack" in gens:
+        has_slack = has_slack or bool((gens["slack"].astype(bool) & network.in_service("gen")).any())
+    if not has_slack:
+        issues.append(Issue("ext_grid", "", (), "no source holds the voltage; add one, or a gen with slack=True"))
+    return tuple(issues)
+
+
+def validate_tables(tables: Mapping[str, Table]) -> tuple[Issue, ...]:
+    """Problems of the tables themselves: dangling references, impossible values, missing numbers.
+
+    >>> validate_tables({})[0].message
+    'a network needs at least one bus'
+    """
+    if "bus" not in tables:
+        return (Issue("bus", "", (), "a network needs at least one bus"),)
+    return (*_duplicates(tables), *_references(tables), *_switches(tables), *_values(tables))
+
+
+def _ids(table: Table, where: Array) -> tuple[int | str, ...]:
+    return tuple(table.index[where].tolist())
+
+
+def _duplicates(tables: Mapping[str, Table]) -> Iterator[Issue]:
+    for name, table in tables.items():
+        values, counts = np.unique(table.index, return_counts=True)
+        if (counts > 1).any():
+            yield Issue(name, "index", tuple(values[counts > 1].tolist()), "appears more than once")
+
+
+def _references(tables: Mapping[str, Table]) -> Iterator[Issue]:
+    buses = tables["bus"].index
+    columns = [(name, ("bus",)) for name in BUS_ELEMENTS] + list(BRANCH_BUSES.items())
+    for name, ends in columns:
+        if name not in tables:
+            continue
+        table = tables[name]
+        for column in ends:
+            missing = ~np.isin(table[column].astype(np.int64), buses)
+            if missing.any():
+                wrong = sorted({int(b) for b in table[column][missing]})
+                yield Issue(name, column, _ids(table, missing), f"no such bus: {', '.join(map(str, wrong[:5]))}")
+
+
+def _switches(tables: Mapping[str, Table]) -> Iterator[Issue]:
+    if "switch" not in tables:
+        return
+    table = tables["switch"]
+    missing = ~np.isin(table["bus"], tables["bus"].index)
+    if missing.any():
+        yield Issue("switch", "bus", _ids(table, missing), "no such bus")
+    unknown = ~np.isin(table["et"].astype(str), list(_SWITCH_ELEMENTS))
+    if unknown.any():
+        yield Issue("switch", "et", _ids(table, unknown), "must be b, l, t or t3")
+    for kind, element in _SWITCH_ELEMENTS.items():
+        mine = table["et"] == kind
+        there = tables[element].index if element in tables else np.zeros(0, dtype=np.int64)
+        dangling = mine & ~np.isin(table["element"].astype(np.int64), there)
+        if dangling.any():
+            yield Issue("switch", "element", _ids(table, dangling), f"no such {element}")
+
+
+def _values(tables: Mapping[str, Table]) -> Iterator[Issue]:
+    for name, column, least, inclusive in _BOUNDS:
+        if name in tables and column in tables[name]:
+            values = tables[name][column].astype(float)
+            wrong = ~(values >= least if inclusive else values > least)
+            if wrong.any():
+                shown = f"must be {'at least' if inclusive else 'greater than'} {least:g}, is {values[wrong][0]:g}"
+                yield Issue(name, column, _ids(tables[name], wrong), shown)
+    for name, column in _NUMBERS:
+        if name in tables and column in tables[name]:
+            wrong = ~np.isfinite(tables[name][column].astype(float))
+            if wrong.any():
+                yield Issue(name, column, _ids(tables[name], wrong), "must be a finite number")
