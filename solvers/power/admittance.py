@@ -8,23 +8,18 @@ rows are 0 .. n_free - 1 and its columns may reach the slacks behind them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from grid_models.power.bus_branch import PV, SLACK, BusBranch
 from grid_models.tables import frozen
 from solvers.linalg.symbolic import Symbolic, symbolic
 from solvers.plan import check_version
 
-if TYPE_CHECKING:
-    from grid_models.power.bus_branch import BusBranch
-
 FloatArray = NDArray[np.float64]
 ComplexArray = NDArray[np.complex128]
 IntArray = NDArray[np.int32]
-
-PQ, PV, SLACK = 0, 1, 2
 
 
 @dataclass(frozen=True, eq=False)

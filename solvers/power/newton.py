@@ -19,15 +19,18 @@ Reference: W. F. Tinney, C. E. Hart, "Power flow solution by Newton's method", I
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from grid_models.power.bus_branch import BusBranch, bus_branch
+from grid_models.power.network import PowerNetwork
 from grid_models.tables import frozen
 from solvers.accelerate import kernel
 from solvers.linalg.lu import lu_factor, lu_solve
-from solvers.plan import RebuildReason, check_version
+from solvers.plan import RebuildReason, Reuse, check_version
 from solvers.power.admittance import Factor, Injections, Plan, factor, prepare
 from solvers.power.dc import dc_start
 from solvers.solution import Solution, Stats, Status
@@ -36,11 +39,22 @@ FloatArray = NDArray[np.float64]
 ComplexArray = NDArray[np.complex128]
 IntArray = NDArray[np.int32]
 
-__all__ = ["Factor", "Injections", "Plan", "Scratch", "Voltages", "factor", "newton_raphson", "prepare", "solve"]
+__all__ = [
+    "Factor",
+    "Injections",
+    "LoadFlow",
+    "Plan",
+    "Scratch",
+    "Voltages",
+    "factor",
+    "load_flow",
+    "newton_raphson",
+    "prepare",
+    "solve",
+]
 
 # Where the iteration aims; a mismatch between this and the tolerance is accepted once it no longer halves (rounding).
 _GOAL_PU = 1e-10
-_SHOWN_CULPRITS = 8
 
 
 class Scratch:
@@ -68,6 +82,74 @@ class Voltages:
     mismatch: ComplexArray
 
 
+@dataclass(frozen=True, eq=False)
+class LoadFlow:
+    """A solved network: its bus-branch form and the voltages there.
+
+    Args:
+        model: as the network's switches stood.
+        v: (n_bus,) complex [pu], of the model's buses.
+        mismatch: (n_bus,) complex [pu].
+    """
+
+    model: BusBranch
+    v: ComplexArray
+    mismatch: ComplexArray
+
+
+def load_flow(
+    network: PowerNetwork,
+    *,
+    reuse: Reuse[BusBranch, Plan, Factor] | None = None,
+    tolerance_pu: float = 1e-8,
+    max_iterations: int = 30,
+) -> Solution[LoadFlow]:
+    """Process the topology of a network and solve it from a flat start.
+
+    Args:
+        network: as its tables stand.
+        reuse: plans and factors of earlier solves, `Reuse(prepare, factor)`; none if not given.
+        tolerance_pu: the largest power mismatch accepted.
+        max_iterations: for each start.
+
+    Returns:
+        Status SOLVED; DEAD_ISLANDS with the buses that no source reaches; NO_SLACK; or NOT_CONVERGED with the buses
+        of the largest mismatch. `stats.rebuilt` says what could not be reused.
+
+    >>> from grid_models.formats.pandapower import read_packaged
+    >>> load_flow(read_packaged("case9")).status.name
+    'SOLVED'
+    """
+    model = bus_branch(network)
+    plan, values, reasons = (reuse or Reuse(prepare, factor)).find(model)
+    injections = Injections(model.s_power, model.s_current)
+    solution = solve(
+        plan,
+        values,
+        Scratch(plan),
+        injections,
+        model.v_start,
+        tolerance_pu=tolerance_pu,
+        max_iterations=max_iterations,
+    )
+    status, culprits = solution.status, solution.culprits
+    bus_ids = network.tables["bus"].index
+    if status is Status.NOT_CONVERGED:
+        worst = model.bus_node[worst_buses(solution.value.mismatch)]
+        culprits = tuple(f"bus {bus_ids[node]}" for node in worst if 0 <= node < len(bus_ids))
+    dead = model.dead_nodes[model.dead_nodes < len(bus_ids)]
+    if status is Status.SOLVED and len(dead):
+        status, culprits = Status.DEAD_ISLANDS, tuple(f"bus {bus}" for bus in bus_ids[dead].tolist())
+    rebuilt = tuple(reason.value for reason in reasons) + solution.stats.rebuilt
+    value = LoadFlow(model, solution.value.v, solution.value.mismatch)
+    return Solution(value, status, replace(solution.stats, rebuilt=rebuilt), culprits)
+
+
+def worst_buses(mismatch: ComplexArray, n: int = 8) -> NDArray[np.int64]:
+    """The model buses with the largest mismatch, worst first; what is not finite is worst."""
+    return np.argsort(-np.nan_to_num(np.abs(mismatch), nan=np.inf), kind="stable")[:n]
+
+
 def solve(
     plan: Plan,
     factor: Factor,
@@ -75,12 +157,13 @@ def solve(
     injections: Injections,
     start: ComplexArray,
     *,
+    flat: ComplexArray | None = None,
     tolerance_pu: float = 1e-8,
     max_iterations: int = 30,
 ) -> Solution[Voltages]:
     """Solve one load flow.
 
-    A start that leads nowhere is tried again with halved steps, then from linear (DC) angles, before giving up.
+    If the start leads nowhere, the flat start is tried, then it with halved steps, then from linear (DC) angles.
 
     Args:
         plan: of the topology.
@@ -88,6 +171,7 @@ def solve(
         scratch: this worker's.
         injections: per bus of the model.
         start: (n_bus,) complex [pu]; its |V| at PV and slack buses are the set-points, its slack angles are kept.
+        flat: (n_bus,) complex [pu], the model's own `v_start`, for a second try; `start` if not given.
         tolerance_pu: the largest power mismatch accepted; the iteration itself aims at 1e-10.
         max_iterations: for each start.
 
@@ -108,8 +192,7 @@ def solve(
     rebuilt: tuple[str, ...] = ()
     spent = 0
     mismatch_pu = np.inf
-    for from_dc, damped in ((False, False), (False, True), (True, False), (True, True)):
-        first = dc_start(plan, factor, injections, start) if from_dc else start
+    for first, damped in _starts(plan, factor, injections, start, flat):
         scratch.v[:] = _pairs(first[plan.bus])
         iterations, mismatch_pu = newton_raphson(
             plan.symbolic.up,
@@ -141,9 +224,23 @@ def solve(
     stats = Stats(iterations=spent, residual=mismatch_pu, rebuilt=rebuilt)
     if mismatch_pu <= tolerance_pu:
         return Solution(voltages, Status.SOLVED, stats)
-    # What is not finite is worst.
-    worst = np.argsort(-np.nan_to_num(np.abs(voltages.mismatch), nan=np.inf), kind="stable")[:_SHOWN_CULPRITS]
-    return Solution(voltages, Status.NOT_CONVERGED, stats, tuple(f"bus-branch bus {i}" for i in worst))
+    worst = tuple(f"bus-branch bus {i}" for i in worst_buses(voltages.mismatch))
+    return Solution(voltages, Status.NOT_CONVERGED, stats, worst)
+
+
+def _starts(
+    plan: Plan, factor: Factor, injections: Injections, start: ComplexArray, flat: ComplexArray | None
+) -> Iterator[tuple[ComplexArray, bool]]:
+    """Where to begin, and whether to damp, from the cheapest to the most patient; made only when asked for."""
+    yield start, False
+    if flat is not None:
+        yield flat, False
+    else:
+        flat = start
+    yield flat, True
+    linear = dc_start(plan, factor, injections, flat)
+    yield linear, False
+    yield linear, True
 
 
 def _pairs(values: ComplexArray) -> FloatArray:

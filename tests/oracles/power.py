@@ -6,8 +6,7 @@ notation", MATPOWER technical note 2 (2010), eqs. (11)-(14).
 
 import numpy as np
 
-from grid_models.power.bus_branch import BusBranch
-from solvers.power.admittance import PV, SLACK
+from grid_models.power.bus_branch import PV, SLACK, BusBranch
 
 
 def admittance(model: BusBranch) -> np.ndarray:

@@ -1,0 +1,98 @@
+"""What a solved load flow means for each element: pandapower's result columns, names and signs unchanged.
+
+Branch powers are positive into the branch, loads' positive as consumed, generators' positive as fed in. An element at
+a dead bus has nan or 0 as in pandapower; `{element}_energised` says which of the two a number means.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from grid_models.power.bus_branch import BusBranch
+from grid_models.power.injections import element_mva, shunt_mva
+from grid_models.power.network import PowerNetwork
+from grid_models.tables import Array, Table
+from solvers.power.flows import ComplexArray, FloatArray, Flows, IntArray, branch_flows
+from solvers.power.results_branch import branch_results
+from solvers.power.results_machines import machine_results
+
+_CONSUMERS = ("load", "motor", "sgen", "storage", "ward", "xward", "asymmetric_load", "asymmetric_sgen", "shunt")
+
+
+def results(network: PowerNetwork, model: BusBranch, v: ComplexArray) -> dict[str, Array]:
+    """Every result column of every element table with rows.
+
+    Args:
+        network: the element tables.
+        model: the bus-branch form that was solved.
+        v: (n_bus,) complex [pu].
+
+    Returns:
+        "{element}_{column}" -> (n_element,), columns as in pandapower's res_ tables, and "{element}_energised".
+    """
+    flows = branch_flows(network, model, v)
+    out: dict[str, Array] = {}
+    consumed = np.zeros(len(flows.v), dtype=np.complex128)
+    for element in _CONSUMERS:
+        if element in network.tables and network.tables[element].size:
+            power, columns = _consumer(flows, element)
+            out |= {f"{element}_{name}": values for name, values in columns.items()}
+            node = flows.node(network.tables[element]["bus"])
+            _add(consumed, node, -power if element.endswith("sgen") else power)
+    fed, columns = machine_results(flows, consumed)
+    out |= columns | branch_results(flows)
+
+    dead = model.node_bus[: network.tables["bus"].size] < 0
+    power = np.where(dead, np.nan, (consumed - fed)[: len(dead)])
+    voltage = flows.v[: len(dead)]
+    bus = {
+        "bus_vm_pu": np.abs(voltage),
+        "bus_va_degree": np.degrees(np.angle(voltage)),
+        "bus_p_mw": power.real,
+        "bus_q_mvar": np.where(dead, np.nan, power.imag),
+        "bus_energised": ~dead,
+    }
+    return bus | out
+
+
+def _add(total: ComplexArray, node: IntArray, power: ComplexArray) -> None:
+    """Sum element powers into nodes; nan (an element at a dead bus) counts as nothing."""
+    np.add.at(total, node, np.nan_to_num(power))
+
+
+def _consumer(flows: Flows, element: str) -> tuple[ComplexArray, dict[str, Array]]:
+    """Power of each element (consumed; fed in for sgen) and its result columns."""
+    table = flows.network.tables[element]
+    active = flows.active(element)
+    vm = np.abs(flows.v[flows.node(table["bus"])])
+    columns: dict[str, Array] = {}
+    if element == "load":
+        power = _load_power(table, vm) * active
+    elif element == "shunt":
+        power = np.nan_to_num(vm) ** 2 * shunt_mva(flows.network) * active
+    else:
+        power = element_mva(table, element) * active
+    if element.endswith("ward"):
+        power = power + np.nan_to_num(vm) ** 2 * (table["pz_mw"] + 1j * table["qz_mvar"]) * active
+    if element in ("ward", "xward", "shunt"):
+        columns = {"vm_pu": np.nan_to_num(vm)}
+    if element == "xward":
+        rows = flows.rows("xward")
+        power = power + flows.s_from[rows]
+        columns |= {
+            "va_internal_degree": np.degrees(np.angle(flows.v_to[rows])),
+            "vm_internal_pu": np.abs(flows.v_to[rows]),
+        }
+    # Of a dead load both parts are unknown: complex arithmetic spreads nan unevenly.
+    dead = np.isnan(power.real) | np.isnan(power.imag)
+    p, q = np.where(dead, np.nan, power.real), np.where(dead, np.nan, power.imag)
+    return power, {"p_mw": p, "q_mvar": q, **columns, "energised": active}
+
+
+def _load_power(table: Table, vm: FloatArray) -> ComplexArray:
+    """Constant power, current and impedance parts at the present voltage [MVA]."""
+    share = {name: table.column(f"const_{name}_percent", 0.0) / 100.0 for name in ("z_p", "i_p", "z_q", "i_q")}
+    p_factor = 1.0 - share["z_p"] - share["i_p"] + share["i_p"] * vm + share["z_p"] * vm**2
+    q_factor = 1.0 - share["z_q"] - share["i_q"] + share["i_q"] * vm + share["z_q"] * vm**2
+    power: ComplexArray = (table["p_mw"] * p_factor + 1j * (table["q_mvar"] * q_factor)) * table["scaling"]
+    return power
