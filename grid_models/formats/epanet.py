@@ -141,7 +141,7 @@ class _Reader:
         if (what, prop) not in self._cache:
             buffer = self.en.doubleArray(count + 1)
             get(self.project, prop, buffer)
-            self._cache[what, prop] = np.array([buffer[i] for i in range(count)])
+            self._cache[what, prop] = as_written([buffer[i] for i in range(count)])
         return self._cache[what, prop]
 
     def _one_by_one(self, which: NDArray[np.int64], prop: int) -> list[float]:
@@ -193,7 +193,7 @@ class _Reader:
         node, base, pattern, category = zip(*rows, strict=True) if rows else ((), (), (), ())
         columns = {
             "node": _text(node),
-            "base_m3_per_s": np.array(base, dtype=float) * self.units.flow_m3_per_s,
+            "base_m3_per_s": as_written(base) * self.units.flow_m3_per_s,
             "pattern": _text(pattern),
             "category": _text(category),
         }
@@ -236,7 +236,7 @@ class _Reader:
         en = self.en
         which, index, columns = self._links(LinkKind.PUMP)
         # The toolkit answers in hp whatever the file's units are.
-        columns["power_w"] = np.array(self._one_by_one(which, en.PUMP_POWER), dtype=float) * (1e3 * KW_PER_HP)
+        columns["power_w"] = as_written(self._one_by_one(which, en.PUMP_POWER)) * (1e3 * KW_PER_HP)
         columns["head_curve"] = self._named(self._one_by_one(which, en.PUMP_HCURVE), self.curve_ids)
         columns["speed"] = self._link(which, en.INITSETTING)
         closed = self._link(which, en.INITSTATUS) == 0
@@ -341,6 +341,19 @@ class _Reader:
             flow_unit=self.flow_unit,
             pressure_unit=self.pressure_unit,
         )
+
+
+def as_written(values: Sequence[float]) -> NDArray[np.float64]:
+    """The numbers the file holds: EPANET turns them to feet and back, which leaves a rounding in the last digit.
+
+    >>> as_written([457.20000000000005]).tolist()
+    [457.2]
+    """
+    v = np.asarray(values, dtype=np.float64)
+    size = np.abs(v)
+    plain = (size > 1e-6) & (size < 1e14)  # there 10^digits and the scaled value are exact
+    scale = 10.0 ** (14 - np.floor(np.log10(np.where(plain, size, 1.0))))
+    return np.where(plain, np.rint(v * scale) / scale, v)
 
 
 def curve_uses(tables: Mapping[str, Table]) -> dict[str, str]:

@@ -97,9 +97,7 @@ def _changed_sections(source: WaterNetwork, network: WaterNetwork) -> dict[str, 
 def _edited(text: str, changed: dict[str, list[str]], gone_nodes: set[str], gone_links: set[str]) -> Iterator[str]:
     """The lines of `text`, with each changed section written anew where it first stood."""
     written: set[str] = set()
-    for name, lines in _chunks(text):
-        if name == "END":
-            yield from _missing(changed, written)
+    for name, lines in _with_missing(_chunks(text), changed):
         if name not in changed:
             yield from (line for line in lines if not _names_removed(name, line, gone_nodes, gone_links))
         elif name not in written:
@@ -108,12 +106,14 @@ def _edited(text: str, changed: dict[str, list[str]], gone_nodes: set[str], gone
             yield from _kept(name, lines)
             yield from changed[name]
             yield ""
-    yield from _missing(changed, written)
 
 
-def _chunks(text: str) -> list[tuple[str, list[str]]]:
+_Chunk = tuple[str, list[str]]
+
+
+def _chunks(text: str) -> list[_Chunk]:
     """Sections in the file's order, each with its heading and its lines; what stands before the first has no name."""
-    chunks: list[tuple[str, list[str]]] = [("", [])]
+    chunks: list[_Chunk] = [("", [])]
     for line in text.split("\n"):
         name = section_name(line)
         if name and chunks[-1][0] != "END":
@@ -122,11 +122,15 @@ def _chunks(text: str) -> list[tuple[str, list[str]]]:
     return chunks
 
 
-def _missing(changed: dict[str, list[str]], written: set[str]) -> Iterator[str]:
+def _with_missing(chunks: list[_Chunk], changed: dict[str, list[str]]) -> list[_Chunk]:
+    """Empty sections added where the source has none; EPANET wants nodes before links, and links before their users."""
+    rank = {name: k for k, name in enumerate(SECTIONS)}
+    out = list(chunks)
     for name, rows in changed.items():
-        if name not in written and rows:
-            written.add(name)
-            yield from (f"[{name}]", *rows, "")
+        if rows and all(name != other for other, _ in out):
+            later = (k for k, (other, _) in enumerate(out) if rank.get(other, -1) > rank[name] or other == "END")
+            out.insert(next(later, len(out)), (name, [f"[{name}]"]))
+    return out
 
 
 def _header(lines: list[str]) -> list[str]:

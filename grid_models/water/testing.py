@@ -16,6 +16,21 @@ from grid_models.water.units import FLOW_UNITS_PER_CFS, US_FLOW_UNITS, Units
 
 _HEADLOSS = {"H-W": st.floats(60, 150), "D-W": st.floats(0.01, 3), "C-M": st.floats(0.009, 0.02)}
 
+_ORDER = (
+    "JUNCTIONS",
+    "RESERVOIRS",
+    "TANKS",
+    "PIPES",
+    "PUMPS",
+    "VALVES",
+    "DEMANDS",
+    "PATTERNS",
+    "CURVES",
+    "CONTROLS",
+    "TIMES",
+    "OPTIONS",
+)
+
 
 def _decimal(low: float, high: float, digits: int = 3) -> SearchStrategy[str]:
     return st.floats(low, high, allow_nan=False).map(lambda x: f"{x:.{digits}f}")
@@ -67,7 +82,8 @@ def inp_texts(draw: DrawFn, *, max_junctions: int = 8, devices: bool = True, flo
     }
     if devices:
         _add_devices(draw, sections, n, units)
-    return "".join(f"[{name}]\n" + "\n".join(rows) + "\n" for name, rows in sections.items()) + "[END]\n"
+    order = sorted(sections, key=_ORDER.index)  # EPANET wants nodes before links, and links before controls
+    return "".join(f"[{name}]\n" + "\n".join(sections[name]) + "\n" for name in order) + "[END]\n"
 
 
 def _add_devices(draw: DrawFn, sections: dict[str, list[str]], n: int, units: Units) -> None:

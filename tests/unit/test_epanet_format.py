@@ -157,9 +157,8 @@ def test_a_network_that_was_only_read_goes_out_as_it_came(path: Path) -> None:
 def test_every_section_can_be_written_anew_without_loss(path: Path) -> None:
     network = read_inp(path)
     again = read(inp_text(replace(network, source="")))
-    # 15 digits are written; EPANET's own conversions to feet and back cost the rest.
-    assert_same(network, again, rtol=1e-12)
-    assert again.options == replace(network.options)
+    # 15 digits are written, and the noise of EPANET's feet is taken off on reading: not a bit may differ.
+    assert again.revision == network.revision
 
 
 @pytest.mark.parametrize("name", ["Net1", "Net3", "ky4", "ky10"])
@@ -481,3 +480,17 @@ def test_a_file_without_a_network_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput) as failure:
         read(text)
     assert all(issue.line is not None for issue in failure.value.issues)
+
+
+def test_what_the_source_had_no_section_for_is_put_where_epanet_finds_it() -> None:
+    tank = pumped_tank().tables["tank"]
+    network = read(
+        "[JUNCTIONS]\n J 1 1\n[RESERVOIRS]\n R 50\n[PIPES]\n P R J 10 100 100\n[OPTIONS]\n UNITS LPS\n[END]\n"
+    )
+    pipe = network.tables["pipe"]
+    longer = {name: np.append(column, column) for name, column in pipe.items()}
+    longer["from_node"][1] = "tower"
+    tables = {**network.tables, "tank": tank, "pipe": Table(np.append(pipe.index, "Q"), longer)}
+    text = inp_text(replace(network, tables=tables))
+    assert read(text).tables["tank"].index.tolist() == ["tower"]
+    assert text.index("[TANKS]") < text.index("[PIPES]")
