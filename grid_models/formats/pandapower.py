@@ -108,8 +108,7 @@ def to_pandapower(network: PowerNetwork) -> Any:
         if not np.array_equal(frame.index.to_numpy(), table.index):
             frame = net[name] = frame.reindex(table.index)
         for column, values in table.items():
-            old = frame[column] if column in frame else None
-            frame[column] = values if old is None else _as_before(values, old)
+            frame[column] = _as_before(values, frame[column]) if column in frame else values
     for name in list(net):
         if hasattr(net[name], "columns") and not name.startswith(("res_", "_")) and name not in network.tables:
             net[name] = net[name].iloc[:0]

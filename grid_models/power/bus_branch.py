@@ -178,15 +178,15 @@ def _fuse(network: PowerNetwork, alive: NDArray[np.bool_]) -> Index:
     a, b = network.node_of(table["bus"][joins]), network.node_of(table["element"][joins])
     both = alive[a] & alive[b]
     _, label = connected_components(_graph(a[both], b[both], n), directed=False)
-    first = np.full(label.max() + 1, n, dtype=np.int64)
+    first = np.full(int(label.max()) + 1, n, dtype=np.int64)
     np.minimum.at(first, label, np.arange(n))
-    return first[label]
+    return np.asarray(first[label])
 
 
 def _branch_ends(
     network: PowerNetwork, alive: NDArray[np.bool_], fused: Index
 ) -> tuple[Index, Index, NDArray[np.bool_], int]:
-    """Both ends of every equivalent as points (a node, or a new point at an open end), which count, and how many points."""
+    """Both ends of every equivalent as points (a node, or a new one at an open end), which count, how many points."""
     eq = network.equivalents
     use = np.ones(len(eq.row), dtype=bool)
     for element in np.unique(eq.element):

@@ -121,10 +121,15 @@ def injected(network: PowerNetwork) -> Injected:
             shunt_node.append(network.node_of(table["bus"]))
             shunt.append((table["pz_mw"] + 1j * table["qz_mvar"]) * network.in_service(element))
     load_node, shares = _voltage_dependence(network)
+    nowhere, nothing = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.complex128)]
     return Injected(
-        _joined(node, np.int64), _joined(power, np.complex128),
-        _joined(shunt_node, np.int64), _joined(shunt, np.complex128), load_node, *shares,
-    )  # fmt: skip
+        np.concatenate(nowhere + node),
+        np.concatenate(nothing + power),
+        np.concatenate(nowhere + shunt_node),
+        np.concatenate(nothing + shunt),
+        load_node,
+        *shares,
+    )
 
 
 def _voltage_dependence(network: PowerNetwork) -> tuple[Index, list[Floats]]:
@@ -134,10 +139,6 @@ def _voltage_dependence(network: PowerNetwork) -> tuple[Index, list[Floats]]:
     names = ("const_i_p_percent", "const_z_p_percent", "const_i_q_percent", "const_z_q_percent")
     shares = [np.nan_to_num(table.column(name, 0.0).astype(float))[alive] / 100.0 for name in names]
     return network.node_of(table["bus"])[alive], shares
-
-
-def _joined(parts: list[NDArray[np.generic]] | list[Index] | list[Complex], dtype: type) -> NDArray[np.generic]:
-    return np.concatenate(parts) if parts else np.zeros(0, dtype=dtype)
 
 
 def sources(network: PowerNetwork) -> Sources:

@@ -26,7 +26,8 @@ BRANCH_BUSES: Mapping[str, tuple[str, ...]] = {
     "dcline": ("from_bus", "to_bus"),
 }
 BUS_ELEMENTS = (
-    "ext_grid", "gen", "load", "sgen", "storage", "motor", "shunt", "ward", "xward", "asymmetric_load", "asymmetric_sgen",
+    "ext_grid", "gen", "load", "sgen", "storage", "motor", "shunt", "ward", "xward",
+    "asymmetric_load", "asymmetric_sgen",
 )  # fmt: skip
 
 

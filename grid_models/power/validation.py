@@ -24,7 +24,8 @@ _BOUNDS = (
     ("gen", "vm_pu", 0.0, False),
 )
 _NUMBERS = (
-    ("load", "p_mw"), ("load", "q_mvar"), ("load", "scaling"), ("sgen", "p_mw"), ("sgen", "q_mvar"), ("sgen", "scaling"),
+    ("load", "p_mw"), ("load", "q_mvar"), ("load", "scaling"),
+    ("sgen", "p_mw"), ("sgen", "q_mvar"), ("sgen", "scaling"),
     ("gen", "p_mw"), ("storage", "p_mw"), ("storage", "q_mvar"), ("shunt", "q_mvar"), ("shunt", "p_mw"),
     ("line", "r_ohm_per_km"), ("line", "x_ohm_per_km"), ("trafo", "vkr_percent"), ("ward", "ps_mw"), ("xward", "ps_mw"),
 )  # fmt: skip
