@@ -18,13 +18,15 @@ _READERS = {
 }
 _WRITERS = {
     ".json": ("grid_models.formats.pandapower", "write_json"),
-    ".inp": ("grid_models.formats.epanet", "write_inp"),
+    ".inp": ("grid_models.formats.epanet_export", "write_inp"),
     ".twin": ("grid_models.formats.compiled", "write_compiled"),
 }
 # scheme -> module with `function(name) -> Network`
 _SCHEMES = {
     "pandapower": ("grid_models.formats.pandapower", "read_packaged"),
     "simbench": ("grid_models.formats.simbench", "read_simbench"),
+    "epyt": ("grid_models.formats.epanet_packaged", "read_epyt"),
+    "wntr": ("grid_models.formats.epanet_packaged", "read_wntr"),
 }
 
 
@@ -32,7 +34,8 @@ def read(source: str | Path) -> Network:
     """Read a network.
 
     Args:
-        source: a file (pandapower `.json`, EPANET `.inp`, compiled `.twin`), or `pandapower:NAME`, `simbench:CODE`.
+        source: a file (pandapower `.json`, EPANET `.inp`, compiled `.twin`), or `pandapower:NAME`, `simbench:CODE`,
+            `epyt:NAME`, `wntr:NAME`.
 
     Raises:
         InvalidInput: no such file or name, an unknown format, or faults in the content; all of them at once.

@@ -14,6 +14,7 @@ from grid_models.errors import InvalidInput, Issue
 from grid_models.formats.epanet import read_text
 from grid_models.formats.epanet_sections import SECTIONS
 from grid_models.formats.epanet_text import InpText, section_name
+from grid_models.network import Network
 from grid_models.water.network import WaterNetwork
 from grid_models.water.validation import validate
 
@@ -31,7 +32,7 @@ _NOT_OURS = {
 }
 
 
-def write_inp(network: WaterNetwork, path: str | Path) -> None:
+def write_inp(network: Network, path: str | Path) -> None:
     """Write a network as an .inp file (UTF-8), in the units its options name.
 
     Args:
@@ -42,6 +43,9 @@ def write_inp(network: WaterNetwork, path: str | Path) -> None:
         InvalidInput: the network is not one that EPANET could read back.
         OSError: the file cannot be written.
     """
+    if not isinstance(network, WaterNetwork):
+        message = "is a power network; an .inp holds a water network"
+        raise InvalidInput([Issue("", "", (), message, file=network.name)])
     Path(path).write_text(inp_text(network), encoding="utf-8", newline="\n")
 
 

@@ -1,4 +1,4 @@
-"""Columns of the water side, all in SI; flows are positive from `from_node` to `to_node`, demands where water is drawn."""
+"""Columns of the water side, all in SI; flows run from `from_node` to `to_node`, demands leave the network."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from grid_models import formats
 from grid_models.errors import InvalidInput
 from grid_models.formats.epanet import read_inp, read_text
 from grid_models.formats.epanet_export import inp_text, write_inp
@@ -494,3 +495,15 @@ def test_what_the_source_had_no_section_for_is_put_where_epanet_finds_it() -> No
     text = inp_text(replace(network, tables=tables))
     assert read(text).tables["tank"].index.tolist() == ["tower"]
     assert text.index("[TANKS]") < text.index("[PIPES]")
+
+
+def test_networks_of_installed_packages_are_read_by_name() -> None:
+    assert formats.read("wntr:Net1").n_junction == formats.read("epyt:Net1").n_junction == 9
+    with pytest.raises(InvalidInput, match="L-TOWN"):
+        formats.read("epyt:no-such-town")
+
+
+def test_the_suffix_finds_reader_and_writer(tmp_path: Path) -> None:
+    network = looped_town()
+    formats.write(network, tmp_path / "town.inp")
+    assert formats.read(tmp_path / "town.inp").revision == network.revision
