@@ -191,6 +191,8 @@ def _value(table: Table, rows: NDArray[np.int64], change: Change, declared: Colu
             raise ValueError(f"{change.column} takes a finite number, not {value!r}")
         if declared is not None and not declared.lower <= value <= declared.upper:
             raise ValueError(f"{change.column} must lie in [{declared.lower:g}, {declared.upper:g}] {declared.unit}")
+    if declared is not None and declared.dtype == "array":
+        return _cells(change.column, value, len(rows))
     if column.dtype.kind in "OU":
         if not isinstance(value, str):
             raise ValueError(f"{change.column} takes text, not {value!r}")
@@ -198,6 +200,17 @@ def _value(table: Table, rows: NDArray[np.int64], change: Change, declared: Colu
         if change.column == "status" and value not in ("open", "closed", "active", "check_valve"):
             raise ValueError(f"status must be open, closed or active, not {value!r}; here are {', '.join(known)}")
     return value
+
+
+def _cells(column: str, value: Any, count: int) -> NDArray[np.object_]:
+    """The same list of numbers for `count` elements (a pattern's multipliers, a curve's points)."""
+    numbers = value if isinstance(value, list) else [None]
+    if not numbers or any(isinstance(v, bool) or not isinstance(v, int | float) or not np.isfinite(v) for v in numbers):
+        raise ValueError(f"{column} takes a list of finite numbers, not {value!r}")
+    cells: NDArray[np.object_] = np.empty(count, dtype=object)
+    for row in range(count):
+        cells[row] = frozen(np.array(value, dtype=np.float64))
+    return cells
 
 
 def _created(table: Table, change: Change) -> Table:
@@ -212,6 +225,8 @@ def _created(table: Table, change: Change) -> Table:
         declared = COLUMNS.get(f"{change.table}_{name}")
         if name in change.fields:
             value = change.fields[name]
+            if declared is not None and declared.dtype == "array":
+                value = _cells(name, value, 1)[0]
         elif declared is not None and declared.default is not None:
             value = declared.default
         elif column.dtype.kind == "f":
@@ -306,5 +321,7 @@ def _literal(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, int | float):
         return repr(value)
+    if isinstance(value, list):
+        return f"[{', '.join(_literal(v) for v in value)}]"
     escaped = str(value).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'

@@ -183,21 +183,25 @@ class _Reader:
         return _table(index, columns)
 
     def demands(self, default_pattern: str) -> Table:
-        """Every category of demand; EPANET lets one without a pattern follow the default pattern."""
-        en, rows = self.en, []
+        """Every category of demand: the first bears its junction's id, the second `id/2`.
+
+        EPANET lets a demand without a pattern follow the default pattern.
+        """
+        en, p, rows = self.en, self.project, []
         for i in np.flatnonzero(self.node_type == en.JUNCTION).tolist():
-            for k in range(1, en.getnumdemands(self.project, i + 1) + 1):
-                base = en.getbasedemand(self.project, i + 1, k)
-                pattern = self.pattern_ids[en.getdemandpattern(self.project, i + 1, k)] or default_pattern
-                rows.append((self.node_ids[i], base, pattern, en.getdemandname(self.project, i + 1, k)))
-        node, base, pattern, category = zip(*rows, strict=True) if rows else ((), (), (), ())
+            node = self.node_ids[i]
+            for k in range(1, en.getnumdemands(p, i + 1) + 1):
+                pattern = self.pattern_ids[en.getdemandpattern(p, i + 1, k)] or default_pattern
+                label = node if k == 1 else f"{node}/{k}"
+                rows.append((label, node, en.getbasedemand(p, i + 1, k), pattern, en.getdemandname(p, i + 1, k)))
+        label, node, base, pattern, category = zip(*rows, strict=True) if rows else ((), (), (), (), ())
         columns = {
             "node": _text(node),
             "base_m3_per_s": as_written(base) * self.units.flow_m3_per_s,
             "pattern": _text(pattern),
             "category": _text(category),
         }
-        return _table(np.arange(len(rows)), columns)
+        return _table(np.array(label, dtype=np.str_), columns)
 
     def reservoirs(self) -> Table:
         which, index, columns = self._nodes(self.en.RESERVOIR)
