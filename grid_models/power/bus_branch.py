@@ -281,7 +281,8 @@ def _hold(held: Sources, node_bus: Index, n_bus: int) -> tuple[NDArray[np.int8],
     v_set, angle, weight = np.ones(n_bus), np.zeros(n_bus), np.zeros(n_bus)
     bus = node_bus[held.node]
     for slack in (False, True):
-        mine = (bus >= 0) & (held.is_slack == slack)
+        # Backwards, so that the first listed stands: an ext_grid's angle before that of a slack generator beside it.
+        mine = np.flatnonzero((bus >= 0) & (held.is_slack == slack))[::-1]
         kind[bus[mine]] = SLACK if slack else PV
         v_set[bus[mine]] = held.vm_pu[mine]
         angle[bus[mine]] = held.va_rad[mine]

@@ -64,11 +64,13 @@ class Factor:
         topology_version: of the plan.
         parameter_version: of the model.
         y: (nnz + n_bus, 2) conductance and susceptance [pu]: off-diagonal entries by row, then the diagonal.
+        rounding_pu: the mismatch that rounding alone leaves at the stiffest bus; no iteration gets below it.
     """
 
     topology_version: str
     parameter_version: str
     y: FloatArray
+    rounding_pu: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +149,8 @@ def factor(plan: Plan, model: BusBranch) -> Factor:
     y = np.empty((nnz + len(plan.bus), 2))
     y[:, 0] = np.bincount(entry, value.real, len(y))
     y[:, 1] = np.bincount(entry, value.imag, len(y))
-    return Factor(plan.topology_version, model.parameter_version, frozen(y))
+    rounding_pu = float(8 * np.finfo(np.float64).eps * np.max(np.abs(y[nnz:]), initial=0.0))
+    return Factor(plan.topology_version, model.parameter_version, frozen(y), rounding_pu)
 
 
 def _compressed(

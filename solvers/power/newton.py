@@ -53,8 +53,11 @@ __all__ = [
     "solve",
 ]
 
-# Where the iteration aims; a mismatch between this and the tolerance is accepted once it no longer halves (rounding).
+# Where the iteration aims. A mismatch between this and the tolerance is accepted once it no longer halves (rounding).
 _GOAL_PU = 1e-10
+# A mismatch may be small and the voltage still wrong where the base power is large for the network. Newton's method
+# squares the error: after a step below this, what is left is of the order of 1e-10 pu.
+_LAST_STEP = 1e-5
 
 
 class Scratch:
@@ -113,7 +116,7 @@ def load_flow(
         max_iterations: for each start.
 
     Returns:
-        Status SOLVED; DEAD_ISLANDS with the buses that no source reaches; NO_SLACK; or NOT_CONVERGED with the buses
+        Status SOLVED; DEAD_ISLANDS or NO_SLACK with the buses that no source reaches; or NOT_CONVERGED with the buses
         of the largest mismatch. `stats.rebuilt` says what could not be reused.
 
     >>> from grid_models.formats.pandapower import read_packaged
@@ -138,8 +141,9 @@ def load_flow(
         worst = model.bus_node[worst_buses(solution.value.mismatch)]
         culprits = tuple(f"bus {bus_ids[node]}" for node in worst if 0 <= node < len(bus_ids))
     dead = model.dead_nodes[model.dead_nodes < len(bus_ids)]
-    if status is Status.SOLVED and len(dead):
-        status, culprits = Status.DEAD_ISLANDS, tuple(f"bus {bus}" for bus in bus_ids[dead].tolist())
+    if len(dead) and status in (Status.SOLVED, Status.NO_SLACK):
+        status = Status.DEAD_ISLANDS if status is Status.SOLVED else status
+        culprits = tuple(f"bus {bus}" for bus in bus_ids[dead].tolist())
     rebuilt = tuple(reason.value for reason in reasons) + solution.stats.rebuilt
     value = LoadFlow(model, solution.value.v, solution.value.mismatch)
     return Solution(value, status, replace(solution.stats, rebuilt=rebuilt), culprits)
@@ -172,7 +176,8 @@ def solve(
         injections: per bus of the model.
         start: (n_bus,) complex [pu]; its |V| at PV and slack buses are the set-points, its slack angles are kept.
         flat: (n_bus,) complex [pu], the model's own `v_start`, for a second try; `start` if not given.
-        tolerance_pu: the largest power mismatch accepted; the iteration itself aims at 1e-10.
+        tolerance_pu: the largest power mismatch accepted, unless rounding of the network's own admittances is
+            larger; the iteration itself aims at 1e-10.
         max_iterations: for each start.
 
     Returns:
@@ -190,6 +195,7 @@ def solve(
     s_power = _pairs(injections.s_power[plan.bus])
     s_current = _pairs(injections.s_current[plan.bus])
     rebuilt: tuple[str, ...] = ()
+    accepted_pu = max(tolerance_pu, factor.rounding_pu)
     spent = 0
     mismatch_pu = np.inf
     for first, damped in _starts(plan, factor, injections, start, flat):
@@ -211,18 +217,18 @@ def solve(
             scratch.residual,
             scratch.step,
             scratch.before,
-            min(_GOAL_PU, tolerance_pu),
-            tolerance_pu,
+            min(max(_GOAL_PU, factor.rounding_pu), accepted_pu),
+            accepted_pu,
             max_iterations,
             damped,
         )
         spent += iterations
-        if mismatch_pu <= tolerance_pu:
+        if mismatch_pu <= accepted_pu:
             break
         rebuilt = (RebuildReason.HARDER_START.value,)
     voltages = _unpacked(plan, scratch)
     stats = Stats(iterations=spent, residual=mismatch_pu, rebuilt=rebuilt)
-    if mismatch_pu <= tolerance_pu:
+    if mismatch_pu <= accepted_pu:
         return Solution(voltages, Status.SOLVED, stats)
     worst = tuple(f"bus-branch bus {i}" for i in worst_buses(voltages.mismatch))
     return Solution(voltages, Status.NOT_CONVERGED, stats, worst)
@@ -285,8 +291,11 @@ def newton_raphson(
     n = len(is_pv)
     largest, norm = _mismatch(is_pv, ptr, col, slot, fill, y, s_power, s_current, v, a, residual)
     last = np.inf
+    moved = 0.0
     iteration = 0
-    while iteration < max_iterations and largest > goal and (largest > tolerance or largest < 0.5 * last):
+    while iteration < max_iterations and (largest > goal or moved > _LAST_STEP):
+        if largest <= tolerance and largest >= 0.5 * last:
+            break
         last = largest
         lu_factor(up, uj, target, a)
         lu_solve(up, uj, a, residual)
@@ -294,7 +303,7 @@ def newton_raphson(
         before[:] = v[:n]
         length = 1.0
         while True:
-            _rotate(before, step, length, v)
+            moved = _rotate(before, step, length, v)
             largest, trial = _mismatch(is_pv, ptr, col, slot, fill, y, s_power, s_current, v, a, residual)
             if not damped or trial < norm or length < 1e-3:
                 break
@@ -362,11 +371,15 @@ def _mismatch(
 
 
 @kernel
-def _rotate(before: FloatArray, step: FloatArray, length: float, v: FloatArray) -> None:
-    """Apply `length` times the step (d theta, dV/V) to the voltages `before`."""
+def _rotate(before: FloatArray, step: FloatArray, length: float, v: FloatArray) -> float:
+    """Apply `length` times the step (d theta, dV/V) to the voltages `before`; return the largest move [rad or 1]."""
+    moved = 0.0
     for i in range(len(step)):
-        t = 0.5 * length * step[i, 0]
-        scale = (1.0 + length * step[i, 1]) / (1.0 + t * t)
+        angle, growth = length * step[i, 0], length * step[i, 1]
+        moved = max(moved, abs(angle), abs(growth))
+        t = 0.5 * angle
+        scale = (1.0 + growth) / (1.0 + t * t)
         cos, sin = (1.0 - t * t) * scale, 2.0 * t * scale
         v[i, 0] = cos * before[i, 0] - sin * before[i, 1]
         v[i, 1] = sin * before[i, 0] + cos * before[i, 1]
+    return moved

@@ -1,7 +1,8 @@
 """What a solved load flow means for each element: pandapower's result columns, names and signs unchanged.
 
-Branch powers are positive into the branch, loads' positive as consumed, generators' positive as fed in. An element at
-a dead bus has nan or 0 as in pandapower; `{element}_energised` says which of the two a number means.
+Branch powers are positive into the branch, loads' positive as consumed, generators' positive as fed in. Where there is
+no voltage, voltages and currents are nan and powers are 0, as in pandapower (whose voltage-dependent loads turn to nan
+there, and with them the power of other buses; ours do not); `{element}_energised` tells a true 0 from a dead one.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from grid_models.power.bus_branch import BusBranch
 from grid_models.power.injections import element_mva, shunt_mva
 from grid_models.power.network import PowerNetwork
 from grid_models.tables import Array, Table
-from solvers.power.flows import ComplexArray, FloatArray, Flows, IntArray, branch_flows
+from solvers.power.flows import ComplexArray, FloatArray, Flows, branch_flows
 from solvers.power.results_branch import branch_results
 from solvers.power.results_machines import machine_results
 
@@ -38,44 +39,39 @@ def results(network: PowerNetwork, model: BusBranch, v: ComplexArray) -> dict[st
             power, columns = _consumer(flows, element)
             out |= {f"{element}_{name}": values for name, values in columns.items()}
             node = flows.node(network.tables[element]["bus"])
-            _add(consumed, node, -power if element.endswith("sgen") else power)
+            np.add.at(consumed, node, -power if element.endswith("sgen") else power)
     fed, columns = machine_results(flows, consumed)
     out |= columns | branch_results(flows)
 
-    dead = model.node_bus[: network.tables["bus"].size] < 0
-    power = np.where(dead, np.nan, (consumed - fed)[: len(dead)])
-    voltage = flows.v[: len(dead)]
+    n = network.tables["bus"].size
+    power = np.where(network.in_service("bus"), (consumed - fed)[:n], np.nan + 1j * np.nan)
+    voltage = flows.v[:n]
     bus = {
         "bus_vm_pu": np.abs(voltage),
         "bus_va_degree": np.degrees(np.angle(voltage)),
         "bus_p_mw": power.real,
-        "bus_q_mvar": np.where(dead, np.nan, power.imag),
-        "bus_energised": ~dead,
+        "bus_q_mvar": power.imag,
+        "bus_energised": model.node_bus[:n] >= 0,
     }
     return bus | out
-
-
-def _add(total: ComplexArray, node: IntArray, power: ComplexArray) -> None:
-    """Sum element powers into nodes; nan (an element at a dead bus) counts as nothing."""
-    np.add.at(total, node, np.nan_to_num(power))
 
 
 def _consumer(flows: Flows, element: str) -> tuple[ComplexArray, dict[str, Array]]:
     """Power of each element (consumed; fed in for sgen) and its result columns."""
     table = flows.network.tables[element]
     active = flows.active(element)
-    vm = np.abs(flows.v[flows.node(table["bus"])])
+    vm = np.nan_to_num(np.abs(flows.v[flows.node(table["bus"])]))
     columns: dict[str, Array] = {}
     if element == "load":
         power = _load_power(table, vm) * active
     elif element == "shunt":
-        power = np.nan_to_num(vm) ** 2 * shunt_mva(flows.network) * active
+        power = vm**2 * shunt_mva(flows.network) * active
     else:
         power = element_mva(table, element) * active
     if element.endswith("ward"):
-        power = power + np.nan_to_num(vm) ** 2 * (table["pz_mw"] + 1j * table["qz_mvar"]) * active
+        power = power + vm**2 * (table["pz_mw"] + 1j * table["qz_mvar"]) * active
     if element in ("ward", "xward", "shunt"):
-        columns = {"vm_pu": np.nan_to_num(vm)}
+        columns = {"vm_pu": vm}
     if element == "xward":
         rows = flows.rows("xward")
         power = power + flows.s_from[rows]
@@ -83,10 +79,7 @@ def _consumer(flows: Flows, element: str) -> tuple[ComplexArray, dict[str, Array
             "va_internal_degree": np.degrees(np.angle(flows.v_to[rows])),
             "vm_internal_pu": np.abs(flows.v_to[rows]),
         }
-    # Of a dead load both parts are unknown: complex arithmetic spreads nan unevenly.
-    dead = np.isnan(power.real) | np.isnan(power.imag)
-    p, q = np.where(dead, np.nan, power.real), np.where(dead, np.nan, power.imag)
-    return power, {"p_mw": p, "q_mvar": q, **columns, "energised": active}
+    return power, {"p_mw": power.real, "q_mvar": power.imag, **columns, "energised": active}
 
 
 def _load_power(table: Table, vm: FloatArray) -> ComplexArray:

@@ -1,7 +1,8 @@
 """Power of the machines that hold voltages: ext_grids, generators, both ends of dclines.
 
 The network says what a bus draws in all; where several machines hold its voltage, they share that as in pandapower.
-Active: scheduled generators keep theirs, slacks divide the rest by weight (equally if all weights are zero).
+Active: scheduled generators keep theirs, slacks divide the rest by weight, equally if all weights are zero (pandapower
+from a flat start; from a DC start it divides only the losses by weight).
 Reactive: in proportion to the machines' ranges, equally where those are empty.
 """
 
@@ -71,7 +72,10 @@ def machine_results(flows: Flows, consumed: ComplexArray) -> tuple[ComplexArray,
     for name in ("ext_grid", "gen"):
         if name in lists:
             np.add.at(fed, lists[name].node, outcome[name].s)
-            columns |= {f"{name}_p_mw": outcome[name].s.real, f"{name}_q_mvar": outcome[name].s.imag}
+            s = outcome[name].s
+            if name == "ext_grid" and not flows.network.in_service(name).any():
+                s = np.full(len(s), np.nan + 1j * np.nan)  # pandapower then leaves the whole table empty
+            columns |= {f"{name}_p_mw": s.real, f"{name}_q_mvar": s.imag}
             if name == "gen":
                 columns |= {"gen_va_degree": outcome[name].va, "gen_vm_pu": outcome[name].vm}
             columns[f"{name}_energised"] = outcome[name].energised
