@@ -186,6 +186,9 @@ def _power_points(net: Any) -> list[dict[str, Any]]:
         current_meter("line", line, rating_ka, side=side)
     for load in [*net.load.index[:-1:4], net.load.index[-1]]:
         power_meter("load", load, max(1.0, float(net.load.p_mw[load])) * 0.7)
+    # One plant in ten is metered and tells how much sun there is.
+    for sgen in net.sgen.index[::10]:
+        power_meter("sgen", sgen, 0.3)
     points += [
         {"table": "switch", "element": switch, "quantity": "closed", "unit": "1", "kind": SignalKind.SWITCH}
         | {"update": Update.SPONTANEOUS, "sigma": 0.0, "lower": 0.0, "upper": 3.0}

@@ -1,0 +1,491 @@
+"""The power network's estimator: measurements in force -> weighted least squares -> pandapower's result columns.
+
+Every bus gets an injection: the sum of its metered elements, of nominal values scaled by what the metered ones draw now
+(pseudo-measurements, wide), and of nothing at all (zero injection, narrow). The estimate moves the injections within
+their sigmas; what it moved is spread over the bus's elements by their share of the variance.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grid_models.columns import COLUMNS
+from grid_models.measurements import Catalogue, SwitchPosition
+from grid_models.power.bus_branch import PQ, PV, SLACK, BusBranch, bus_branch
+from grid_models.power.network import PowerNetwork
+from grid_models.state import Freshness, NetworkState, Origin, Residuals
+from grid_models.tables import Table, frozen
+from solvers.power.estimation import Estimate, Meters, Plan, estimate, prepare, version
+from solvers.power.measurement_functions import Kind
+from solvers.power.results import results
+from solvers.solution import Solution, Status
+from twin.estimators import InForce
+from twin.estimators.power_points import ADJUSTED, Points, resolve
+
+Floats = NDArray[np.float64]
+Complex = NDArray[np.complex128]
+Index = NDArray[np.int64]
+
+PUBLISHED = (
+    "bus_vm_pu", "bus_va_degree", "bus_p_mw", "bus_q_mvar", "bus_energised",
+    "line_p_from_mw", "line_q_from_mvar", "line_i_ka", "line_loading_percent", "line_energised",
+    "trafo_p_hv_mw", "trafo_q_hv_mvar", "trafo_loading_percent", "trafo_energised",
+    "load_p_mw", "load_q_mvar", "sgen_p_mw", "sgen_q_mvar",
+    "ext_grid_p_mw", "ext_grid_q_mvar", "gen_p_mw", "gen_q_mvar",
+)  # fmt: skip
+
+# A pseudo-measurement's sigma: share of the value expected now, plus share of the nominal value.
+_PSEUDO_SHARE, _PSEUDO_FLOOR = 0.3, 0.02
+# A bus without elements injects nothing; its sigma keeps the gain matrix well conditioned beside meters of 1 %.
+_ZERO_SIGMA_MW = 1e-4
+# A generator holds its voltage about as well as its regulator is set.
+_HELD_SIGMA_PU = 0.01
+_KEPT = 16
+
+
+@dataclass(frozen=True, eq=False)
+class _Topology:
+    """A network with one set of switch positions."""
+
+    network: PowerNetwork
+    model: BusBranch
+    branch_of: Index  # (n_equivalent,) its branch in the model, -1 where out
+
+
+@dataclass(frozen=True, eq=False)
+class _Expected:
+    """Prior injection of every adjusted element: value and sigma, in the element's own direction [MW, Mvar]."""
+
+    power: dict[str, Complex]
+    sigma_p: dict[str, Floats]
+    sigma_q: dict[str, Floats]
+    metered: dict[str, NDArray[np.bool_]]
+
+
+class _Recent(OrderedDict[Hashable, Any]):
+    """The newest few results of a pure function; a cache changes how long a step takes, never what it gives."""
+
+    def get_or_make(self, key: Hashable, make: Any) -> Any:
+        if key in self:
+            self.move_to_end(key)
+        else:
+            self[key] = make()
+            if len(self) > _KEPT:
+                self.popitem(last=False)
+        return self[key]
+
+
+class _Rows:
+    """Collects measurements in their own units, and hands them out in pu."""
+
+    def __init__(self) -> None:
+        self._parts: list[tuple[NDArray[Any], ...]] = []
+
+    def add(
+        self,
+        kind: Kind | Index,
+        place: Index,
+        value: Floats,
+        sigma: Floats,
+        *,
+        base: Floats | None = None,
+        uid: NDArray[np.uint32] | None = None,
+        removable: NDArray[np.bool_] | None = None,
+    ) -> None:
+        n = len(place)
+        unit = np.ones(n) if base is None else base
+        self._parts.append(
+            (
+                np.broadcast_to(np.asarray(kind, dtype=np.int64), (n,)),
+                place,
+                value / unit,
+                sigma / unit,
+                np.ones(n, dtype=bool) if removable is None else removable,
+                np.zeros(n, dtype=np.uint32) if uid is None else uid,
+                unit,
+            )
+        )
+
+    def meters(self) -> tuple[Meters, NDArray[np.uint32], Floats]:
+        kind, place, value, sigma, removable, uid, base = (np.concatenate(c) for c in zip(*self._parts, strict=True))
+        return Meters(kind, place.astype(np.int64), value, sigma, removable), uid, base
+
+
+class PowerEstimator:
+    """Implements `twin.estimators.Estimator` for a power network.
+
+    Args:
+        model: the network.
+        catalogue: the twin's signals.
+        network: its name in the catalogue and in states.
+
+    Raises:
+        InvalidInput: signals that the model does not know.
+    """
+
+    def __init__(self, model: PowerNetwork, catalogue: Catalogue, network: str) -> None:
+        self.model = _constant_power(model)
+        self.network = network
+        self._points: Points = resolve(self.model, catalogue, network)
+        self._names = {s.uid: s.name for s in catalogue.signals}
+        self._topologies, self._plans = _Recent(), _Recent()
+        self.columns = {
+            name: (element, COLUMNS[name].unit, COLUMNS[name].text)
+            for name in PUBLISHED
+            if (element := _element(name)) in model.tables
+        }
+        self.dims = {
+            element: tuple(str(i) for i in model.tables[element].index.tolist())
+            for element in {c[0] for c in self.columns.values()}
+        }
+
+    def step(
+        self, measured: InForce, previous: NetworkState | None, coupled: Mapping[str, NetworkState]
+    ) -> NetworkState:
+        """Estimate the state at `measured.valid_time_us`; see `Estimator.step`."""
+        closed, unknown = self._positions(measured)
+        topology = self._topologies.get_or_make(closed.tobytes(), lambda: self._process(closed))
+        del coupled  # pumps are metered like any load
+        if not topology.model.n_bus:
+            return self._failed(measured, previous, Status.NO_SLACK, ())
+        expected = self._expect(measured)
+        meters, uids, base = self._meters(measured, topology, expected)
+        key = version(topology.model, meters.kind, meters.place)
+        plan: Plan = self._plans.get_or_make(key, lambda: prepare(topology.model, meters.kind, meters.place))
+        solution = estimate(plan, meters, self._start(topology, previous))
+        if not solution.status.usable and solution.status is not Status.UNOBSERVABLE:
+            return self._failed(measured, previous, solution.status, solution.culprits)
+        return self._state(measured, topology, expected, meters, uids, base, solution, closed, unknown)
+
+    def fork(self, state: NetworkState) -> PowerNetwork:
+        """The model with `state` as its injections, source voltages and switch positions."""
+        tables = dict(self.model.tables)
+        if "switch" in tables:
+            closed = np.asarray(state.memory["switch_closed"])
+            tables["switch"] = tables["switch"].replace("closed", slice(None), closed)
+        for element in ADJUSTED:
+            if element in tables and f"{element}_p" in state.memory:
+                power = state.memory[f"{element}_p"] + 1j * state.memory[f"{element}_q"]
+                tables[element] = _with_power(tables[element], power)
+        v = state.memory["v"]
+        for element in ("ext_grid", "gen"):
+            if element in tables:
+                at = v[self.model.node_of(tables[element]["bus"])]
+                live = np.isfinite(at)
+                tables[element] = tables[element].replace("vm_pu", live, np.abs(at[live]))
+                if element == "ext_grid":
+                    tables[element] = tables[element].replace("va_degree", live, np.angle(at[live], deg=True))
+                else:
+                    p = np.asarray(state.values["gen_p_mw"])[live] / tables[element].column("scaling", 1.0)[live]
+                    tables[element] = tables[element].replace("p_mw", live, p)
+        return replace(self.model, tables=tables)
+
+    def _positions(self, measured: InForce) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
+        """(n_switch,) positions, and the names of switches whose position is not known; those keep the model's."""
+        if "switch" not in self.model.tables:
+            return np.zeros(0, dtype=bool), ()
+        closed = self.model.tables["switch"]["closed"].astype(bool).copy()
+        value, known = _values(measured, self._points.switch_uid)[:2]
+        decided = known & np.isin(value, (SwitchPosition.OPEN, SwitchPosition.CLOSED))
+        closed[self._points.switch_row[decided]] = value[decided] == SwitchPosition.CLOSED
+        undecided = np.isin(self._points.switch_uid, measured.signal) & ~decided
+        return closed, tuple(self._names[int(uid)] for uid in self._points.switch_uid[undecided])
+
+    def _process(self, closed: NDArray[np.bool_]) -> _Topology:
+        tables = dict(self.model.tables)
+        if "switch" in tables:
+            tables["switch"] = tables["switch"].replace("closed", slice(None), closed)
+        network = replace(self.model, tables=tables)
+        model = bus_branch(network)
+        branch_of = np.full(len(network.equivalents.row), -1, dtype=np.int64)
+        branch_of[model.branch_row] = np.arange(len(model.branch_row))
+        return _Topology(network, model, branch_of)
+
+    def _start(self, topology: _Topology, previous: NetworkState | None) -> Complex:
+        """The previous voltages where there are any: the same answer, sooner."""
+        start = topology.model.v_start.copy()
+        if previous is not None and "v" in previous.memory:
+            node = topology.model.bus_node
+            known = node >= 0
+            before = np.where(known, previous.memory["v"][np.maximum(node, 0)], np.nan)
+            if np.isfinite(before[known]).all():
+                start = np.where(known, before, start)
+        return start
+
+    def _expect(self, measured: InForce) -> _Expected:
+        power: dict[str, Complex] = {}
+        sigma_p: dict[str, Floats] = {}
+        sigma_q: dict[str, Floats] = {}
+        is_metered: dict[str, NDArray[np.bool_]] = {}
+        p = self._points
+        value, known, sigma = _values(measured, p.element_uid)
+        known &= np.isfinite(sigma)
+        for position, element in enumerate(ADJUSTED):
+            if element not in self.model.tables:
+                continue
+            table = self.model.tables[element]
+            nominal = (table["p_mw"] + 1j * table["q_mvar"]) * table.column("scaling", 1.0)
+            nominal = nominal * self.model.in_service(element)
+            mine = (p.element_table == position) & known
+            active, reactive = mine & ~p.element_reactive, mine & p.element_reactive
+            ratio = _ratio(value[active], nominal.real[p.element_row[active]])
+            now = nominal * ratio
+            width = _PSEUDO_SHARE * np.abs(now) + _PSEUDO_FLOOR * np.abs(nominal) + _ZERO_SIGMA_MW
+            p_now, q_now, wide_p, wide_q = now.real.copy(), now.imag.copy(), width.copy(), width.copy()
+            p_now[p.element_row[active]], wide_p[p.element_row[active]] = value[active], sigma[active]
+            q_now[p.element_row[reactive]], wide_q[p.element_row[reactive]] = value[reactive], sigma[reactive]
+            power[element], sigma_p[element], sigma_q[element] = p_now + 1j * q_now, wide_p, wide_q
+            is_metered[element] = np.zeros(table.size, dtype=bool)
+            is_metered[element][p.element_row[active]] = True
+        return _Expected(power, sigma_p, sigma_q, is_metered)
+
+    def _meters(
+        self, measured: InForce, topology: _Topology, expected: _Expected
+    ) -> tuple[Meters, NDArray[np.uint32], Floats]:
+        """Everything the estimate is made from; the signal (0: none) and the unit's base of each row."""
+        model, points, sn = topology.model, self._points, self.model.sn_mva
+        rows = _Rows()
+        value, known, sigma = _values(measured, points.bus_uid)
+        bus = model.node_bus[points.bus_node]
+        use = known & (bus >= 0) & np.isfinite(sigma)
+        rows.add(Kind.V, bus[use], value[use], sigma[use], uid=points.bus_uid[use])
+
+        value, known, sigma = _values(measured, points.flow_uid)
+        branch = topology.branch_of[points.flow_row]
+        use = known & (branch >= 0) & np.isfinite(sigma)
+        place = np.where(points.flow_to, Meters.at_to(model, branch), Meters.at_from(model, branch))
+        base = points.flow_base[use]
+        rows.add(points.flow_kind[use], place[use], value[use], sigma[use], base=base, uid=points.flow_uid[use])
+
+        injected, sigma_p, sigma_q, has = self._bus_injections(topology, expected)
+        for kind, at, values, sigmas in (
+            (Kind.P, np.flatnonzero(model.bus_kind != SLACK), injected.real, sigma_p),
+            (Kind.Q, np.flatnonzero(model.bus_kind == PQ), injected.imag, sigma_q),
+        ):
+            width = np.where(has[at], sigmas[at], _ZERO_SIGMA_MW)
+            rows.add(kind, at, values[at], width, base=np.full(len(at), sn), removable=has[at])
+        held = np.flatnonzero(model.bus_kind == PV)
+        rows.add(Kind.V, held, model.v_set[held], np.full(len(held), _HELD_SIGMA_PU))
+        return rows.meters()
+
+    def _bus_injections(
+        self, topology: _Topology, expected: _Expected
+    ) -> tuple[Complex, Floats, Floats, NDArray[np.bool_]]:
+        """(n_bus,) injected MW and Mvar, their sigmas, and whether anything is connected at all."""
+        model = topology.model
+        fixed = model.s_power * model.sn_mva - self._adjusted_part(topology, None)
+        total = fixed + self._adjusted_part(topology, expected.power)
+        variance = np.zeros((2, model.n_bus))
+        connected = np.abs(fixed) > 0
+        for element in expected.power:
+            bus = model.node_bus[self.model.node_of(self.model.tables[element]["bus"])]
+            live = (bus >= 0) & self.model.in_service(element)
+            np.add.at(variance[0], bus[live], expected.sigma_p[element][live] ** 2)
+            np.add.at(variance[1], bus[live], expected.sigma_q[element][live] ** 2)
+            connected[bus[live]] = True
+        spread = 0.1 * np.abs(fixed)
+        sigma = np.sqrt(variance + spread**2 + _ZERO_SIGMA_MW**2)
+        return total, sigma[0], sigma[1], connected
+
+    def _adjusted_part(self, topology: _Topology, power: Mapping[str, Complex] | None) -> Complex:
+        """(n_bus,) what the adjusted elements inject [MVA], at the given or at nominal power."""
+        out = np.zeros(topology.model.n_bus, dtype=np.complex128)
+        for element in ADJUSTED:
+            if element in self.model.tables:
+                table = self.model.tables[element]
+                nominal = (table["p_mw"] + 1j * table["q_mvar"]) * table.column("scaling", 1.0)
+                value = nominal if power is None else power[element]
+                bus = topology.model.node_bus[self.model.node_of(table["bus"])]
+                live = (bus >= 0) & self.model.in_service(element)
+                np.add.at(out, bus[live], (1.0 if element == "sgen" else -1.0) * value[live])
+        return out
+
+    def _spread(self, topology: _Topology, expected: _Expected, meters: Meters, found: Estimate) -> dict[str, Complex]:
+        """The adjusted elements' powers after the estimate [MVA], summing to the estimated injections."""
+        model = topology.model
+        n_bus, sn = model.n_bus, self.model.sn_mva
+        moved, total = np.zeros(n_bus, dtype=np.complex128), np.zeros((2, n_bus))
+        injection = meters.place < n_bus
+        for kind, unit in ((Kind.P, 1.0), (Kind.Q, 1.0j)):
+            mine = injection & (meters.kind == kind)
+            moved[meters.place[mine]] += unit * (found.reading - meters.value)[mine] * sn
+        shares: dict[str, tuple[Index, NDArray[np.bool_], Floats, Floats]] = {}
+        for element in expected.power:
+            bus = model.node_bus[self.model.node_of(self.model.tables[element]["bus"])]
+            live = (bus >= 0) & self.model.in_service(element)
+            variance = expected.sigma_p[element] ** 2, expected.sigma_q[element] ** 2
+            shares[element] = (bus, live, *variance)
+            for axis in (0, 1):
+                np.add.at(total[axis], bus[live], variance[axis][live])
+        out: dict[str, Complex] = {}
+        for element, (bus, live, variance_p, variance_q) in shares.items():
+            sign = 1.0 if element == "sgen" else -1.0
+            share_p = variance_p / np.where(live, total[0][bus], 1.0)
+            share_q = variance_q / np.where(live, total[1][bus], 1.0)
+            step = share_p * moved[bus].real + 1j * share_q * moved[bus].imag
+            out[element] = np.where(live, expected.power[element] + sign * step, 0.0)
+        return out
+
+    def _state(
+        self,
+        measured: InForce,
+        topology: _Topology,
+        expected: _Expected,
+        meters: Meters,
+        uids: NDArray[np.uint32],
+        base: Floats,
+        solution: Solution[Estimate],
+        closed: NDArray[np.bool_],
+        unknown: tuple[str, ...],
+    ) -> NetworkState:
+        found, model = solution.value, topology.model
+        powers = self._spread(topology, expected, meters, found)
+        tables = dict(topology.network.tables)
+        for element, power in powers.items():
+            tables[element] = _with_power(tables[element], power)
+        columns = results(replace(topology.network, tables=tables), model, found.v)
+        node_v = np.where(model.node_bus >= 0, found.v[model.node_bus], np.nan)
+        n_bus_row = self.model.tables["bus"].size
+        bus = model.node_bus[:n_bus_row]
+        memory: dict[str, NDArray[Any]] = {"v": node_v, "switch_closed": closed}
+        for element, power in powers.items():
+            memory |= {f"{element}_p": power.real.copy(), f"{element}_q": power.imag.copy()}
+        signals = np.flatnonzero(uids)
+        element_rows = self._element_residuals(measured, powers, meters, found, model)
+        residuals = Residuals(
+            np.concatenate([uids[signals], element_rows.signal]),
+            np.concatenate([(meters.value * base)[signals], element_rows.value]),
+            np.concatenate([(found.reading * base)[signals], element_rows.estimate]),
+            np.concatenate([found.normalised[signals], element_rows.normalised]),
+            np.concatenate([found.suspect[signals], element_rows.suspect]),
+        )
+        suspects = tuple(self._names[int(u)] for u in residuals.signal[residuals.suspect])
+        status = solution.status
+        if status is Status.BAD_DATA and not suspects:
+            status = Status.SOLVED  # only pseudo-measurements gave way: consumers changed, no meter is wrong
+        if status is Status.SOLVED and len(model.dead_nodes):
+            status = Status.DEAD_ISLANDS
+        used = np.isin(measured.signal, uids[signals]) & (measured.source_time_us > 0)
+        metered_v = np.isin(np.arange(n_bus_row), self._points.bus_node)
+        return NetworkState(
+            network=self.network,
+            valid_time_us=measured.valid_time_us,
+            model_revision=self.model.revision,
+            parameter_revision=0,
+            values={name: np.asarray(columns[name], dtype=np.float64) for name in self.columns},
+            sigma={"bus_vm_pu": np.where(bus >= 0, found.sigma_vm[bus], np.nan)},
+            origin={
+                "bus_vm_pu": np.where(metered_v, Origin.MEASURED, Origin.ESTIMATED).astype(np.uint8),
+                **{
+                    f"{e}_p_mw": np.where(expected.metered[e], Origin.MEASURED, Origin.PSEUDO).astype(np.uint8)
+                    for e in powers
+                    if f"{e}_p_mw" in self.columns
+                },
+            },
+            residuals=residuals,
+            status=status.name,
+            culprits=(*solution.culprits, *suspects, *unknown),
+            iterations=solution.stats.iterations,
+            accuracy=found.objective / max(found.freedom, 1),
+            oldest_source_us=int(measured.source_time_us[used].min(initial=np.iinfo(np.int64).max))
+            if used.any()
+            else 0,
+            newest_source_us=int(measured.source_time_us[used].max(initial=0)),
+            stale_inputs=int(measured.stale.sum()),
+            manual_inputs=int(measured.manual.sum()),
+            memory=memory,
+        )
+
+    def _element_residuals(
+        self, measured: InForce, powers: Mapping[str, Complex], meters: Meters, found: Estimate, model: BusBranch
+    ) -> Residuals:
+        """Residuals of the meters that entered through their bus's injection; the bus's verdict is theirs."""
+        p = self._points
+        value, known, sigma = _values(measured, p.element_uid)
+        at_bus = {int(Kind.P): np.full(model.n_bus, -1), int(Kind.Q): np.full(model.n_bus, -1)}
+        for kind, row_of in at_bus.items():
+            mine = np.flatnonzero((meters.kind == kind) & (meters.place < model.n_bus))
+            row_of[meters.place[mine]] = mine
+        estimate_of, row = np.full(len(value), np.nan), np.full(len(value), -1)
+        for position, element in enumerate(ADJUSTED):
+            if element not in powers:
+                continue
+            mine = np.flatnonzero(p.element_table == position)
+            power = powers[element][p.element_row[mine]]
+            estimate_of[mine] = np.where(p.element_reactive[mine], power.imag, power.real)
+            bus = model.node_bus[self.model.node_of(self.model.tables[element]["bus"])][p.element_row[mine]]
+            kinds = np.where(p.element_reactive[mine], int(Kind.Q), int(Kind.P))
+            row[mine] = [at_bus[k][b] if b >= 0 else -1 for k, b in zip(kinds.tolist(), bus.tolist(), strict=True)]
+        use = known & np.isfinite(sigma) & (row >= 0)
+        row = row[use]
+        return Residuals(p.element_uid[use], value[use], estimate_of[use], found.normalised[row], found.suspect[row])
+
+    def _failed(
+        self, measured: InForce, previous: NetworkState | None, status: Status, culprits: tuple[str, ...]
+    ) -> NetworkState:
+        """The last good state again, STALE, with the reason."""
+        if previous is not None:
+            return replace(
+                previous,
+                valid_time_us=measured.valid_time_us,
+                status=status.name,
+                culprits=culprits,
+                freshness=Freshness.STALE,
+            )
+        nothing = np.zeros(0)
+        return NetworkState(
+            network=self.network,
+            valid_time_us=measured.valid_time_us,
+            model_revision=self.model.revision,
+            parameter_revision=0,
+            values={name: np.full(len(self.dims[c[0]]), np.nan) for name, c in self.columns.items()},
+            sigma={},
+            origin={},
+            residuals=Residuals(nothing.astype(np.uint32), nothing, nothing, nothing, nothing.astype(bool)),
+            status=status.name,
+            culprits=culprits,
+            freshness=Freshness.STALE,
+        )
+
+
+def _values(measured: InForce, uid: NDArray[np.uint32]) -> tuple[Floats, NDArray[np.bool_], Floats]:
+    """Value, whether there is one, and sigma of each wanted signal."""
+    if not len(measured.signal) or not len(uid):
+        none = np.zeros(len(uid))
+        return none, none.astype(bool), none
+    at = np.minimum(np.searchsorted(measured.signal, uid), len(measured.signal) - 1)
+    known = measured.signal[at] == uid
+    value = measured.value[at]
+    return value, known & np.isfinite(value), measured.sigma[at]
+
+
+def _ratio(value: Floats, nominal: Floats) -> float:
+    """What metered elements draw now over what they draw nominally; the median, so that one large one counts once."""
+    some = np.abs(nominal) > 1e-9
+    return float(np.median(value[some] / nominal[some])) if some.any() else 1.0
+
+
+def _with_power(table: Table, power: Complex) -> Table:
+    scaling = table.column("scaling", 1.0)
+    own = np.where(scaling != 0, power / np.where(scaling != 0, scaling, 1.0), 0.0)
+    columns = {**table.columns, "p_mw": frozen(own.real), "q_mvar": frozen(own.imag)}
+    return Table(table.index, columns)
+
+
+def _constant_power(model: PowerNetwork) -> PowerNetwork:
+    """An estimate asks what a load draws now, not how it would change with voltage."""
+    if "load" not in model.tables:
+        return model
+    load = model.tables["load"]
+    zero = {n: frozen(np.zeros(load.size)) for n in load if n.startswith(("const_z_", "const_i_"))}
+    return replace(model, tables={**model.tables, "load": Table(load.index, {**load.columns, **zero})})
+
+
+def _element(column: str) -> str:
+    return "ext_grid" if column.startswith("ext_grid_") else column.split("_", 1)[0]
