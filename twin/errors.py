@@ -74,3 +74,10 @@ class Damaged(TwinError):
 
     grpc_code = "DATA_LOSS"
     exit_status = 4
+
+
+class TooSlow(TwinError):
+    """The caller did not do its part in time."""
+
+    grpc_code = "DEADLINE_EXCEEDED"
+    exit_status = 4

@@ -262,6 +262,9 @@ class RunResult:
         culprits: elements the status speaks of.
         violated: limits broken by the patch, in words.
         relieved: limits mended by it.
+        base_dims: dimension -> ids of the fork's elements, in column order; empty = the network's own.
+        patched_dims: the same after the patch, which may create and remove elements.
+        time_us: instants of a run over a duration; then the columns are (n_time, n).
     """
 
     base: Mapping[str, Any]
@@ -270,6 +273,9 @@ class RunResult:
     culprits: tuple[str, ...]
     violated: tuple[str, ...]
     relieved: tuple[str, ...]
+    base_dims: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    patched_dims: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    time_us: tuple[int, ...] = ()
 
 
 class Twin(Protocol):
@@ -302,6 +308,10 @@ class Twin(Protocol):
         self, network: str, start_us: int, end_us: int, known_us: int | None
     ) -> AsyncIterator[PublishedState]:
         """Every kept revision in [start, end), in order, none merged."""
+
+    @property
+    def event_sequence(self) -> int:
+        """Sequence of the newest event, 0 where there is none."""
 
     def watch_events(self, after_sequence: int) -> AsyncIterator[TwinEvent]:
         """Every event after the given one, then live; gap-free."""
