@@ -1,0 +1,190 @@
+"""Arrays with their names: solver results as xarray Datasets, and as netCDF.
+
+Power: `{element}_{column}` over a dimension named after the element (pandapower's index); water: `node_`, `link_` and
+`tank_` variables over the .inp's ids, with `time` before them. Every variable has `units` and `long_name` from the
+column registry; the attributes say how the numbers came about. Further leading dimensions (`time`, `scenario`) come
+first in the arrays.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from grid_models.columns import COLUMNS
+from grid_models.network import Network
+from grid_models.power.network import PowerNetwork
+from grid_models.tables import Array, Table
+from grid_models.water.network import WaterNetwork
+from solvers.solution import Solution
+
+_WATER_DIMENSIONS = ("node", "link", "tank")
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a dataset comes from, for its attributes.
+
+    Args:
+        method: of the solver, such as "newton-raphson".
+        options: of the run, whatever JSON can hold.
+        input_sha256: of the file that was read; empty for networks made in code.
+        command: as it was given.
+        created: when; a solver has no clock of its own.
+    """
+
+    method: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    input_sha256: str = ""
+    command: str = ""
+    created: datetime | None = None
+
+
+def power_dataset(
+    network: PowerNetwork,
+    results: Mapping[str, Array],
+    solution: Solution[Any],
+    provenance: Provenance,
+    leading: Mapping[str, Any] | None = None,
+) -> xr.Dataset:
+    """Label the results of a load flow.
+
+    Args:
+        network: the element tables.
+        results: "{element}_{column}" -> (*leading, n_element), as from `solvers.power.results`.
+        solution: status and cost.
+        provenance: for the attributes.
+        leading: dimension -> coordinate values, in the order of the arrays' first axes.
+
+    Returns:
+        Dataset with pandapower's index per element, `{element}_name`, `bus_vn_kv`, `bus_lon` and `bus_lat` where known.
+    """
+    leading = dict(leading or {})
+    variables: dict[str, Any] = {}
+    present: dict[str, None] = {}
+    for name, values in results.items():
+        element = _table_of(name, network.tables)
+        present[element] = None
+        variables[name] = ((*leading, element), values, _described(name))
+    coordinates: dict[str, Any] = dict(leading)
+    for element in present:
+        table = network.tables[element]
+        coordinates[element] = (element, table.index, {"long_name": f"pandapower index of {element}"})
+        if "name" in table:
+            named = np.array([_text(value) for value in table["name"].tolist()], dtype=object)
+            coordinates[f"{element}_name"] = (element, named, {"long_name": f"name of {element}"})
+    if "bus" in present:
+        coordinates |= _bus_coordinates(network.tables["bus"])
+    return xr.Dataset(variables, coordinates, _attributes(network, solution, provenance))
+
+
+def water_dataset(
+    network: WaterNetwork,
+    results: Mapping[str, Array],
+    solution: Solution[Any],
+    provenance: Provenance,
+    time_s: Sequence[float] | Array | None = None,
+    start: datetime | None = None,
+    leading: Mapping[str, Any] | None = None,
+) -> xr.Dataset:
+    """Label the results of a hydraulic run.
+
+    Args:
+        network: for ids and coordinates.
+        results: "node_..." -> (*leading, n_time, n_node), "link_..." likewise, "tank_..." likewise; without the time
+            axis if `time_s` is None.
+        solution: status and cost.
+        provenance: for the attributes.
+        time_s: (n_time,) seconds since the start.
+        start: the instant of time 0; then `time` is UTC datetime64.
+        leading: dimension -> coordinate values before time.
+
+    Returns:
+        Dataset with the .inp's ids as coordinates of `node`, `link` and `tank`.
+    """
+    coordinates: dict[str, Any] = dict(leading or {})
+    dimensions: tuple[str, ...] = tuple(coordinates)
+    if time_s is not None:
+        dimensions = (*dimensions, "time")
+        coordinates["time"] = _time(np.asarray(time_s, dtype=np.float64), start)
+    ids = {"node": network.node_ids, "link": network.link_ids, "tank": network.tables["tank"].index}
+    variables: dict[str, Any] = {}
+    for name, values in results.items():
+        element = _table_of(name, _WATER_DIMENSIONS)
+        variables[name] = ((*dimensions, element), values, _described(name))
+        coordinates[element] = (element, ids[element].astype(object), {"long_name": f"id of {element} in the .inp"})
+    return xr.Dataset(variables, coordinates, _attributes(network, solution, provenance))
+
+
+def write_netcdf(dataset: xr.Dataset, path: Path) -> None:
+    """Write a dataset as netCDF 4."""
+    packed = {str(name): {"zlib": True, "complevel": 1} for name, v in dataset.data_vars.items() if v.ndim > 1}
+    dataset.to_netcdf(path, engine="h5netcdf", encoding=packed)
+
+
+def _table_of(name: str, tables: Mapping[str, Table] | Sequence[str]) -> str:
+    """The longest table name that begins a variable's: `bus_dc_vm_pu` belongs to `bus_dc`, not to `bus`."""
+    parts = name.split("_")
+    for n in range(len(parts) - 1, 0, -1):
+        if (table := "_".join(parts[:n])) in tables:
+            return table
+    raise KeyError(f"{name}: no table has this name")
+
+
+def _described(name: str) -> dict[str, str]:
+    column = COLUMNS[name]
+    return {"units": column.unit, "long_name": column.text}
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else "" if value is None or value != value else str(value)
+
+
+def _bus_coordinates(bus: Table) -> dict[str, Any]:
+    """Nominal voltage, and longitude and latitude from pandapower's GeoJSON points where there are any."""
+    out: dict[str, Any] = {"bus_vn_kv": ("bus", bus["vn_kv"], {"units": "kV", "long_name": "nominal voltage"})}
+    place = np.full((bus.size, 2), np.nan)
+    for row, point in enumerate(bus.column("geo", None).tolist()):
+        if isinstance(point, str) and point:
+            place[row] = json.loads(point)["coordinates"][:2]
+    if not np.isnan(place).all():
+        out["bus_lon"] = ("bus", place[:, 0], {"units": "degrees_east", "long_name": "longitude"})
+        out["bus_lat"] = ("bus", place[:, 1], {"units": "degrees_north", "long_name": "latitude"})
+    return out
+
+
+def _time(time_s: Array, start: datetime | None) -> tuple[str, Array, dict[str, str]]:
+    if start is None:
+        return "time", time_s, {"units": "s", "long_name": "time", "time_reference": "start of the simulation"}
+    origin = np.datetime64(start.astimezone(UTC).replace(tzinfo=None), "ns")
+    return "time", origin + np.round(time_s * 1e9).astype("timedelta64[ns]"), {"long_name": "time (UTC)"}
+
+
+def _attributes(network: Network, solution: Solution[Any], provenance: Provenance) -> dict[str, Any]:
+    try:
+        own_version = version("city-twin")
+    except PackageNotFoundError:  # run from a source tree that is not installed
+        own_version = "unknown"
+    return {
+        "title": network.name,
+        "status": solution.status.name,
+        "status_text": solution.status.text,
+        "culprits": json.dumps(solution.culprits),
+        "iterations": solution.stats.iterations,
+        "residual": solution.stats.residual,
+        "method": provenance.method,
+        "options": json.dumps(dict(provenance.options)),
+        "model_revision": network.revision,
+        "input_sha256": provenance.input_sha256,
+        "version": own_version,
+        "command": provenance.command,
+        "created": provenance.created.isoformat() if provenance.created else "",
+    }
