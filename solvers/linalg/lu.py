@@ -22,17 +22,6 @@ IntArray = NDArray[np.int32]
 
 
 @kernel
-def _subtract_product(a: FloatArray, out: int, left: int, right: int) -> None:
-    """Block a[out] -= a[left] a[right]."""
-    l0, l1, l2, l3 = a[left, 0], a[left, 1], a[left, 2], a[left, 3]
-    u0, u1, u2, u3 = a[right, 0], a[right, 1], a[right, 2], a[right, 3]
-    a[out, 0] -= l0 * u0 + l1 * u2
-    a[out, 1] -= l0 * u1 + l1 * u3
-    a[out, 2] -= l2 * u0 + l3 * u2
-    a[out, 3] -= l2 * u1 + l3 * u3
-
-
-@kernel
 def lu_factor(up: IntArray, uj: IntArray, target: IntArray, a: FloatArray) -> None:
     """Factor in place; a singular pivot leaves inf or nan, which the caller sees in its next mismatch.
 
@@ -58,10 +47,27 @@ def lu_factor(up: IntArray, uj: IntArray, target: IntArray, a: FloatArray) -> No
             a[l, 2] = b2 * i0 + b3 * i2
             a[l, 3] = b2 * i1 + b3 * i3
         for x in range(up[k], up[k + 1]):
-            _subtract_product(a, uj[x], below + x, n + x)
+            # Held in registers: the compiler cannot know that the stores below leave these two blocks alone.
+            l, u, d = below + x, n + x, uj[x]
+            l0, l1, l2, l3 = a[l, 0], a[l, 1], a[l, 2], a[l, 3]
+            u0, u1, u2, u3 = a[u, 0], a[u, 1], a[u, 2], a[u, 3]
+            a[d, 0] -= l0 * u0 + l1 * u2
+            a[d, 1] -= l0 * u1 + l1 * u3
+            a[d, 2] -= l2 * u0 + l3 * u2
+            a[d, 3] -= l2 * u1 + l3 * u3
             for y in range(x + 1, up[k + 1]):
-                _subtract_product(a, n + target[t], below + x, n + y)
-                _subtract_product(a, below + target[t], below + y, n + x)
+                right, out = n + y, n + target[t]
+                b0, b1, b2, b3 = a[right, 0], a[right, 1], a[right, 2], a[right, 3]
+                a[out, 0] -= l0 * b0 + l1 * b2
+                a[out, 1] -= l0 * b1 + l1 * b3
+                a[out, 2] -= l2 * b0 + l3 * b2
+                a[out, 3] -= l2 * b1 + l3 * b3
+                left, out = below + y, below + target[t]
+                b0, b1, b2, b3 = a[left, 0], a[left, 1], a[left, 2], a[left, 3]
+                a[out, 0] -= b0 * u0 + b1 * u2
+                a[out, 1] -= b0 * u1 + b1 * u3
+                a[out, 2] -= b2 * u0 + b3 * u2
+                a[out, 3] -= b2 * u1 + b3 * u3
                 t += 1
 
 

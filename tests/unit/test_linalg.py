@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solvers.linalg.ldl import ldl_factor, ldl_selected_inverse, ldl_solve
+from solvers.linalg.lu import lu_factor, lu_solve
 from solvers.linalg.ordering import order
 from solvers.linalg.symbolic import Symbolic, symbolic
 
@@ -56,6 +57,30 @@ def test_solves_and_inverts_like_dense_algebra(matrix: sp.csr_array) -> None:
     np.testing.assert_allclose(z[sym.position(i, j)], np.linalg.inv(dense)[i, j], rtol=1e-8, atol=1e-12)
 
 
+@settings(deadline=None, max_examples=40)
+@given(graphs(), st.integers(0, 2**32 - 1))
+def test_block_lu_solves_unsymmetric_blocks_on_a_symmetric_pattern(matrix: sp.csr_array, seed: int) -> None:
+    matrix = sp.csr_array(matrix)
+    sym = symbolic(matrix.indptr, matrix.indices)
+    rng = np.random.default_rng(seed)
+    rows, columns = matrix.tocoo().coords
+    blocks = rng.normal(size=(len(rows), 4))
+    blocks[rows == columns] += 50.0 * np.array([1.0, 0.3, -0.2, 1.0])  # block-dominant: no pivoting is needed
+    a = np.zeros((sym.n + 2 * sym.n_upper, 4))
+    a[sym.position_lu(rows, columns)] = blocks
+    dense = np.zeros((2 * sym.n, 2 * sym.n))
+    for i, j, block in zip(rows, columns, blocks, strict=True):
+        dense[2 * i : 2 * i + 2, 2 * j : 2 * j + 2] = block.reshape(2, 2)
+    rhs = rng.normal(size=(sym.n, 2))
+    lu_factor(sym.up, sym.uj, sym.target, a)
+    b = rhs[sym.perm]
+    lu_solve(sym.up, sym.uj, a, b)
+    x = np.empty_like(b)
+    x[sym.perm] = b
+    np.testing.assert_allclose(dense @ x.ravel(), rhs.ravel(), atol=1e-10)
+
+
+@settings(deadline=None)
 @given(graphs())
 def test_elimination_tree_is_in_postorder_and_rows_ascend(matrix: sp.csr_array) -> None:
     matrix = sp.csr_array(matrix)
