@@ -37,16 +37,16 @@ def stubs(out: Path) -> None:
 
 def descriptor_set(out: Path) -> None:
     """Write the contract as a FileDescriptorSet with everything it imports."""
-    if protoc.main(["protoc", *include_paths(), "--include_imports", f"--descriptor_set_out={out}", *map(str, SOURCES)]):
+    if protoc.main(
+        ["protoc", *include_paths(), "--include_imports", f"--descriptor_set_out={out}", *map(str, SOURCES)]
+    ):
         sys.exit("protoc failed")
 
 
 def document() -> str:
     """The services, messages and enums in Markdown, from the comments."""
-    parts = ["# The API\n\nGenerated from `proto/` by `make proto`; edit the comments there.\n"]
-    for source in SOURCES:
-        parts.append(_document(source.read_text(encoding="utf-8")))
-    return "\n".join(parts).rstrip() + "\n"
+    head = "# The API\n\nGenerated from `proto/` by `make proto`; edit the comments there.\n"
+    return "\n".join([head, *(_document(s.read_text(encoding="utf-8")) for s in SOURCES)]).rstrip() + "\n"
 
 
 def _document(text: str) -> str:

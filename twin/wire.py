@@ -47,10 +47,10 @@ def fill(message: _Message, field: str, values: NDArray[Any]) -> None:
 
 
 def delimited(number: int, parts: Iterable[bytes]) -> bytes:
-    """A length-delimited field on the wire: tag, length, contents.
+    r"""A length-delimited field on the wire: tag, length, contents.
 
     >>> delimited(1, (b"ab", b"c"))
-    b'\\n\\x03abc'
+    b'\n\x03abc'
     """
     content = b"".join(parts)
     return _varint(number << 3 | _LENGTH_DELIMITED) + _varint(len(content)) + content

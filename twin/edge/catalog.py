@@ -1,5 +1,7 @@
 """CatalogService: networks, columns, signals."""
 
+# ruff: noqa: N802, ARG002 - names and signatures of the methods are gRPC's.
+
 from __future__ import annotations
 
 import grpc
@@ -7,7 +9,7 @@ import grpc
 from grid_models.measurements import Signal
 from twin import wire
 from twin.api.v1 import catalog_pb2 as pb
-from twin.api.v1 import catalog_pb2_grpc, common_pb2
+from twin.api.v1 import common_pb2
 from twin.edge.errors import bad
 from twin.edge.requests import child_of, network_of, page, twin_of
 from twin.errors import NotFound, Unavailable
@@ -17,7 +19,7 @@ _MOST_ISSUES = 1000
 _MOST_UID = 2**32 - 1
 
 
-class CatalogService(catalog_pb2_grpc.CatalogServiceServicer):
+class CatalogService:
     """Translates the catalogue."""
 
     def __init__(self, twin: Twin) -> None:
@@ -101,7 +103,7 @@ class CatalogService(catalog_pb2_grpc.CatalogServiceServicer):
             uid=signal.uid,
             display_name=signal.name,
             network=wire.network_name(self._twin.name, signal.network),
-            kind=int(signal.kind),
+            kind=pb.SignalKind.Name(signal.kind),
             table=signal.table,
             element=signal.element,
             quantity=signal.quantity,
@@ -111,7 +113,7 @@ class CatalogService(catalog_pb2_grpc.CatalogServiceServicer):
             sigma=signal.sigma,
             lower=signal.lower,
             upper=signal.upper,
-            update=int(signal.update),
+            update=pb.Update.Name(signal.update),
             ttl=wire.duration(signal.ttl_s),
             hold=wire.duration(signal.hold_s),
         )

@@ -18,7 +18,6 @@ from google.protobuf.message import DecodeError
 from twin.edge.errors import refuse
 from twin.errors import BadRequest
 
-_Context = grpc.aio.ServicerContext
 _FACTORY = {
     (False, False): grpc.unary_unary_rpc_method_handler,
     (False, True): grpc.unary_stream_rpc_method_handler,
@@ -33,7 +32,7 @@ _BEHAVIOUR = {
 }
 
 
-class Door(grpc.aio.ServerInterceptor):
+class Door(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc publishes no types
     """Replaces each handler by one that takes bytes and never ends in UNKNOWN."""
 
     async def intercept_service(
@@ -54,11 +53,11 @@ def _guarded(handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
     def read(body: Any) -> Any:
         return _stream(parse, body) if handler.request_streaming else _parsed(parse, body)
 
-    async def single(body: Any, context: _Context) -> Any:
+    async def single(body: Any, context: grpc.aio.ServicerContext) -> Any:
         async with _named(context):
             return await behaviour(read(body), context)
 
-    async def stream(body: Any, context: _Context) -> AsyncIterator[Any]:
+    async def stream(body: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
         async with _named(context), aclosing(behaviour(read(body), context)) as responses:
             async for response in responses:
                 yield response
@@ -71,7 +70,7 @@ def _guarded(handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
 
 
 @asynccontextmanager
-async def _named(context: _Context) -> AsyncIterator[None]:
+async def _named(context: grpc.aio.ServicerContext) -> AsyncIterator[None]:
     try:
         yield
     except grpc.aio.AbortError:

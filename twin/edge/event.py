@@ -1,5 +1,7 @@
 """EventService: alarms, leaks, corrections, gap-free."""
 
+# ruff: noqa: N802, ARG002 - names and signatures of the methods are gRPC's.
+
 from __future__ import annotations
 
 import time
@@ -10,7 +12,6 @@ import grpc
 
 from twin import wire
 from twin.api.v1 import event_pb2 as pb
-from twin.api.v1 import event_pb2_grpc
 from twin.edge.errors import bad
 from twin.edge.frames import place
 from twin.edge.requests import child_of, network_of, page, twin_of
@@ -21,7 +22,7 @@ _MOST_AUTHOR = 200
 _MOST_COMMENT = 2000
 
 
-class EventService(event_pb2_grpc.EventServiceServicer):
+class EventService:
     """Translates events."""
 
     def __init__(self, twin: Twin, heartbeat_s: float = HEARTBEAT_S) -> None:
@@ -93,8 +94,8 @@ class EventService(event_pb2_grpc.EventServiceServicer):
             position=place(event.position),
             valid_time=wire.timestamp(event.valid_time_us),
             known_time=wire.timestamp(event.known_time_us),
-            kind=int(event.kind),
-            transition=int(event.transition),
+            kind=pb.EventKind.Name(event.kind),
+            transition=pb.Transition.Name(event.transition),
             alarm=f"twins/{twin}/alarms/{event.alarm_id}" if event.alarm_id else "",
             code=event.code,
             network=wire.network_name(twin, event.network) if event.network else "",

@@ -66,7 +66,7 @@ class Frames:
             return bodies
         self.serialised += 1
         columns = state_columns(info, published.state, selected)
-        bodies = tuple(_packed(_pieces(columns, published.state.residuals if selected.residuals else None)))
+        bodies = tuple(parts(_pieces(columns, published.state.residuals if selected.residuals else None)))
         self._kept[key] = bodies
         self._bytes += sum(map(len, bodies))
         while self._bytes > _CACHE_BYTES and len(self._kept) > 1:
@@ -90,9 +90,13 @@ def state_columns(info: NetworkInfo, state: NetworkState, selected: Selected) ->
         sigma = state.sigma.get(name) if selected.sigma else None
         origin = state.origin.get(name) if selected.origin else None
         yield from slices(
-            name, dimension, _take(state.values[name], wanted), _take(sigma, wanted), _take(origin, wanted),
+            name,
+            dimension,
+            _take(state.values[name], wanted),
+            None if sigma is None else _take(sigma, wanted),
+            None if origin is None else _take(origin, wanted),
             single=selected.single,
-        )  # fmt: skip
+        )
 
 
 def slices(
@@ -151,7 +155,7 @@ def _header(twin: str, published: PublishedState, previous: Position | None, mer
         known_time=wire.timestamp(published.known_time_us),
         model_revision=state.model_revision,
         parameter_revision=state.parameter_revision,
-        freshness=int(state.freshness),
+        freshness=common_pb2.Freshness.Name(state.freshness),
         solver_status=solver_status(state.status, state.culprits),
         iterations=state.iterations,
         accuracy=state.accuracy if math.isfinite(state.accuracy) else math.nan,
@@ -174,7 +178,7 @@ def _pieces(columns: Iterator[common_pb2.Column], residuals: Residuals | None) -
         yield pb.StateFrame(residuals=message).SerializeToString()
 
 
-def _packed(pieces: Iterator[bytes]) -> Iterator[bytes]:
+def parts(pieces: Iterator[bytes]) -> Iterator[bytes]:
     """Fill parts with pieces, in order; at least one part, which may be empty."""
     part: list[bytes] = []
     size = 0
@@ -187,8 +191,8 @@ def _packed(pieces: Iterator[bytes]) -> Iterator[bytes]:
     yield b"".join(part)
 
 
-def _take(values: Array | None, rows: NDArray[np.int64] | None) -> Array | None:
-    return values if values is None or rows is None else values[rows]
+def _take(values: Array, rows: NDArray[np.int64] | None) -> Array:
+    return values if rows is None else values[rows]
 
 
 def dimension_of(name: str, columns: Mapping[str, tuple[str, str, str]]) -> str:

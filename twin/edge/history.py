@@ -1,5 +1,7 @@
 """HistoryService: measurements out again."""
 
+# ruff: noqa: N802, ARG002 - names and signatures of the methods are gRPC's.
+
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
@@ -8,7 +10,6 @@ import grpc
 import numpy as np
 
 from twin.api.v1 import history_pb2 as pb
-from twin.api.v1 import history_pb2_grpc
 from twin.edge.errors import bad
 from twin.edge.requests import interval, optional_instant, twin_of
 from twin.edge.rows import message_of
@@ -19,7 +20,7 @@ _MOST_SIGNALS = 10_000
 _CHUNK_ROWS = 16_384
 
 
-class HistoryService(history_pb2_grpc.HistoryServiceServicer):
+class HistoryService:
     """Translates questions to the archive."""
 
     def __init__(self, twin: Twin) -> None:

@@ -1,9 +1,11 @@
 """IngestService: one publisher's stream of batches in, acknowledgements out."""
 
+# ruff: noqa: N802, ARG002 - names and signatures of the methods are gRPC's.
+
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
@@ -11,7 +13,7 @@ import grpc
 
 from grid_models.measurements import Rows
 from twin import wire
-from twin.api.v1 import common_pb2, ingest_pb2_grpc
+from twin.api.v1 import common_pb2
 from twin.api.v1 import ingest_pb2 as pb
 from twin.edge.errors import bad, status_of
 from twin.edge.requests import twin_of
@@ -24,7 +26,7 @@ _LISTED_ERRORS = 100
 _MOST_NAME = 200
 
 
-class IngestService(ingest_pb2_grpc.IngestServiceServicer):
+class IngestService:
     """Translates publishers' streams."""
 
     def __init__(self, twin: Twin) -> None:
@@ -76,7 +78,7 @@ async def _first(requests: AsyncIterator[pb.IngestRequest]) -> pb.IngestRequest.
 
 async def _answers(
     requests: AsyncIterator[pb.IngestRequest], publisher: Publisher, wanted: AckLevel
-) -> AsyncIterator[pb.IngestResponse]:
+) -> AsyncGenerator[pb.IngestResponse, None]:
     """Merge refusals and acks; end when the sender has closed and its last batch is as safe as it wanted."""
     intake = _Intake(requests, publisher)
     refusals, acks = intake.refusals(), publisher.acks()
@@ -136,7 +138,7 @@ class _Intake:
         most = self._publisher.opened.max_rows
         if len(rows) > most:
             raise bad("rows", f"has {len(rows)} rows; at most {most} per batch")
-        if message.snapshot not in tuple(Snapshot):
+        if int(message.snapshot) not in tuple(Snapshot):
             raise bad("snapshot", f"is no Snapshot: {message.snapshot}")
         return Batch(message.batch_id, rows, Snapshot(message.snapshot))
 
@@ -158,7 +160,7 @@ def _opened(opened: Opened) -> pb.IngestResponse.Opened:
 def _ack(ack: Ack) -> pb.IngestResponse.Ack:
     return pb.IngestResponse.Ack(
         through_batch_id=ack.through_batch_id,
-        level=int(ack.level),
+        level=pb.AckLevel.Name(ack.level),
         position=common_pb2.Position(epoch=ack.position.epoch, revision=ack.position.revision),
         admitted=ack.admitted,
         duplicate=ack.duplicate,
@@ -173,7 +175,7 @@ def _row_errors(errors: tuple[RowError, ...]) -> pb.IngestResponse.RowErrors:
     return pb.IngestResponse.RowErrors(
         row=[e.row for e in listed],
         signal=[e.signal for e in listed],
-        fault=[int(e.fault) for e in listed],
+        fault=[pb.RowFault.Name(e.fault) for e in listed],
         message=[e.message for e in listed],
         not_listed=len(errors) - len(listed),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -11,7 +11,7 @@ T = TypeVar("T")
 HEARTBEAT_S = 5.0
 
 
-async def with_beats(source: AsyncIterator[T], every_s: float = HEARTBEAT_S) -> AsyncIterator[T | None]:
+async def with_beats(source: AsyncIterator[T], every_s: float = HEARTBEAT_S) -> AsyncGenerator[T | None, None]:
     """What `source` yields, and None after every `every_s` seconds in which it yielded nothing."""
     coming = asyncio.ensure_future(anext(source))
     try:

@@ -1,5 +1,7 @@
 """StateService: states now, live, and past."""
 
+# ruff: noqa: N802, ARG002 - names and signatures of the methods are gRPC's.
+
 from __future__ import annotations
 
 import time
@@ -11,7 +13,6 @@ import grpc
 from grid_models.state import Position
 from twin import wire
 from twin.api.v1 import state_pb2 as pb
-from twin.api.v1 import state_pb2_grpc
 from twin.edge.frames import Frames, place
 from twin.edge.requests import at, interval, network_of, optional_instant, position, span
 from twin.edge.selection import Selected, selected, topology
@@ -49,16 +50,14 @@ class _View:
         self._told = revision
         return wire.delimited(2, (topology(revision, self.selected.dims(self.info)).SerializeToString(),))
 
-    def messages(
-        self, published: PublishedState, previous: Position | None = None, merged: int = 0
-    ) -> list[bytes]:
+    def messages(self, published: PublishedState, previous: Position | None = None, merged: int = 0) -> list[bytes]:
         """Topology where needed, then the parts of the frame."""
         ids = self.topology(published)
         parts = self._frames.messages(self._twin.name, self.info, published, self.selected, previous, merged)
         return [*([ids] if ids is not None else []), *parts]
 
 
-class StateService(state_pb2_grpc.StateServiceServicer):
+class StateService:
     """Translates states. Responses are bytes already: see `twin.edge.frames`."""
 
     def __init__(self, twin: Twin, heartbeat_s: float = HEARTBEAT_S) -> None:

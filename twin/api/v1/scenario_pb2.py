@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from twin.api.v1 import common_pb2 as twin_dot_api_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1atwin/api/v1/scenario.proto\x12\x0btwin.api.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x18twin/api/v1/common.proto\"r\n\x08Scenario\x12\x0f\n\x07network\x18\x01 \x01(\t\x12\x1b\n\x02\x61t\x18\x02 \x01(\x0b\x32\x0f.twin.api.v1.At\x12\x12\n\npatch_toml\x18\x03 \x01(\t\x12$\n\x07\x63hanges\x18\x04 \x03(\x0b\x32\x13.twin.api.v1.Change\"\xa3\x04\n\x06\x43hange\x12(\n\x05\x61\x66ter\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03set\x18\x02 \x01(\x0b\x32\x17.twin.api.v1.Change.SetH\x00\x12*\n\x05scale\x18\x03 \x01(\x0b\x32\x19.twin.api.v1.Change.ScaleH\x00\x12,\n\x06\x63reate\x18\x04 \x01(\x0b\x32\x1a.twin.api.v1.Change.CreateH\x00\x12,\n\x06remove\x18\x05 \x01(\x0b\x32\x1a.twin.api.v1.Change.RemoveH\x00\x1aJ\n\x03Set\x12\x0f\n\x07\x65lement\x18\x01 \x01(\t\x12\x0e\n\x06\x63olumn\x18\x02 \x01(\t\x12\"\n\x05value\x18\x03 \x01(\x0b\x32\x13.twin.api.v1.Scalar\x1a\x38\n\x05Scale\x12\x0f\n\x07\x65lement\x18\x01 \x01(\t\x12\x0e\n\x06\x63olumn\x18\x02 \x01(\t\x12\x0e\n\x06\x66\x61\x63tor\x18\x03 \x01(\x01\x1a\x95\x01\n\x06\x43reate\x12\x0f\n\x07\x65lement\x18\x01 \x01(\t\x12\x36\n\x06\x66ields\x18\x02 \x03(\x0b\x32&.twin.api.v1.Change.Create.FieldsEntry\x1a\x42\n\x0b\x46ieldsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\"\n\x05value\x18\x02 \x01(\x0b\x32\x13.twin.api.v1.Scalar:\x02\x38\x01\x1a\x19\n\x06Remove\x12\x0f\n\x07\x65lement\x18\x01 \x01(\tB\x06\n\x04kind\"S\n\x06Scalar\x12\x10\n\x06number\x18\x01 \x01(\x01H\x00\x12\x0e\n\x04\x66lag\x18\x02 \x01(\x08H\x00\x12\x0e\n\x04text\x18\x03 \x01(\tH\x00\x12\x0f\n\x05whole\x18\x04 \x01(\x12H\x00\x42\x06\n\x04kind\"h\n\x10RunWhatIfRequest\x12\'\n\x08scenario\x18\x01 \x01(\x0b\x32\x15.twin.api.v1.Scenario\x12+\n\x08\x64uration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xc0\x01\n\nRunSummary\x12\x30\n\rsolver_status\x18\x01 \x01(\x0b\x32\x19.twin.api.v1.SolverStatus\x12\x10\n\x08violated\x18\x02 \x03(\t\x12\x10\n\x08relieved\x18\x03 \x03(\t\x12#\n\x04\x62\x61se\x18\x04 \x01(\x0b\x32\x15.twin.api.v1.Topology\x12&\n\x07patched\x18\x05 \x01(\x0b\x32\x15.twin.api.v1.Topology\x12\x0f\n\x07time_us\x18\x06 \x03(\x10\"e\n\x07RunPart\x12!\n\x04\x62\x61se\x18\x01 \x03(\x0b\x32\x13.twin.api.v1.Column\x12$\n\x07patched\x18\x02 \x03(\x0b\x32\x13.twin.api.v1.Column\x12\x11\n\tlast_part\x18\x03 \x01(\x08\"m\n\x11RunWhatIfResponse\x12*\n\x07summary\x18\x01 \x01(\x0b\x32\x17.twin.api.v1.RunSummaryH\x00\x12$\n\x04part\x18\x02 \x01(\x0b\x32\x14.twin.api.v1.RunPartH\x00\x42\x06\n\x04kind\"?\n\x14\x45xportNetworkRequest\x12\'\n\x08scenario\x18\x01 \x01(\x0b\x32\x15.twin.api.v1.Scenario\"8\n\x15\x45xportNetworkResponse\x12\x11\n\tfile_name\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x32\xb9\x01\n\x0fScenarioService\x12L\n\tRunWhatIf\x12\x1d.twin.api.v1.RunWhatIfRequest\x1a\x1e.twin.api.v1.RunWhatIfResponse0\x01\x12X\n\rExportNetwork\x12!.twin.api.v1.ExportNetworkRequest\x1a\".twin.api.v1.ExportNetworkResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1atwin/api/v1/scenario.proto\x12\x0btwin.api.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x18twin/api/v1/common.proto\"r\n\x08Scenario\x12\x0f\n\x07network\x18\x01 \x01(\t\x12\x1b\n\x02\x61t\x18\x02 \x01(\x0b\x32\x0f.twin.api.v1.At\x12\x12\n\npatch_toml\x18\x03 \x01(\t\x12$\n\x07\x63hanges\x18\x04 \x03(\x0b\x32\x13.twin.api.v1.Change\"\xa3\x04\n\x06\x43hange\x12(\n\x05\x61\x66ter\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03set\x18\x02 \x01(\x0b\x32\x17.twin.api.v1.Change.SetH\x00\x12*\n\x05scale\x18\x03 \x01(\x0b\x32\x19.twin.api.v1.Change.ScaleH\x00\x12,\n\x06\x63reate\x18\x04 \x01(\x0b\x32\x1a.twin.api.v1.Change.CreateH\x00\x12,\n\x06remove\x18\x05 \x01(\x0b\x32\x1a.twin.api.v1.Change.RemoveH\x00\x1aJ\n\x03Set\x12\x0f\n\x07\x65lement\x18\x01 \x01(\t\x12\x0e\n\x06\x63olumn\x18\x02 \x01(\t\x12\"\n\x05value\x18\x03 \x01(\x0b\x32\x13.twin.api.v1.Scalar\x1a\x38\n\x05Scale\x12\x0f\n\x07\x65lement\x18\x01 \x01(\t\x12\x0e\n\x06\x63olumn\x18\x02 \x01(\t\x12\x0e\n\x06\x66\x61\x63tor\x18\x03 \x01(\x01\x1a\x95\x01\n\x06\x43reate\x12\x0f\n\x07\x65lement\x18\x01 \x01(\t\x12\x36\n\x06\x66ields\x18\x02 \x03(\x0b\x32&.twin.api.v1.Change.Create.FieldsEntry\x1a\x42\n\x0b\x46ieldsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\"\n\x05value\x18\x02 \x01(\x0b\x32\x13.twin.api.v1.Scalar:\x02\x38\x01\x1a\x19\n\x06Remove\x12\x0f\n\x07\x65lement\x18\x01 \x01(\tB\x06\n\x04kind\"|\n\x06Scalar\x12\x10\n\x06number\x18\x01 \x01(\x01H\x00\x12\x0e\n\x04\x66lag\x18\x02 \x01(\x08H\x00\x12\x0e\n\x04text\x18\x03 \x01(\tH\x00\x12\x0f\n\x05whole\x18\x04 \x01(\x12H\x00\x12\'\n\x07numbers\x18\x05 \x01(\x0b\x32\x14.twin.api.v1.NumbersH\x00\x42\x06\n\x04kind\"\x19\n\x07Numbers\x12\x0e\n\x06values\x18\x01 \x03(\x01\"h\n\x10RunWhatIfRequest\x12\'\n\x08scenario\x18\x01 \x01(\x0b\x32\x15.twin.api.v1.Scenario\x12+\n\x08\x64uration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xc0\x01\n\nRunSummary\x12\x30\n\rsolver_status\x18\x01 \x01(\x0b\x32\x19.twin.api.v1.SolverStatus\x12\x10\n\x08violated\x18\x02 \x03(\t\x12\x10\n\x08relieved\x18\x03 \x03(\t\x12#\n\x04\x62\x61se\x18\x04 \x01(\x0b\x32\x15.twin.api.v1.Topology\x12&\n\x07patched\x18\x05 \x01(\x0b\x32\x15.twin.api.v1.Topology\x12\x0f\n\x07time_us\x18\x06 \x03(\x10\"e\n\x07RunPart\x12!\n\x04\x62\x61se\x18\x01 \x03(\x0b\x32\x13.twin.api.v1.Column\x12$\n\x07patched\x18\x02 \x03(\x0b\x32\x13.twin.api.v1.Column\x12\x11\n\tlast_part\x18\x03 \x01(\x08\"m\n\x11RunWhatIfResponse\x12*\n\x07summary\x18\x01 \x01(\x0b\x32\x17.twin.api.v1.RunSummaryH\x00\x12$\n\x04part\x18\x02 \x01(\x0b\x32\x14.twin.api.v1.RunPartH\x00\x42\x06\n\x04kind\"?\n\x14\x45xportNetworkRequest\x12\'\n\x08scenario\x18\x01 \x01(\x0b\x32\x15.twin.api.v1.Scenario\"8\n\x15\x45xportNetworkResponse\x12\x11\n\tfile_name\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"{\n\x14\x43ompareStatesRequest\x12\x0f\n\x07network\x18\x01 \x01(\t\x12\x1f\n\x06\x62\x65\x66ore\x18\x02 \x01(\x0b\x32\x0f.twin.api.v1.At\x12\x1e\n\x05\x61\x66ter\x18\x03 \x01(\x0b\x32\x0f.twin.api.v1.At\x12\x11\n\tpage_size\x18\x04 \x01(\x05\"\xa6\x01\n\nComparison\x12\x0e\n\x06\x63olumn\x18\x01 \x03(\t\x12\x0f\n\x07\x65lement\x18\x02 \x03(\t\x12\x0e\n\x06\x62\x65\x66ore\x18\x03 \x03(\x01\x12\r\n\x05\x61\x66ter\x18\x04 \x03(\x01\x12\x12\n\ndifference\x18\x05 \x03(\x01\x12\x0c\n\x04rank\x18\x06 \x03(\x01\x12\x12\n\nnot_listed\x18\x07 \x01(\x07\x12\x10\n\x08violated\x18\x08 \x03(\t\x12\x10\n\x08relieved\x18\t \x03(\t2\x86\x02\n\x0fScenarioService\x12L\n\tRunWhatIf\x12\x1d.twin.api.v1.RunWhatIfRequest\x1a\x1e.twin.api.v1.RunWhatIfResponse0\x01\x12X\n\rExportNetwork\x12!.twin.api.v1.ExportNetworkRequest\x1a\".twin.api.v1.ExportNetworkResponse0\x01\x12K\n\rCompareStates\x12!.twin.api.v1.CompareStatesRequest\x1a\x17.twin.api.v1.Comparisonb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -50,19 +50,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHANGE_REMOVE']._serialized_start=732
   _globals['_CHANGE_REMOVE']._serialized_end=757
   _globals['_SCALAR']._serialized_start=767
-  _globals['_SCALAR']._serialized_end=850
-  _globals['_RUNWHATIFREQUEST']._serialized_start=852
-  _globals['_RUNWHATIFREQUEST']._serialized_end=956
-  _globals['_RUNSUMMARY']._serialized_start=959
-  _globals['_RUNSUMMARY']._serialized_end=1151
-  _globals['_RUNPART']._serialized_start=1153
-  _globals['_RUNPART']._serialized_end=1254
-  _globals['_RUNWHATIFRESPONSE']._serialized_start=1256
-  _globals['_RUNWHATIFRESPONSE']._serialized_end=1365
-  _globals['_EXPORTNETWORKREQUEST']._serialized_start=1367
-  _globals['_EXPORTNETWORKREQUEST']._serialized_end=1430
-  _globals['_EXPORTNETWORKRESPONSE']._serialized_start=1432
-  _globals['_EXPORTNETWORKRESPONSE']._serialized_end=1488
-  _globals['_SCENARIOSERVICE']._serialized_start=1491
-  _globals['_SCENARIOSERVICE']._serialized_end=1676
+  _globals['_SCALAR']._serialized_end=891
+  _globals['_NUMBERS']._serialized_start=893
+  _globals['_NUMBERS']._serialized_end=918
+  _globals['_RUNWHATIFREQUEST']._serialized_start=920
+  _globals['_RUNWHATIFREQUEST']._serialized_end=1024
+  _globals['_RUNSUMMARY']._serialized_start=1027
+  _globals['_RUNSUMMARY']._serialized_end=1219
+  _globals['_RUNPART']._serialized_start=1221
+  _globals['_RUNPART']._serialized_end=1322
+  _globals['_RUNWHATIFRESPONSE']._serialized_start=1324
+  _globals['_RUNWHATIFRESPONSE']._serialized_end=1433
+  _globals['_EXPORTNETWORKREQUEST']._serialized_start=1435
+  _globals['_EXPORTNETWORKREQUEST']._serialized_end=1498
+  _globals['_EXPORTNETWORKRESPONSE']._serialized_start=1500
+  _globals['_EXPORTNETWORKRESPONSE']._serialized_end=1556
+  _globals['_COMPARESTATESREQUEST']._serialized_start=1558
+  _globals['_COMPARESTATESREQUEST']._serialized_end=1681
+  _globals['_COMPARISON']._serialized_start=1684
+  _globals['_COMPARISON']._serialized_end=1850
+  _globals['_SCENARIOSERVICE']._serialized_start=1853
+  _globals['_SCENARIOSERVICE']._serialized_end=2115
 # @@protoc_insertion_point(module_scope)

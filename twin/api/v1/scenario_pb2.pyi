@@ -71,16 +71,24 @@ class Change(_message.Message):
     def __init__(self, after: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., set: _Optional[_Union[Change.Set, _Mapping]] = ..., scale: _Optional[_Union[Change.Scale, _Mapping]] = ..., create: _Optional[_Union[Change.Create, _Mapping]] = ..., remove: _Optional[_Union[Change.Remove, _Mapping]] = ...) -> None: ...
 
 class Scalar(_message.Message):
-    __slots__ = ("number", "flag", "text", "whole")
+    __slots__ = ("number", "flag", "text", "whole", "numbers")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     FLAG_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     WHOLE_FIELD_NUMBER: _ClassVar[int]
+    NUMBERS_FIELD_NUMBER: _ClassVar[int]
     number: float
     flag: bool
     text: str
     whole: int
-    def __init__(self, number: _Optional[float] = ..., flag: bool = ..., text: _Optional[str] = ..., whole: _Optional[int] = ...) -> None: ...
+    numbers: Numbers
+    def __init__(self, number: _Optional[float] = ..., flag: bool = ..., text: _Optional[str] = ..., whole: _Optional[int] = ..., numbers: _Optional[_Union[Numbers, _Mapping]] = ...) -> None: ...
+
+class Numbers(_message.Message):
+    __slots__ = ("values",)
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    values: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, values: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class RunWhatIfRequest(_message.Message):
     __slots__ = ("scenario", "duration")
@@ -137,3 +145,37 @@ class ExportNetworkResponse(_message.Message):
     file_name: str
     data: bytes
     def __init__(self, file_name: _Optional[str] = ..., data: _Optional[bytes] = ...) -> None: ...
+
+class CompareStatesRequest(_message.Message):
+    __slots__ = ("network", "before", "after", "page_size")
+    NETWORK_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    network: str
+    before: _common_pb2.At
+    after: _common_pb2.At
+    page_size: int
+    def __init__(self, network: _Optional[str] = ..., before: _Optional[_Union[_common_pb2.At, _Mapping]] = ..., after: _Optional[_Union[_common_pb2.At, _Mapping]] = ..., page_size: _Optional[int] = ...) -> None: ...
+
+class Comparison(_message.Message):
+    __slots__ = ("column", "element", "before", "after", "difference", "rank", "not_listed", "violated", "relieved")
+    COLUMN_FIELD_NUMBER: _ClassVar[int]
+    ELEMENT_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    DIFFERENCE_FIELD_NUMBER: _ClassVar[int]
+    RANK_FIELD_NUMBER: _ClassVar[int]
+    NOT_LISTED_FIELD_NUMBER: _ClassVar[int]
+    VIOLATED_FIELD_NUMBER: _ClassVar[int]
+    RELIEVED_FIELD_NUMBER: _ClassVar[int]
+    column: _containers.RepeatedScalarFieldContainer[str]
+    element: _containers.RepeatedScalarFieldContainer[str]
+    before: _containers.RepeatedScalarFieldContainer[float]
+    after: _containers.RepeatedScalarFieldContainer[float]
+    difference: _containers.RepeatedScalarFieldContainer[float]
+    rank: _containers.RepeatedScalarFieldContainer[float]
+    not_listed: int
+    violated: _containers.RepeatedScalarFieldContainer[str]
+    relieved: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, column: _Optional[_Iterable[str]] = ..., element: _Optional[_Iterable[str]] = ..., before: _Optional[_Iterable[float]] = ..., after: _Optional[_Iterable[float]] = ..., difference: _Optional[_Iterable[float]] = ..., rank: _Optional[_Iterable[float]] = ..., not_listed: _Optional[int] = ..., violated: _Optional[_Iterable[str]] = ..., relieved: _Optional[_Iterable[str]] = ...) -> None: ...

@@ -45,6 +45,11 @@ class ScenarioServiceStub(object):
                 request_serializer=twin_dot_api_dot_v1_dot_scenario__pb2.ExportNetworkRequest.SerializeToString,
                 response_deserializer=twin_dot_api_dot_v1_dot_scenario__pb2.ExportNetworkResponse.FromString,
                 _registered_method=True)
+        self.CompareStates = channel.unary_unary(
+                '/twin.api.v1.ScenarioService/CompareStates',
+                request_serializer=twin_dot_api_dot_v1_dot_scenario__pb2.CompareStatesRequest.SerializeToString,
+                response_deserializer=twin_dot_api_dot_v1_dot_scenario__pb2.Comparison.FromString,
+                _registered_method=True)
 
 
 class ScenarioServiceServicer(object):
@@ -76,6 +81,18 @@ class ScenarioServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CompareStates(self, request, context):
+        """What differs between two states of one network, the most notable first. Comparing a state with itself gives nothing.
+        Codes: OK, INVALID_ARGUMENT, NOT_FOUND (network), OUT_OF_RANGE (no longer kept), FAILED_PRECONDITION (states of
+        different models), UNAVAILABLE (no state yet), RESOURCE_EXHAUSTED, DATA_LOSS.
+        First message: the only one.
+        Overflow: Comparison.not_listed says how many differences lie behind page_size.
+        Limits: page_size 1..10000, default 1000.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ScenarioServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -88,6 +105,11 @@ def add_ScenarioServiceServicer_to_server(servicer, server):
                     servicer.ExportNetwork,
                     request_deserializer=twin_dot_api_dot_v1_dot_scenario__pb2.ExportNetworkRequest.FromString,
                     response_serializer=twin_dot_api_dot_v1_dot_scenario__pb2.ExportNetworkResponse.SerializeToString,
+            ),
+            'CompareStates': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompareStates,
+                    request_deserializer=twin_dot_api_dot_v1_dot_scenario__pb2.CompareStatesRequest.FromString,
+                    response_serializer=twin_dot_api_dot_v1_dot_scenario__pb2.Comparison.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -145,6 +167,33 @@ class ScenarioService(object):
             '/twin.api.v1.ScenarioService/ExportNetwork',
             twin_dot_api_dot_v1_dot_scenario__pb2.ExportNetworkRequest.SerializeToString,
             twin_dot_api_dot_v1_dot_scenario__pb2.ExportNetworkResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompareStates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/twin.api.v1.ScenarioService/CompareStates',
+            twin_dot_api_dot_v1_dot_scenario__pb2.CompareStatesRequest.SerializeToString,
+            twin_dot_api_dot_v1_dot_scenario__pb2.Comparison.FromString,
             options,
             channel_credentials,
             insecure,
