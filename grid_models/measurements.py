@@ -164,9 +164,45 @@ class Catalogue:
         """Signals by the utility's name."""
         return {s.name: s for s in self.signals}
 
-    def column(self, name: str) -> NDArray[np.float64]:
-        """One numeric field of every signal, (n,)."""
-        return np.array([getattr(s, name) for s in self.signals], dtype=np.float64)
+    @cached_property
+    def sign(self) -> NDArray[np.float64]:
+        """(n,) +1 or -1."""
+        return np.array([s.sign for s in self.signals], dtype=np.float64)
+
+    @cached_property
+    def sigma(self) -> NDArray[np.float64]:
+        """(n,) of a good value, in the signal's unit."""
+        return np.array([s.sigma for s in self.signals], dtype=np.float64)
+
+    @cached_property
+    def lower(self) -> NDArray[np.float64]:
+        """(n,) least plausible value."""
+        return np.array([s.lower for s in self.signals], dtype=np.float64)
+
+    @cached_property
+    def upper(self) -> NDArray[np.float64]:
+        """(n,) greatest plausible value."""
+        return np.array([s.upper for s in self.signals], dtype=np.float64)
+
+    @cached_property
+    def ttl_s(self) -> NDArray[np.float64]:
+        """(n,) time to live [s]."""
+        return np.array([s.ttl_s for s in self.signals], dtype=np.float64)
+
+    @cached_property
+    def hold_s(self) -> NDArray[np.float64]:
+        """(n,) how far back a value may be looked for [s]."""
+        return np.array([s.hold_s for s in self.signals], dtype=np.float64)
+
+    @cached_property
+    def kind(self) -> NDArray[np.int64]:
+        """(n,) SignalKind."""
+        return np.array([s.kind for s in self.signals], dtype=np.int64)
+
+    @cached_property
+    def update(self) -> NDArray[np.int64]:
+        """(n,) Update."""
+        return np.array([s.update for s in self.signals], dtype=np.int64)
 
     def find(self, uids: NDArray[np.uint32]) -> NDArray[np.int64]:
         """(n,) row of each uid in `signals`, -1 where unknown."""

@@ -1,0 +1,116 @@
+"""Values as bytes: dataclasses, tuples, dicts, numbers, text and numpy arrays, without pickle.
+
+A JSON document of the structure, then the raw bytes of the arrays. Reading executes nothing: a dataclass is rebuilt
+only if it is declared in one of this project's packages.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+_HOME = ("grid_models.", "solvers.", "twin.")
+_ALIGN = 8
+
+
+class Unreadable(ValueError):
+    """Bytes that are not a packed value."""
+
+
+def packed(value: Any) -> bytes:
+    """Pack a value.
+
+    >>> unpacked(packed({"a": (1, 2.5, "x"), "b": np.arange(3)}))["a"]
+    (1, 2.5, 'x')
+    """
+    arrays: list[bytes] = []
+    size = 0
+
+    def plain(v: Any) -> Any:
+        nonlocal size
+        if v is None or type(v) in (bool, int, float, str):
+            return v
+        if isinstance(v, np.generic):
+            return plain(v.item())
+        if isinstance(v, np.ndarray):
+            if v.dtype == object:
+                return {"!": "o", "v": [plain(x) for x in v.tolist()]}
+            data = np.ascontiguousarray(v).tobytes()
+            data += b"\0" * (-len(data) % _ALIGN)
+            arrays.append(data)
+            size += len(data)
+            return {"!": "a", "d": v.dtype.str, "s": list(v.shape), "o": size - len(data)}
+        if isinstance(v, Enum):
+            return {"!": "e", "c": f"{type(v).__module__}:{type(v).__qualname__}", "n": v.name}
+        if is_dataclass(v) and not isinstance(v, type):
+            names = [f.name for f in fields(v)]
+            body = [plain(getattr(v, n)) for n in names]
+            return {"!": "c", "c": f"{type(v).__module__}:{type(v).__qualname__}", "n": names, "v": body}
+        if isinstance(v, tuple) and hasattr(v, "_fields"):
+            return {"!": "n", "c": f"{type(v).__module__}:{type(v).__qualname__}", "v": [plain(x) for x in v]}
+        if isinstance(v, tuple):
+            return {"!": "t", "v": [plain(x) for x in v]}
+        if isinstance(v, list):
+            return [plain(x) for x in v]
+        if hasattr(v, "items"):
+            return {"!": "m", "v": [[plain(k), plain(x)] for k, x in v.items()]}
+        raise TypeError(f"cannot pack {type(v).__name__}")
+
+    head = json.dumps(plain(value), separators=(",", ":")).encode()
+    head += b" " * (-(len(head) + 4) % _ALIGN)
+    return struct.pack("<I", len(head)) + head + b"".join(arrays)
+
+
+def unpacked(data: bytes) -> Any:
+    """Rebuild a packed value; arrays are read-only views of `data`.
+
+    Raises:
+        Unreadable: the bytes are not a packed value.
+    """
+    try:
+        (length,) = struct.unpack_from("<I", data)
+        document = json.loads(data[4 : 4 + length])
+        return _rebuilt(document, memoryview(data)[4 + length :])
+    except (ValueError, KeyError, TypeError, AttributeError, ImportError, IndexError, struct.error) as error:
+        raise Unreadable(f"not a packed value: {error}") from error
+
+
+def _rebuilt(v: Any, arrays: memoryview) -> Any:
+    if isinstance(v, list):
+        return [_rebuilt(x, arrays) for x in v]
+    if not isinstance(v, dict):
+        return v
+    match v["!"]:
+        case "a":
+            dtype, shape = np.dtype(v["d"]), tuple(v["s"])
+            n = int(np.prod(shape)) * dtype.itemsize
+            return np.frombuffer(arrays[v["o"] : v["o"] + n], dtype=dtype).reshape(shape)
+        case "o":
+            out = np.empty(len(v["v"]), dtype=object)
+            out[:] = [_rebuilt(x, arrays) for x in v["v"]]
+            return out
+        case "t":
+            return tuple(_rebuilt(x, arrays) for x in v["v"])
+        case "m":
+            return {_rebuilt(k, arrays): _rebuilt(x, arrays) for k, x in v["v"]}
+        case "e":
+            return _known(v["c"])[v["n"]]
+        case "n":
+            return _known(v["c"])(*(_rebuilt(x, arrays) for x in v["v"]))
+        case "c":
+            body = {n: _rebuilt(x, arrays) for n, x in zip(v["n"], v["v"], strict=True)}
+            return _known(v["c"])(**body)
+    raise ValueError(f"unknown tag {v['!']!r}")
+
+
+def _known(name: str) -> Any:
+    module, _, qualified = name.partition(":")
+    if not module.startswith(_HOME):
+        raise ValueError(f"{name} is not one of ours")
+    return getattr(import_module(module), qualified)

@@ -1,0 +1,66 @@
+"""What looks at states and speaks up: the seam for alarms and leak detection.
+
+A watch is pure: all it knows is its memory. `late` watches learn slowly and take only instants that have left the
+lateness window, so that no correction can reach what they have learnt; the others see the live edge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from grid_models.state import NetworkState
+from twin.port import Candidate, EventKind, Transition
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something to tell.
+
+    Args:
+        key: stays the same over an alarm's life; the engine gives it an alarm id.
+        transition: raised, updated, cleared.
+        kind: alarm or leak.
+        code: of the alarm.
+        elements: culprits first.
+        message: for the operator.
+        cause: key of the root cause, empty where this is one.
+        candidates: of a leak.
+        figures: numbers behind the message.
+    """
+
+    key: str
+    transition: Transition
+    kind: EventKind
+    code: str
+    elements: tuple[str, ...]
+    message: str
+    cause: str = ""
+    candidates: tuple[Candidate, ...] = ()
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+
+class Watch(Protocol):
+    """Looks at one network's states, in order of their instants."""
+
+    name: str
+    network: str
+    late: bool
+
+    def empty(self) -> Any:
+        """The memory before the first state; it can be packed (`twin.packing`)."""
+
+    def step(
+        self, memory: Any, state: NetworkState, coupled: Mapping[str, NetworkState]
+    ) -> tuple[Any, tuple[Finding, ...]]:
+        """Look at the next state.
+
+        Args:
+            memory: after the previous state.
+            state: the next one.
+            coupled: the other networks' states, each the newest at or before this instant.
+
+        Returns:
+            The new memory, and what there is to tell.
+        """
