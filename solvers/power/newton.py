@@ -167,7 +167,7 @@ def solve(
 ) -> Solution[Voltages]:
     """Solve one load flow.
 
-    If the start leads nowhere, the flat start is tried, then it with halved steps, then from linear (DC) angles.
+    If the start leads nowhere, the flat start is tried, then linear (DC) angles, then both with halved steps.
 
     Args:
         plan: of the topology.
@@ -243,10 +243,10 @@ def _starts(
         yield flat, False
     else:
         flat = start
-    yield flat, True
     linear = dc_start(plan, factor, injections, flat)
     yield linear, False
     yield linear, True
+    yield flat, True
 
 
 def _pairs(values: ComplexArray) -> FloatArray:

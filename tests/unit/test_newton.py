@@ -8,8 +8,10 @@ import pytest
 from grid_models.power.bus_branch import PQ, SLACK, BusBranch
 from solvers.plan import RebuildReason, Reuse, StaleVersion, size_bytes
 from solvers.power.admittance import Injections, factor, prepare
+from solvers.power.dc import dc_start
 from solvers.power.newton import Scratch, Voltages, solve
 from solvers.solution import Solution, Status
+from tests.oracles import power as oracle
 
 
 def feeder(n: int, load: complex) -> BusBranch:
@@ -79,6 +81,34 @@ def test_a_bad_start_is_replaced_and_said_so() -> None:
     assert bad.status is Status.SOLVED
     assert bad.stats.rebuilt == (RebuildReason.HARDER_START.value,)
     np.testing.assert_allclose(bad.value.v, good.value.v, atol=1e-9)
+
+
+def test_linear_angles_undo_a_phase_shifter_in_a_loop() -> None:
+    """A ring of three with 25 degrees in one branch: no flat start fits all three branches."""
+    model = feeder(3, 0.3)
+    shift = np.exp(1j * np.deg2rad(25.0))
+    y = 1 / 0.1j
+    ring = replace(
+        model,
+        branch_row=np.arange(3),
+        branch_from=np.array([0, 1, 0]),
+        branch_to=np.array([1, 2, 2]),
+        y_ff=np.array([y, y, y]),
+        y_ft=np.array([-y, -y, -y * shift]),
+        y_tf=np.array([-y, -y, -y / shift]),
+        y_tt=np.array([y, y, y]),
+        v_start=np.exp(1j * np.deg2rad([0.0, 0.0, -25.0])),  # along the shifter first
+    )
+    plan = prepare(ring)
+    values = factor(plan, ring)
+    linear = dc_start(plan, values, Injections(ring.s_power, ring.s_current), ring.v_start)
+    # By hand: the shifter drives 25 degrees round three equal reactances; the load splits 1 : 2.
+    circulating = np.deg2rad(25.0) / 0.3
+    expected = -np.array([0.0, 0.1 * (0.1 + circulating), 0.2 * (0.1 + circulating)])
+    np.testing.assert_allclose(np.angle(linear), expected, atol=1e-12)
+    solution = solved(ring)
+    assert solution.status is Status.SOLVED
+    assert solution.value.v[2] == pytest.approx(oracle.load_flow(ring)[2], abs=1e-9)
 
 
 def test_a_current_proportional_load_draws_less_at_low_voltage() -> None:

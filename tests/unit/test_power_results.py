@@ -16,7 +16,7 @@ from solvers.solution import Status
 
 NETWORKS = (
     *("case4gs", "case6ww", "case9", "case14", "case24_ieee_rts", "case30", "case33bw", "case39", "case57"),
-    *("case118", "case145", "case300", "case2869pegase", "iceland"),
+    *("case118", "case145", "case300", "case2869pegase", "case6495rte", "iceland"),
     *("GBreducednetwork", "mv_oberrhein", "lv_schutterwald", "create_cigre_network_hv", "create_cigre_network_mv"),
     *("create_cigre_network_lv", "example_simple", "example_multivoltage", "panda_four_load_branch"),
     *("four_loads_with_branches_out", "simple_four_bus_system", "simple_mv_open_ring_net"),
@@ -58,7 +58,7 @@ def assert_equals_pandapower(
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_column_of_every_table(name: str) -> None:
     # A low-voltage network on 100 MVA: 1e-9 MVA would leave pandapower 1e-7 pu off, where the dense oracle is not.
-    tolerance_mva = 1e-10 if name == "ieee_european_lv_asymmetric" else 1e-9
+    tolerance_mva = {"ieee_european_lv_asymmetric": 1e-10, "case6495rte": 1e-7}.get(name, 1e-9)
     assert_equals_pandapower(network(name), tolerance_mva=tolerance_mva)
 
 
