@@ -331,9 +331,23 @@ class Engine:
         self._told.add((event.alarm_id.rsplit("#", 1)[0], event.transition.name, event.valid_time_us))
         self._note(event)
 
+    def begin(self) -> Position:
+        """The position of the entry that opens this epoch."""
+        return self._next()
+
     def resume(self) -> list[Effect]:
         """What there is to compute after `restore`."""
         return self._schedule()
+
+    def readmit(self, rows: Rows) -> list[Effect]:
+        """Take rows that the journal holds, as they were taken when they came."""
+        self._replay_rows(rows)
+        return self._schedule()
+
+    def reorphan(self, uids: NDArray[np.uint32], time_us: int) -> list[Effect]:
+        """Repeat that a publisher's signals became NOT_TOPICAL."""
+        self._window.mark(uids, time_us)
+        return self._touched(uids, np.full(len(uids), time_us + 1)) + self._schedule()
 
     # Inside
 

@@ -1,0 +1,112 @@
+"""From settings to parts: models, catalogue, estimators, watches, and the engine's setup.
+
+The live service and the replay assemble the same parts, so they compute the same states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from grid_models.coupling import PumpSupply
+from grid_models.errors import InvalidInput, Issue
+from grid_models.formats import read
+from grid_models.measurements import Catalogue
+from grid_models.power.network import PowerNetwork
+from grid_models.water.network import WaterNetwork
+from twin.alarms import AlarmWatch
+from twin.config import Config, NetworkConfig
+from twin.engine import NetworkSetup, Setup
+from twin.estimators import Estimator
+from twin.estimators.power import PowerEstimator
+from twin.estimators.water import WaterEstimator
+from twin.leak_watch import LeakWatch
+from twin.point_list import read_point_list
+from twin.watches import Watch
+
+_CYCLE_S = {"power": 1.0, "water": 10.0}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a twin is made of, besides its store.
+
+    Args:
+        catalogue: the signals.
+        estimators: by network.
+        kinds: `power` or `water` by network.
+        networks: cycles and couplings.
+        watches: alarms and leak detection.
+        lateness_us: how late a row may come.
+        stream_clock: whether the data carry the time.
+    """
+
+    catalogue: Catalogue
+    estimators: Mapping[str, Estimator]
+    kinds: Mapping[str, str]
+    networks: tuple[NetworkSetup, ...]
+    watches: tuple[Watch, ...]
+    lateness_us: int
+    stream_clock: bool
+
+    def setup(self, epoch: int) -> Setup:
+        """The engine's setup in an epoch."""
+        return Setup(epoch, self.catalogue, self.networks, self.lateness_us, self.stream_clock, watches=self.watches)
+
+
+def assemble(config: Config) -> Parts:
+    """Read everything that the settings name.
+
+    Raises:
+        InvalidInput: files that cannot be read, signals of unknown networks or elements, pumps or buses that are not
+            there.
+    """
+    catalogue = read_point_list(config.signals, config.store)
+    known = {n.name for n in config.networks}
+    strangers = sorted({s.network for s in catalogue.signals} - known)
+    if strangers:
+        raise InvalidInput(
+            [
+                Issue("signal", "network", (n,), f"no such network; there are {', '.join(sorted(known))}")
+                for n in strangers
+            ]
+        )
+    supplies = tuple(PumpSupply(p.water, p.pump, p.power, p.bus, p.efficiency) for p in config.pumps)
+    estimators: dict[str, Estimator] = {}
+    kinds: dict[str, str] = {}
+    networks: list[NetworkSetup] = []
+    watches: list[Watch] = []
+    for entry in config.networks:
+        model = read(entry.model)
+        if isinstance(model, PowerNetwork):
+            estimators[entry.name] = PowerEstimator(model, catalogue, entry.name)
+            kinds[entry.name] = "power"
+            watches.append(AlarmWatch.for_power(entry.name, model, catalogue, supplies))
+        elif isinstance(model, WaterNetwork):
+            mine = tuple(s for s in supplies if s.water == entry.name)
+            water = WaterEstimator(model, catalogue, entry.name, mine)
+            estimators[entry.name], kinds[entry.name] = water, "water"
+            watches += [AlarmWatch.for_water(entry.name, model, catalogue), LeakWatch(water)]
+        sources = tuple(sorted({s.power for s in supplies if s.water == entry.name}))
+        networks.append(NetworkSetup(entry.name, _cycle_us(entry, kinds[entry.name]), sources))
+    _check_supplies(supplies, estimators)
+    return Parts(
+        catalogue, estimators, kinds, tuple(networks), tuple(watches), round(config.lateness_s * 1e6),
+        config.clock == "stream",
+    )  # fmt: skip
+
+
+def _cycle_us(entry: NetworkConfig, kind: str) -> int:
+    return round((entry.cycle_s or _CYCLE_S[kind]) * 1e6)
+
+
+def _check_supplies(supplies: tuple[PumpSupply, ...], estimators: Mapping[str, Estimator]) -> None:
+    issues = []
+    for supply in supplies:
+        power, water = estimators.get(supply.power), estimators.get(supply.water)
+        if power is None or supply.bus not in power.model.tables["bus"].index:
+            issues.append(Issue("pump", "bus", (supply.pump,), f"{supply.power} has no bus {supply.bus}"))
+        if water is None or supply.pump not in water.model.tables["pump"].index:
+            issues.append(Issue("pump", "pump", (supply.pump,), f"{supply.water} has no such pump"))
+    if issues:
+        raise InvalidInput(issues)

@@ -1,0 +1,98 @@
+"""The service's settings: one TOML file, every key documented here and in docs/settings.md."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from grid_models.errors import InvalidInput, Issue
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NetworkConfig(_Strict):
+    """One network.
+
+    Attributes:
+        name: in signals, states and requests.
+        model: network file, or `pandapower:NAME`.
+        cycle_s: distance of estimated instants; by default 1 s for power, 10 s for water.
+    """
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
+    model: str
+    cycle_s: float | None = Field(default=None, gt=0)
+
+
+class PumpConfig(_Strict):
+    """A pump and the bus that feeds it.
+
+    Attributes:
+        water: name of the water network.
+        pump: id of the pump.
+        power: name of the power network.
+        bus: pandapower's index of the bus.
+        efficiency: of motor and drive [1].
+    """
+
+    water: str
+    pump: str
+    power: str
+    bus: int
+    efficiency: float = Field(default=0.9, gt=0, le=1)
+
+
+class Config(_Strict):
+    """The service.
+
+    Attributes:
+        name: of the twin.
+        listen: address of the gRPC server; port 0 takes a free one and writes it to `store/port`.
+        store: folder of journal and archive.
+        signals: CSV of the point list.
+        lateness_s: how late a row may come and still change states.
+        clock: `system`, or `stream` for a replayed day.
+        networks: at least one.
+        pumps: what ties water to power.
+    """
+
+    name: str = Field(default="city", pattern=r"^[a-z][a-z0-9-]*$")
+    listen: str = "127.0.0.1:50051"
+    store: Path = Path("store")
+    signals: Path
+    lateness_s: float = Field(default=60.0, ge=0)
+    clock: Literal["system", "stream"] = "system"
+    networks: tuple[NetworkConfig, ...] = Field(min_length=1)
+    pumps: tuple[PumpConfig, ...] = ()
+
+
+def read_config(path: Path) -> Config:
+    """Read `twin.toml`; relative paths in it are relative to its folder.
+
+    Raises:
+        InvalidInput: no such file, no TOML, or settings that are unknown or out of bounds; all of them at once.
+    """
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidInput([Issue("", "", (), f"cannot be read: {error.strerror}", file=str(path))]) from None
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidInput([Issue("", "", (), f"is not TOML: {error}", file=str(path))]) from None
+    try:
+        config = Config.model_validate(document)
+    except ValidationError as error:
+        issues = [
+            Issue("setting", ".".join(map(str, e["loc"])), (), e["msg"].lower(), file=str(path)) for e in error.errors()
+        ]
+        raise InvalidInput(issues) from None
+    home = path.resolve().parent
+    networks = tuple(
+        n.model_copy(update={"model": n.model if ":" in n.model else str(home / n.model)}) for n in config.networks
+    )
+    update = {"store": home / config.store, "signals": home / config.signals, "networks": networks}
+    return config.model_copy(update=update)

@@ -1,0 +1,59 @@
+"""States to readers: latest wins. A slow reader is told how many states were merged; nobody waits for a reader."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from time import monotonic
+
+from grid_models.state import Position
+from twin.port import Delivery, PublishedState
+
+_KEPT = 3000
+
+
+class Publisher:
+    """One network's published states, and everyone who watches them."""
+
+    def __init__(self) -> None:
+        self.kept: deque[PublishedState] = deque(maxlen=_KEPT)
+        self._news = asyncio.Condition()
+        self._count = 0
+
+    @property
+    def newest(self) -> PublishedState | None:
+        """The last published state."""
+        return self.kept[-1] if self.kept else None
+
+    async def publish(self, published: PublishedState) -> None:
+        """Make a state the newest one and wake the readers."""
+        async with self._news:
+            self.kept.append(published)
+            self._count += 1
+            self._news.notify_all()
+
+    async def watch(self, resume_after: Position | None, min_interval_s: float) -> AsyncIterator[Delivery]:
+        """The newest state, unless the reader has it, then the newest one each time there is one.
+
+        Args:
+            resume_after: the last position that the reader has; states between it and the newest count as merged.
+            min_interval_s: shortest time between two deliveries.
+        """
+        seen, previous = self._count, resume_after
+        missed = sum(1 for p in self.kept if resume_after is not None and p.position > resume_after)
+        if self.newest is not None and (resume_after is None or missed):
+            yield Delivery(self.newest, previous, max(0, missed - 1))
+            previous = self.newest.position
+        while True:
+            sent_at = monotonic()
+            async with self._news:
+                while self._count == seen:
+                    await self._news.wait()
+            if (pause := min_interval_s - (monotonic() - sent_at)) > 0:
+                await asyncio.sleep(pause)
+            merged, seen = self._count - seen - 1, self._count
+            newest = self.newest
+            assert newest is not None
+            yield Delivery(newest, previous, merged)
+            previous = newest.position

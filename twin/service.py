@@ -1,0 +1,404 @@
+"""The living twin: performs the engine's effects and serves the port.
+
+One event loop owns the engine. The journal writes on its own thread, estimates run on a pool whose kernels release the
+interpreter lock, what-ifs on a pool of their own; all report back to the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from time import time_ns
+
+import numpy as np
+
+from grid_models.errors import Issue
+from grid_models.measurements import Catalogue, Rows
+from grid_models.network import Network
+from grid_models.scenario import Patch
+from grid_models.state import Freshness, NetworkState, Position
+from twin import what_if
+from twin.assembly import Parts
+from twin.effects import Announce, Append, Effect, Estimate, Publish, Tell
+from twin.engine import Engine
+from twin.errors import Exhausted, NotFound, TooOld, TwinError, Unavailable
+from twin.journal import Entry, EntryKind, Journal
+from twin.lease import Lease
+from twin.packing import packed, unpacked
+from twin.port import Ack, AsOf, Batch, Claim, Delivery, NetworkInfo, Opened, PublishedState, RunResult, TwinEvent
+from twin.publisher import Publisher
+from twin.replay import estimated, measurements, recompute
+
+log = logging.getLogger(__name__)
+
+_TICK_S = 0.2
+
+
+class Stream:
+    """One open ingest stream; implements `twin.port.Publisher`."""
+
+    def __init__(self, twin: TwinService, name: str, opened: Opened) -> None:
+        self.opened = opened
+        self._twin, self._name = twin, name
+        self._acks: asyncio.Queue[Ack | None] = asyncio.Queue()
+        self._room = asyncio.Semaphore(opened.max_in_flight_batches)
+        self._in_flight: deque[int] = deque()
+
+    async def submit(self, batch: Batch) -> None:
+        """Hand in a batch; waits while too many are not yet durable."""
+        await self._room.acquire()
+        self._in_flight.append(batch.batch_id)
+        try:
+            self._twin.receive(self._name, batch)
+        except TwinError:
+            self._room.release()
+            raise
+
+    async def acks(self) -> AsyncIterator[Ack]:
+        """Acks in order, until the stream closes."""
+        while (ack := await self._acks.get()) is not None:
+            yield ack
+
+    def tell(self, ack: Ack) -> None:
+        """An answer of the engine."""
+        if ack.level >= 2 or ack.duplicate:
+            while self._in_flight and self._in_flight[0] <= ack.through_batch_id:
+                self._in_flight.popleft()
+                self._room.release()
+        self._acks.put_nowait(ack)
+
+    def end(self) -> None:
+        """No more acks."""
+        self._acks.put_nowait(None)
+
+    async def close(self) -> None:
+        """End the stream: its signals become NOT_TOPICAL."""
+        self._twin.close_stream(self._name, self)
+
+
+class TwinService:
+    """Implements `twin.port.Twin` on a store folder.
+
+    Args:
+        name: of the twin.
+        parts: models, estimators, watches.
+        lease: of the store.
+        journal: of the store.
+    """
+
+    def __init__(self, name: str, parts: Parts, lease: Lease, journal: Journal) -> None:
+        self.name = name
+        self.parts = parts
+        self._lease, self._journal = lease, journal
+        self._engine = Engine(parts.setup(lease.epoch))
+        self._publishers = {network: Publisher() for network in parts.estimators}
+        self._streams: dict[str, Stream] = {}
+        self._events: list[TwinEvent] = []
+        self._event_news = asyncio.Condition()
+        self._live = ThreadPoolExecutor(max_workers=len(parts.estimators), thread_name_prefix="live")
+        self._asides = ThreadPoolExecutor(max_workers=1, thread_name_prefix="what-if")
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._failure: TwinError | None = None
+
+    async def start(self) -> None:
+        """Take up where the store's last epoch ended, and begin to live."""
+        self._loop = asyncio.get_running_loop()
+        for text in self._journal.report:
+            log.error("journal report=%r", text)
+        started = time_ns()
+        entries = await self._loop.run_in_executor(self._asides, lambda: list(self._journal.read_after()))
+        self._engine.restore(entries)
+        self._events = [unpacked(e.payload) for e in entries if e.kind is EntryKind.EVENT]
+        log.info(
+            "restored epoch=%d entries=%d seconds=%.2f", self._lease.epoch, len(entries), (time_ns() - started) / 1e9
+        )
+        models = {name: e.model.revision for name, e in self.parts.estimators.items()}
+        begin = {"epoch": self._lease.epoch, "models": models, "catalogue": self.catalogue.revision}
+        position = self._engine.begin()
+        self._perform([Append(Entry(position, EntryKind.START, packed(begin)))])
+        self._perform(self._engine.resume())
+        self._keep(self._ticking())
+
+    async def stop(self) -> None:
+        """Write what is waiting and let go of the store."""
+        for task in list(self._tasks):
+            task.cancel()
+        for name in list(self._streams):
+            self._streams.pop(name).end()
+        self._live.shutdown(wait=True, cancel_futures=True)
+        self._asides.shutdown(wait=True, cancel_futures=True)
+        assert self._loop is not None
+        await self._loop.run_in_executor(None, self._journal.close)
+        self._lease.release()
+
+    # What the port asks
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The signals at the current revision."""
+        return self.parts.catalogue
+
+    @property
+    def event_sequence(self) -> int:
+        """Sequence of the newest event."""
+        return self._events[-1].sequence if self._events else 0
+
+    def networks(self) -> tuple[NetworkInfo, ...]:
+        """All networks."""
+        cycles = {n.name: n.cycle_us / 1e6 for n in self.parts.networks}
+        return tuple(
+            NetworkInfo(
+                name, self.parts.kinds[name], e.model.revision, cycles[name], e.dims, e.columns, self._readiness(name)
+            )
+            for name, e in self.parts.estimators.items()
+        )
+
+    def position(self, network: str) -> Position:
+        """The newest published position."""
+        newest = self._publisher(network).newest
+        return newest.position if newest else Position(self._lease.epoch, 0)
+
+    async def open_publisher(self, claim: Claim) -> Stream:
+        """Admit a publisher, or refuse its claim naming the signals."""
+        if self._failure is not None:
+            raise self._failure
+        opened, effects = self._engine.open(claim)
+        before = self._streams.pop(claim.publisher, None)
+        if before is not None:
+            before.end()
+        stream = self._streams[claim.publisher] = Stream(self, claim.publisher, opened)
+        self._perform(effects)
+        return stream
+
+    def watch_states(
+        self, network: str, resume_after: Position | None, min_interval_s: float
+    ) -> AsyncIterator[Delivery]:
+        """The newest state, then each next one; latest wins."""
+        return self._publisher(network).watch(resume_after, min_interval_s)
+
+    async def get_state(self, network: str, at: Position | AsOf | None) -> PublishedState:
+        """The newest state, one revision, or as of two times.
+
+        Raises:
+            NotFound: nothing has been published yet, or no such position.
+            TooOld: before the first measurement.
+        """
+        publisher = self._publisher(network)
+        if at is None:
+            if publisher.newest is None:
+                raise NotFound(f"{network} has no state yet; it waits for its first measurements")
+            return publisher.newest
+        if isinstance(at, Position):
+            found = next((p for p in publisher.kept if p.position == at), None)
+            if found is None:
+                raise NotFound(
+                    f"{network} keeps no state at position {tuple(at)}; the oldest is {self._oldest(network)}"
+                )
+            return found
+        kept = [
+            p
+            for p in publisher.kept
+            if p.state.valid_time_us <= at.valid_time_us
+            and (at.known_time_us is None or p.known_time_us <= at.known_time_us)
+        ]
+        cycle = next(n.cycle_us for n in self.parts.networks if n.name == network)
+        if kept:
+            best = max(kept, key=lambda p: (p.state.valid_time_us, p.position))
+            if at.valid_time_us - best.state.valid_time_us < cycle or best is publisher.newest:
+                return best
+        return await self._recomputed(network, at)
+
+    async def read_states(
+        self, network: str, start_us: int, end_us: int, known_us: int | None
+    ) -> AsyncIterator[PublishedState]:
+        """Every kept revision in [start, end), in order, none merged."""
+        kept = list(self._publisher(network).kept)
+        if kept and start_us < kept[0].state.valid_time_us and len(kept) == self._publisher(network).kept.maxlen:
+            raise TooOld(f"{network} keeps states from {self._oldest(network)} on; use history for older ones")
+        for published in kept:
+            known = known_us is None or published.known_time_us <= known_us
+            if start_us <= published.state.valid_time_us < end_us and known:
+                yield published
+
+    async def watch_events(self, after_sequence: int) -> AsyncIterator[TwinEvent]:
+        """Every event after the given one, then live; gap-free."""
+        at = next((i for i, e in enumerate(self._events) if e.sequence > after_sequence), len(self._events))
+        while True:
+            while at < len(self._events):
+                at += 1
+                yield self._events[at - 1]
+            async with self._event_news:
+                while at >= len(self._events):
+                    await self._event_news.wait()
+
+    async def acknowledge(self, alarm_id: str, author: str, comment: str) -> TwinEvent:
+        """An operator has seen the alarm."""
+        event, effects = self._engine.acknowledge(alarm_id, author, comment)
+        self._perform(effects)
+        return event
+
+    async def read_measurements(
+        self, signals: tuple[int, ...], start_us: int, end_us: int, known_us: int | None
+    ) -> AsyncIterator[Rows]:
+        """Admitted rows by source time, in chunks of the journal."""
+        assert self._loop is not None
+        wanted = np.array(sorted(signals), dtype=np.uint32)
+        chunks = measurements(self._journal.read_after())
+        while (rows := await self._loop.run_in_executor(None, next, chunks, None)) is not None:
+            mine = np.isin(rows.signal, wanted) & (rows.source_time_us >= start_us) & (rows.source_time_us < end_us)
+            if known_us is not None:
+                mine &= rows.receive_time_us <= known_us
+            if mine.any():
+                yield rows.take(mine)
+
+    async def fork(self, network: str, at: Position | AsOf | None) -> Network:
+        """The network carrying the state at that instant as its own injections and levels."""
+        published = await self.get_state(network, at)
+        return await self._aside(self.parts.estimators[network].fork, published.state)
+
+    async def run_what_if(self, network: str, at: Position | AsOf | None, patch: Patch, duration_s: float) -> RunResult:
+        """Fork, patch, solve, compare; writes nothing live."""
+        published = await self.get_state(network, at)
+        fork = await self._aside(self.parts.estimators[network].fork, published.state)
+        return await self._aside(what_if.run, fork, patch, duration_s, published.state.valid_time_us)
+
+    def check(self) -> tuple[Issue, ...]:
+        """What is wrong with the twin right now."""
+        issues = [Issue("journal", "", (), text) for text in self._journal.report]
+        if self._journal.full:
+            issues.append(Issue("journal", "", (), "the disk is full"))
+        if self._failure is not None:
+            issues.append(Issue("journal", "", (), str(self._failure)))
+        return tuple(issues)
+
+    # What the engine wants
+
+    def receive(self, publisher: str, batch: Batch) -> None:
+        """Give a batch to the engine.
+
+        Raises:
+            Exhausted: the journal's disk is full.
+            PreconditionFailed: the stream has been replaced or closed.
+        """
+        if self._failure is not None:
+            raise self._failure
+        if self._journal.full:
+            raise Exhausted("the journal's disk is full; send again when there is room, nothing acknowledged is lost")
+        self._perform(self._engine.receive(publisher, batch, time_ns() // 1000))
+
+    def close_stream(self, name: str, stream: Stream) -> None:
+        """A stream has ended."""
+        if self._streams.get(name) is stream:
+            del self._streams[name]
+            self._perform(self._engine.close(name))
+        stream.end()
+
+    def _perform(self, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Append(entry):
+                    self._journal.append(entry, lambda error, p=entry.position: self._from_journal(p, error))
+                case Estimate():
+                    self._keep(self._estimate(effect))
+                case Publish(published):
+                    self._keep(self._publishers[published.state.network].publish(published))
+                case Announce(event):
+                    self._keep(self._announce(event))
+                case Tell(publisher, ack):
+                    if publisher in self._streams:
+                        self._streams[publisher].tell(ack)
+
+    def _from_journal(self, position: Position, error: TwinError | None) -> None:
+        assert self._loop is not None
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._committed, position, error)
+
+    def _committed(self, position: Position, error: TwinError | None) -> None:
+        if error is not None:
+            if self._failure is None:
+                log.error("journal failed position=%s reason=%s", tuple(position), error)
+            self._failure = error
+            return
+        self._perform(self._engine.committed(position))
+
+    async def _estimate(self, request: Estimate) -> None:
+        assert self._loop is not None
+        try:
+            state = await self._loop.run_in_executor(self._live, estimated, self.parts, request)
+        except Exception:  # a fault of ours in one instant of one network must not stop the others
+            log.exception("estimate failed network=%s instant=%d", request.network, request.measured.valid_time_us)
+            state = self._stale(request)
+        self._perform(self._engine.estimated(request.network, state))
+
+    def _stale(self, request: Estimate) -> NetworkState:
+        """The last good state again; at the very beginning an empty one."""
+        instant = request.measured.valid_time_us
+        before = request.previous
+        if before is None:
+            newest = self._publishers[request.network].newest
+            before = newest.state if newest else None
+        if before is None:
+            raise Unavailable(f"{request.network}: the first estimate failed")
+        return replace(before, valid_time_us=instant, status="NOT_CONVERGED", freshness=Freshness.STALE)
+
+    async def _announce(self, event: TwinEvent) -> None:
+        async with self._event_news:
+            self._events.append(event)
+            self._event_news.notify_all()
+        log.info(
+            "event sequence=%d code=%s transition=%s %s",
+            event.sequence,
+            event.code,
+            event.transition.name,
+            event.message,
+        )
+
+    async def _ticking(self) -> None:
+        while True:
+            self._perform(self._engine.tick(time_ns() // 1000))
+            await asyncio.sleep(_TICK_S)
+
+    def _keep(self, work: object) -> None:
+        task: asyncio.Task[None] = asyncio.ensure_future(work)  # type: ignore[arg-type]  # always a coroutine here
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _aside(self, function: object, *arguments: object) -> object:
+        assert self._loop is not None
+        return await self._loop.run_in_executor(self._asides, function, *arguments)  # type: ignore[arg-type]
+
+    async def _recomputed(self, network: str, at: AsOf) -> PublishedState:
+        def search() -> PublishedState | None:
+            best = None
+            for published in recompute(self.parts, self._journal.read_after(), at.known_time_us):
+                if published.state.network == network and published.state.valid_time_us <= at.valid_time_us:
+                    best = published
+            return best
+
+        found = await self._aside(search)
+        if not isinstance(found, PublishedState):
+            raise TooOld(f"{network} has no state at or before this time; the oldest kept is {self._oldest(network)}")
+        return found
+
+    def _publisher(self, network: str) -> Publisher:
+        if network not in self._publishers:
+            raise NotFound(f"no network {network}; there are {', '.join(self._publishers)}")
+        return self._publishers[network]
+
+    def _oldest(self, network: str) -> str:
+        kept = self._publisher(network).kept
+        if not kept:
+            return "none"
+        return str(np.datetime64(kept[0].state.valid_time_us, "us"))
+
+    def _readiness(self, network: str) -> str:
+        """LIVE, READY (it has a state), FRESH (and the state is good)."""
+        newest = self._publisher(network).newest
+        if newest is None:
+            return "LIVE"
+        return "FRESH" if newest.state.freshness is Freshness.FRESH else "READY"
