@@ -41,6 +41,8 @@ def status_of(error: Exception) -> status_pb2.Status:
         code = "FAILED_PRECONDITION"
     elif isinstance(error, MemoryError):
         code = "RESOURCE_EXHAUSTED"
+    elif isinstance(error, NotImplementedError):  # generated code raises it, for the methods of health that we lack
+        code = "UNIMPLEMENTED"
     else:
         _LOG.error("a fault of ours", exc_info=error)
         code, error = "INTERNAL", RuntimeError(f"a fault of ours: {type(error).__name__}: {error}")
