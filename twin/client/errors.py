@@ -16,6 +16,8 @@ _EXIT = {
     "UNKNOWN": 1,
 }
 _UNREACHABLE = 4
+# grpc.aio's client, when the service ended a stream during a write: the service's own status is lost.
+_LOST = (grpc.StatusCode.INTERNAL, "Internal error from Core")
 
 
 class ClientError(Exception):
@@ -48,6 +50,8 @@ class ClientError(Exception):
 
 def translated(error: grpc.RpcError) -> ClientError:
     """The ClientError of a failed call."""
+    if (error.code(), error.details()) == _LOST:
+        return ClientError("UNAVAILABLE", "the stream ended while it was written to")
     reason, violations = "", []
     status = rpc_status.from_call(error)
     for detail in status.details if status is not None else ():

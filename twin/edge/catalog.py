@@ -11,8 +11,8 @@ from twin import wire
 from twin.api.v1 import catalog_pb2 as pb
 from twin.api.v1 import common_pb2
 from twin.edge.errors import bad
-from twin.edge.requests import child_of, network_of, page, twin_of
-from twin.errors import NotFound, Unavailable
+from twin.edge.requests import child_of, network_of, newest, page, twin_of
+from twin.errors import NotFound
 from twin.port import NetworkInfo, Twin
 
 _MOST_ISSUES = 1000
@@ -90,11 +90,9 @@ class CatalogService:
             answer.dimensions.add(name=dimension, ids=labels if ids else (), size=len(labels))
         for column, (dimension, unit, text) in info.columns.items():
             answer.columns.add(name=column, dimension=dimension, unit=unit, text=text)
-        try:
-            newest = self._twin.position(info.name)
-        except Unavailable:  # nothing published yet
-            return answer
-        answer.position.CopyFrom(common_pb2.Position(epoch=newest.epoch, revision=newest.revision))
+        published = newest(self._twin, info.name)
+        if published is not None:
+            answer.position.CopyFrom(common_pb2.Position(epoch=published.epoch, revision=published.revision))
         return answer
 
     def _signal(self, signal: Signal) -> pb.Signal:

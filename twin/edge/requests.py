@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from grid_models.state import Position
 from twin import wire
 from twin.edge.errors import bad
-from twin.errors import NotFound
+from twin.errors import NotFound, Unavailable
 from twin.port import AsOf, NetworkInfo, Twin
 
 ANY = "-"
@@ -75,6 +75,15 @@ def span(message: Any, field: str, longest_s: float) -> float:
 def position(message: Any) -> Position:
     """A Position message as a value."""
     return Position(int(message.epoch), int(message.revision))
+
+
+def newest(twin: Twin, network: str) -> Position | None:
+    """The newest published position of a network, None before the first."""
+    try:
+        found = twin.position(network)
+    except Unavailable:
+        return None
+    return found if found.revision else None
 
 
 def at(message: Any) -> Position | AsOf | None:

@@ -14,10 +14,9 @@ from grid_models.state import Position
 from twin import wire
 from twin.api.v1 import state_pb2 as pb
 from twin.edge.frames import Frames, place
-from twin.edge.requests import at, interval, network_of, optional_instant, position, span
+from twin.edge.requests import at, interval, network_of, newest, optional_instant, position, span
 from twin.edge.selection import Selected, selected, topology
 from twin.edge.silence import HEARTBEAT_S, with_beats
-from twin.errors import NotFound, Unavailable
 from twin.port import NetworkInfo, PublishedState, Twin
 
 _LONGEST_INTERVAL_S = 3600.0
@@ -35,10 +34,7 @@ class _View:
 
     def newest(self) -> Position | None:
         """The newest published position, None before the first."""
-        try:
-            return self._twin.position(self.info.name)
-        except (Unavailable, NotFound):
-            return None
+        return newest(self._twin, self.info.name)
 
     def topology(self, published: PublishedState) -> bytes | None:
         """The ids as a response whose field 2 is a Topology, where the reader does not have them yet."""

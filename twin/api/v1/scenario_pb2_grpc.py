@@ -83,8 +83,8 @@ class ScenarioServiceServicer(object):
 
     def CompareStates(self, request, context):
         """What differs between two states of one network, the most notable first. Comparing a state with itself gives nothing.
-        Codes: OK, INVALID_ARGUMENT, NOT_FOUND (network), OUT_OF_RANGE (no longer kept), FAILED_PRECONDITION (states of
-        different models), UNAVAILABLE (no state yet), RESOURCE_EXHAUSTED, DATA_LOSS.
+        Codes: OK, INVALID_ARGUMENT, NOT_FOUND (network, or state), OUT_OF_RANGE (no longer kept),
+        FAILED_PRECONDITION (states of different models), UNAVAILABLE, RESOURCE_EXHAUSTED, DATA_LOSS.
         First message: the only one.
         Overflow: Comparison.not_listed says how many differences lie behind page_size.
         Limits: page_size 1..10000, default 1000.

@@ -58,8 +58,8 @@ class StateServiceServicer(object):
 
     def GetState(self, request, context):
         """One state: the newest, a position, or as of two times. Topology first, then the parts of one frame.
-        Codes: OK, INVALID_ARGUMENT, NOT_FOUND (network), OUT_OF_RANGE (no longer kept, naming the oldest kept),
-        UNAVAILABLE (no state yet), RESOURCE_EXHAUSTED, DATA_LOSS.
+        Codes: OK, INVALID_ARGUMENT, NOT_FOUND (network; or no state yet, or none at this position),
+        OUT_OF_RANGE (no longer kept, naming the oldest kept), UNAVAILABLE, RESOURCE_EXHAUSTED, DATA_LOSS.
         First message: Topology.
         Overflow: flow control holds the server.
         Limits: parts of at most 1 MiB; 1,000 columns and 100,000 elements per selection.
