@@ -66,10 +66,7 @@ def assemble(config: Config) -> Parts:
     strangers = sorted({s.network for s in catalogue.signals} - known)
     if strangers:
         raise InvalidInput(
-            [
-                Issue("signal", "network", (n,), f"no such network; there are {', '.join(sorted(known))}")
-                for n in strangers
-            ]
+            [Issue("signal", "network", (n,), f"no such network; there are {', '.join(sorted(known))}") for n in strangers]
         )
     supplies = tuple(PumpSupply(p.water, p.pump, p.power, p.bus, p.efficiency) for p in config.pumps)
     estimators: dict[str, Estimator] = {}

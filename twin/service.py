@@ -9,16 +9,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from time import time_ns
+from typing import Any, TypeVar
 
 import numpy as np
 
 from grid_models.errors import Issue
 from grid_models.measurements import Catalogue, Rows
-from grid_models.network import Network
 from grid_models.scenario import Patch
 from grid_models.state import Freshness, NetworkState, Position
 from twin import what_if
@@ -36,6 +37,8 @@ from twin.replay import estimated, measurements, recompute
 log = logging.getLogger(__name__)
 
 _TICK_S = 0.2
+
+T = TypeVar("T")
 
 
 class Stream:
@@ -114,9 +117,7 @@ class TwinService:
         entries = await self._loop.run_in_executor(self._asides, lambda: list(self._journal.read_after()))
         self._engine.restore(entries)
         self._events = [unpacked(e.payload) for e in entries if e.kind is EntryKind.EVENT]
-        log.info(
-            "restored epoch=%d entries=%d seconds=%.2f", self._lease.epoch, len(entries), (time_ns() - started) / 1e9
-        )
+        log.info("restored epoch=%d entries=%d seconds=%.2f", self._lease.epoch, len(entries), (time_ns() - started) / 1e9)
         models = {name: e.model.revision for name, e in self.parts.estimators.items()}
         begin = {"epoch": self._lease.epoch, "models": models, "catalogue": self.catalogue.revision}
         position = self._engine.begin()
@@ -152,9 +153,7 @@ class TwinService:
         """All networks."""
         cycles = {n.name: n.cycle_us / 1e6 for n in self.parts.networks}
         return tuple(
-            NetworkInfo(
-                name, self.parts.kinds[name], e.model.revision, cycles[name], e.dims, e.columns, self._readiness(name)
-            )
+            NetworkInfo(name, self.parts.kinds[name], e.model.revision, cycles[name], e.dims, e.columns, self._readiness(name))
             for name, e in self.parts.estimators.items()
         )
 
@@ -175,9 +174,7 @@ class TwinService:
         self._perform(effects)
         return stream
 
-    def watch_states(
-        self, network: str, resume_after: Position | None, min_interval_s: float
-    ) -> AsyncIterator[Delivery]:
+    def watch_states(self, network: str, resume_after: Position | None, min_interval_s: float) -> AsyncIterator[Delivery]:
         """The newest state, then each next one; latest wins."""
         return self._publisher(network).watch(resume_after, min_interval_s)
 
@@ -196,15 +193,12 @@ class TwinService:
         if isinstance(at, Position):
             found = next((p for p in publisher.kept if p.position == at), None)
             if found is None:
-                raise NotFound(
-                    f"{network} keeps no state at position {tuple(at)}; the oldest is {self._oldest(network)}"
-                )
+                raise NotFound(f"{network} keeps no state at position {tuple(at)}; the oldest is {self._oldest(network)}")
             return found
         kept = [
             p
             for p in publisher.kept
-            if p.state.valid_time_us <= at.valid_time_us
-            and (at.known_time_us is None or p.known_time_us <= at.known_time_us)
+            if p.state.valid_time_us <= at.valid_time_us and (at.known_time_us is None or p.known_time_us <= at.known_time_us)
         ]
         cycle = next(n.cycle_us for n in self.parts.networks if n.name == network)
         if kept:
@@ -256,7 +250,7 @@ class TwinService:
             if mine.any():
                 yield rows.take(mine)
 
-    async def fork(self, network: str, at: Position | AsOf | None) -> Network:
+    async def fork(self, network: str, at: Position | AsOf | None) -> Any:
         """The network carrying the state at that instant as its own injections and levels."""
         published = await self.get_state(network, at)
         return await self._aside(self.parts.estimators[network].fork, published.state)
@@ -302,7 +296,7 @@ class TwinService:
         for effect in effects:
             match effect:
                 case Append(entry):
-                    self._journal.append(entry, lambda error, p=entry.position: self._from_journal(p, error))
+                    self._journal.append(entry, partial(self._from_journal, entry.position))
                 case Estimate():
                     self._keep(self._estimate(effect))
                 case Publish(published):
@@ -363,14 +357,14 @@ class TwinService:
             self._perform(self._engine.tick(time_ns() // 1000))
             await asyncio.sleep(_TICK_S)
 
-    def _keep(self, work: object) -> None:
-        task: asyncio.Task[None] = asyncio.ensure_future(work)  # type: ignore[arg-type]  # always a coroutine here
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _aside(self, function: object, *arguments: object) -> object:
+    async def _aside(self, function: Callable[..., T], *arguments: Any) -> T:
         assert self._loop is not None
-        return await self._loop.run_in_executor(self._asides, function, *arguments)  # type: ignore[arg-type]
+        return await self._loop.run_in_executor(self._asides, partial(function, *arguments))
 
     async def _recomputed(self, network: str, at: AsOf) -> PublishedState:
         def search() -> PublishedState | None:
@@ -381,7 +375,7 @@ class TwinService:
             return best
 
         found = await self._aside(search)
-        if not isinstance(found, PublishedState):
+        if found is None:
             raise TooOld(f"{network} has no state at or before this time; the oldest kept is {self._oldest(network)}")
         return found
 

@@ -386,9 +386,7 @@ def update_flows(
 
 
 @kernel
-def add_outflows(
-    net: Laws, full: Floats, pressure: Floats, emitted: Floats, served: Floats, a: Floats, f: Floats
-) -> None:
+def add_outflows(net: Laws, full: Floats, pressure: Floats, emitted: Floats, served: Floats, a: Floats, f: Floats) -> None:
     """Emitters, and demands that depend on pressure, as links to a reservoir at the junction's elevation."""
     for i in range(len(net.row)):
         r = net.row[i]

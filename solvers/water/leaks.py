@@ -170,9 +170,7 @@ class Verdict:
     z: float
 
 
-def step(
-    memory: Memory, seen: Observation, length_m: Floats, settings: Settings = Settings()
-) -> tuple[Memory, Verdict]:
+def step(memory: Memory, seen: Observation, length_m: Floats, settings: Settings = Settings()) -> tuple[Memory, Verdict]:
     """Take in one step's residuals.
 
     Args:
@@ -326,9 +324,7 @@ def _follow(
     alive, ended = [], []
     for leak in memory.leaks:
         own = seen.residual + seen.signature[:, leak.pipe] * leak.flow
-        known = (
-            leak.known if memory.step - leak.onset < settings.sharpening else (memory.coefficients, memory.covariance)
-        )
+        known = leak.known if memory.step - leak.onset < settings.sharpening else (memory.coefficients, memory.covariance)
         e = own - known[0] @ seen.regressors
         c = _variance(seen.regressors, known[1], seen, 1)
         now = float(_statistic(e, c, seen.signature[:, [leak.pipe]])[1][0])

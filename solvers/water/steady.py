@@ -1,8 +1,8 @@
 """One hydraulic state: the gradient method behind plain values, and what it answers about small changes.
 
 Around a solved state, heads answer linearly to demands: dH = S dd. A column costs one back-substitution, and so does a
-row. Valves in control make S unsymmetric: with A the matrix of gradient.py, h the node a valve v holds and o the node on its
-other side, the share of a demand that reaches o through v is c_v = A^-1 sum_k p_hk e_k (k: neighbours of h), valves in
+row. Valves in control make S unsymmetric: with A the matrix of gradient.py, h the node a valve v holds and o the node on
+its other side, the share of a demand that reaches o through v is c_v = A^-1 sum_k p_hk e_k (k: neighbours of h), valves in
 series multiply, C = (I - M)^-1 c with M_vw = c_v[o_w], and
 
     dH = -A^-1 (dd + sum_v e_o(v) C_v dd)
@@ -147,9 +147,7 @@ def first_flows(plan: WaterPlan, boundary: Boundary) -> Floats:
     for k in np.flatnonzero(laws.kind == LinkKind.PUMP):
         points = laws.curve_q[laws.curve_start[k] : laws.curve_start[k + 1]]
         design = (
-            0.028317
-            if laws.pump[k] == POWER
-            else float(points[-1] / 2 if laws.pump[k] == TABLE else points[len(points) // 2])
+            0.028317 if laws.pump[k] == POWER else float(points[-1] / 2 if laws.pump[k] == TABLE else points[len(points) // 2])
         )
         q[k] = design * boundary.setting[k]
     return np.where(boundary.status <= CLOSED, 1e-6 * 0.028317, q)
@@ -185,9 +183,7 @@ def steady(
         same = (start.status > CLOSED) == (boundary.status > CLOSED)
         valve = np.isin(laws.kind, (LinkKind.PRV, LinkKind.PSV))
         status = np.where(valve & same & ~np.isnan(boundary.setting), start.status, status)
-        q = np.where(
-            status <= CLOSED, 1e-6 * 0.028317, np.where(start.status <= CLOSED, first_flows(plan, boundary), q)
-        )
+        q = np.where(status <= CLOSED, 1e-6 * 0.028317, np.where(start.status <= CLOSED, first_flows(plan, boundary), q))
     head = boundary.head_m.copy()
     options = network.options
     pressure = np.array(
@@ -203,8 +199,9 @@ def steady(
     emitted = np.where(laws.emitter > 0, 1e-3, 0.0) if start is None else start.emitted_m3_per_s.copy()
     served = np.where(demand > 0, demand, 0.0)
     iterations, relative = balance(
-        laws, pressure, boundary.setting, demand, head, q, status, emitted, served, scratch.p, scratch.y, scratch.inflow,
-        scratch.a, scratch.f, scratch.original, accuracy, trials, options.check_frequency, options.max_check,
+        laws, pressure, boundary.setting, demand, head, q, status, emitted, served,
+        scratch.p, scratch.y, scratch.inflow, scratch.a, scratch.f, scratch.original,
+        accuracy, trials, options.check_frequency, options.max_check,
     )  # fmt: skip
     supplied = reached(plan, status)
     shut = status <= CLOSED

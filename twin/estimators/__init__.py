@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from grid_models.network import Network
 from grid_models.state import NetworkState
 
 
@@ -43,13 +42,19 @@ class InForce:
 class Estimator(Protocol):
     """What the runner needs of a network's estimator."""
 
-    model: Network
-    dims: Mapping[str, tuple[str, ...]]
-    columns: Mapping[str, tuple[str, str, str]]
+    @property
+    def model(self) -> Any:
+        """The network (PowerNetwork or WaterNetwork)."""
 
-    def step(
-        self, measured: InForce, previous: NetworkState | None, coupled: Mapping[str, NetworkState]
-    ) -> NetworkState:
+    @property
+    def dims(self) -> Mapping[str, tuple[str, ...]]:
+        """Dimension -> ids as text."""
+
+    @property
+    def columns(self) -> Mapping[str, tuple[str, str, str]]:
+        """Published column -> (dimension, unit, text)."""
+
+    def step(self, measured: InForce, previous: NetworkState | None, coupled: Mapping[str, NetworkState]) -> NetworkState:
         """Estimate the state at `measured.valid_time_us`.
 
         Args:
@@ -61,5 +66,5 @@ class Estimator(Protocol):
             The state; where the solver failed, the previous values again, STALE, with the status that tells why.
         """
 
-    def fork(self, state: NetworkState) -> Network:
+    def fork(self, state: NetworkState) -> Any:
         """The model carrying `state` as its own injections, levels and positions: solving it gives `state` again."""

@@ -135,19 +135,17 @@ class PowerEstimator:
         self._points: Points = resolve(self.model, catalogue, network)
         self._names = {s.uid: s.name for s in catalogue.signals}
         self._topologies, self._plans = _Recent(), _Recent()
-        self.columns = {
+        self.columns: Mapping[str, tuple[str, str, str]] = {
             name: (element, COLUMNS[name].unit, COLUMNS[name].text)
             for name in PUBLISHED
             if (element := _element(name)) in model.tables
         }
-        self.dims = {
+        self.dims: Mapping[str, tuple[str, ...]] = {
             element: tuple(str(i) for i in model.tables[element].index.tolist())
             for element in {c[0] for c in self.columns.values()}
         }
 
-    def step(
-        self, measured: InForce, previous: NetworkState | None, coupled: Mapping[str, NetworkState]
-    ) -> NetworkState:
+    def step(self, measured: InForce, previous: NetworkState | None, coupled: Mapping[str, NetworkState]) -> NetworkState:
         """Estimate the state at `measured.valid_time_us`; see `Estimator.step`."""
         closed, unknown = self._positions(measured)
         topology = self._topologies.get_or_make(closed.tobytes(), lambda: self._process(closed))
@@ -245,9 +243,7 @@ class PowerEstimator:
             is_metered[element][p.element_row[active]] = True
         return _Expected(power, sigma_p, sigma_q, is_metered)
 
-    def _meters(
-        self, measured: InForce, topology: _Topology, expected: _Expected
-    ) -> tuple[Meters, NDArray[np.uint32], Floats]:
+    def _meters(self, measured: InForce, topology: _Topology, expected: _Expected) -> tuple[Meters, NDArray[np.uint32], Floats]:
         """Everything the estimate is made from; the signal (0: none) and the unit's base of each row."""
         model, points, sn = topology.model, self._points, self.model.sn_mva
         rows = _Rows()
@@ -274,9 +270,7 @@ class PowerEstimator:
         rows.add(Kind.V, held, model.v_set[held], np.full(len(held), _HELD_SIGMA_PU))
         return rows.meters()
 
-    def _bus_injections(
-        self, topology: _Topology, expected: _Expected
-    ) -> tuple[Complex, Floats, Floats, NDArray[np.bool_]]:
+    def _bus_injections(self, topology: _Topology, expected: _Expected) -> tuple[Complex, Floats, Floats, NDArray[np.bool_]]:
         """(n_bus,) injected MW and Mvar, their sigmas, and whether anything is connected at all."""
         model = topology.model
         fixed = model.s_power * model.sn_mva - self._adjusted_part(topology, None)
@@ -353,7 +347,8 @@ class PowerEstimator:
         node_v = np.where(model.node_bus >= 0, found.v[model.node_bus], np.nan)
         n_bus_row = self.model.tables["bus"].size
         bus = model.node_bus[:n_bus_row]
-        memory: dict[str, NDArray[Any]] = {"v": node_v, "switch_closed": closed}
+        dead = self.model.tables["bus"].index[bus < 0]
+        memory: dict[str, NDArray[Any]] = {"v": node_v, "switch_closed": closed, "dead_bus": dead}
         for element, power in powers.items():
             memory |= {f"{element}_p": power.real.copy(), f"{element}_q": power.imag.copy()}
         signals = np.flatnonzero(uids)
@@ -393,9 +388,7 @@ class PowerEstimator:
             culprits=(*solution.culprits, *suspects, *unknown),
             iterations=solution.stats.iterations,
             accuracy=found.objective / max(found.freedom, 1),
-            oldest_source_us=int(measured.source_time_us[used].min(initial=np.iinfo(np.int64).max))
-            if used.any()
-            else 0,
+            oldest_source_us=int(measured.source_time_us[used].min(initial=np.iinfo(np.int64).max)) if used.any() else 0,
             newest_source_us=int(measured.source_time_us[used].max(initial=0)),
             stale_inputs=int(measured.stale.sum()),
             manual_inputs=int(measured.manual.sum()),

@@ -1,0 +1,63 @@
+"""One door to both kinds of network: read, solve, label."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from grid_models.network import Network
+from grid_models.power.network import PowerNetwork
+from grid_models.water.network import WaterNetwork
+from solvers.labelled import Provenance, power_dataset, water_dataset
+from solvers.power.newton import load_flow
+from solvers.power.results import results
+from solvers.solution import Solution
+from solvers.water.extended import simulate
+
+
+def solve(
+    network: Network,
+    *,
+    duration_s: float | None = None,
+    start: datetime | None = None,
+    source: str = "",
+    command: str = "",
+    created: datetime | None = None,
+) -> Solution[xr.Dataset]:
+    """Solve a network and label everything that was found.
+
+    Args:
+        network: power: one load flow; water: hydraulics over a duration.
+        duration_s: of a hydraulic run, 0 for one instant; the network's own unless told. A load flow has none.
+        start: instant of time 0, so that `time` is UTC; seconds since the start without it.
+        source: the file that the network was read from, for its hash.
+        command: as it was given, for the attributes.
+        created: when; a solver has no clock of its own.
+
+    Returns:
+        The dataset with its status; where the status is not usable, what was reached.
+
+    >>> from grid_models.formats import read
+    >>> float(solve(read("pandapower:case9")).unwrap()["bus_vm_pu"][0])
+    1.0
+    """
+    path = Path(source)
+    digest = sha256(path.read_bytes()).hexdigest() if source and path.is_file() else network.revision
+    if isinstance(network, PowerNetwork):
+        flow = load_flow(network)
+        provenance = Provenance("newton-raphson", {"tolerance_pu": 1e-8}, digest, command, created)
+        columns: dict[str, Any] = dict(results(network, flow.value.model, flow.value.v))
+        return _with(flow, power_dataset(network, columns, flow, provenance))
+    if isinstance(network, WaterNetwork):
+        trace = simulate(network, duration_s)
+        provenance = Provenance("gradient-method", {"duration_s": duration_s}, digest, command, created)
+        return _with(trace, water_dataset(network, trace.value.values, trace, provenance, trace.value.time_s, start))
+    raise TypeError(f"cannot solve {type(network).__name__}")
+
+
+def _with(solution: Solution[Any], data: xr.Dataset) -> Solution[xr.Dataset]:
+    return Solution(data, solution.status, solution.stats, solution.culprits)

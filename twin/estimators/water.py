@@ -1,0 +1,413 @@
+"""The water network's estimator: measured inflows, levels, pressures and smart meters -> heads, flows, demands.
+
+A metered pump enters as its measured flow; a pump without electrical supply stands still whatever the model believes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grid_models.columns import COLUMNS
+from grid_models.coupling import PumpSupply
+from grid_models.errors import InvalidInput, Issue
+from grid_models.measurements import Catalogue, SwitchPosition
+from grid_models.state import Freshness, NetworkState, Origin, Residuals
+from grid_models.tables import Table, frozen
+from grid_models.water.network import WaterNetwork
+from solvers.solution import Status
+from solvers.water.estimation import (
+    Instruments,
+    Prediction,
+    head_sigma,
+    predict,
+    prior_demand,
+    update,
+)
+from solvers.water.gradient import CLOSED, OPEN
+from solvers.water.plan import Floats, Index, prepare
+from solvers.water.steady import Boundary, Hydraulics, Linear, Scratch, demand_at, initial_boundary, steady
+from solvers.water.zones import zones
+from twin.estimators import InForce
+
+PUBLISHED = (
+    "node_head_m", "node_pressure_m", "node_demand_m3_per_s", "node_supplied",
+    "link_flow_m3_per_s", "link_velocity_m_per_s", "link_headloss_m", "link_status", "tank_level_m",
+)  # fmt: skip
+# A consumer's demand wanders around its profile by some ten percent; a zone's sum does so far less.
+_DEMAND_SPREAD = 0.1
+_SUSPECT = 5.0
+_DAY_S = 86400.0
+_EPOCH_WEEKDAY_S = 3 * _DAY_S  # 1970-01-01 was a Thursday; patterns begin on Monday
+
+
+@dataclass(frozen=True, eq=False)
+class _Meters:
+    """Signals by what they look at."""
+
+    pressure_uid: NDArray[np.uint32]
+    pressure_node: Index
+    flow_uid: NDArray[np.uint32]
+    flow_link: Index
+    level_uid: NDArray[np.uint32]
+    level_tank: Index
+    demand_uid: NDArray[np.uint32]
+    demand_node: Index
+    status_uid: NDArray[np.uint32]
+    status_link: Index
+
+
+class WaterEstimator:
+    """Implements `twin.estimators.Estimator` for a water network.
+
+    Args:
+        model: the network.
+        catalogue: the twin's signals.
+        network: its name in the catalogue and in states.
+        supplies: pumps and the buses that feed them.
+
+    Raises:
+        InvalidInput: signals that the model does not know; all of them at once.
+    """
+
+    def __init__(self, model: WaterNetwork, catalogue: Catalogue, network: str, supplies: tuple[PumpSupply, ...] = ()) -> None:
+        self.model = model
+        self.network = network
+        self._supplies = supplies
+        self.plan = prepare(model)
+        self._scratch = Scratch(self.plan)
+        self._meters = _resolve(model, catalogue, network)
+        self._names = {s.uid: s.name for s in catalogue.signals}
+        self.zones = zones(self.plan, self._meters.flow_link)
+        self._pump_metered = np.isin(self._meters.flow_link, model.pump_link)
+        self._area = np.pi * model.tables["tank"]["diameter_m"] ** 2 / 4.0
+        self.columns: Mapping[str, tuple[str, str, str]] = {
+            name: (name.split("_", 1)[0], COLUMNS[name].unit, COLUMNS[name].text) for name in PUBLISHED
+        }
+        self.dims: Mapping[str, tuple[str, ...]] = {
+            "node": tuple(model.node_ids.tolist()),
+            "link": tuple(model.link_ids.tolist()),
+            "tank": tuple(str(i) for i in model.tables["tank"].index.tolist()),
+        }
+
+    @property
+    def instrument_uids(self) -> NDArray[np.uint32]:
+        """(n_instrument,) pressure meters, then flow meters that are not imposed: the order of innovations."""
+        return np.concatenate([self._meters.pressure_uid, self._meters.flow_uid[~self._pump_metered]])
+
+    def step(self, measured: InForce, previous: NetworkState | None, coupled: Mapping[str, NetworkState]) -> NetworkState:
+        """Estimate the state at `measured.valid_time_us`; see `Estimator.step`."""
+        situation = self._situation(measured, previous, coupled)
+        start = _flows_of(previous)
+        prediction = self._predict(situation, start, np.zeros(len(self.dims["node"])))
+        if not prediction.solution.status.usable:
+            return self._failed(measured, previous, prediction.solution.status)
+        change, innovation, normalised = update(prediction, situation.spread, situation.instruments)
+        demand = np.maximum(prediction.boundary.demand_m3_per_s + change, np.minimum(prediction.boundary.demand_m3_per_s, 0))
+        boundary = replace(prediction.boundary, demand_m3_per_s=demand)
+        solution = steady(self.plan, self._scratch, boundary, prediction.solution.value)
+        if not solution.status.usable:
+            return self._failed(measured, previous, solution.status)
+        found = solution.value
+        linear = Linear(self.plan, self._scratch, boundary, found)
+        sigma = head_sigma(linear, prediction, situation.spread, situation.instruments, self.zones, situation.free)
+        return self._state(measured, situation, found, boundary, innovation, normalised, sigma, solution.status,
+                           solution.culprits, solution.stats.iterations)  # fmt: skip
+
+    def leak_view(self, state: NetworkState, leaks: Floats) -> tuple[Floats, Floats, Floats]:
+        """What the instruments should have shown at a state's instant, had these leaks flowed.
+
+        Args:
+            state: of this estimator, with its memory.
+            leaks: (n_node,) [m3/s].
+
+        Returns:
+            (n_instrument,) residuals measured less predicted, (n_instrument, n_node) signatures, (n_instrument,) the
+            noise of the model itself, from consumers that wander around their profiles.
+        """
+        memory = state.memory
+        situation = _Situation(
+            nominal=memory["nominal"], metered=memory["metered"].astype(bool), value=memory["metered_value"],
+            flow=memory["zone_flow"], before=memory["scale_before"], head=memory["fixed_head"], status=memory["status_set"],
+            setting=memory["setting"], pump_flow=memory["pump_flow"], spread=memory["spread"], free=memory["free"],
+            instruments=Instruments(
+                self._meters.pressure_node, self._meters.flow_link[~self._pump_metered], memory["value"], memory["value_sigma"]
+            ),
+            unsupplied=(), scale=memory["scale"],
+        )  # fmt: skip
+        prediction = self._predict(situation, _flows_of(state), leaks)
+        residual = np.where(np.isfinite(situation.instruments.sigma), situation.instruments.value - prediction.reading, np.nan)
+        noise = np.sqrt((prediction.signature**2 * (_DEMAND_SPREAD * situation.free) ** 2).sum(axis=1))
+        return residual, prediction.signature, noise
+
+    def fork(self, state: NetworkState) -> WaterNetwork:
+        """The model with `state`'s demands, tank levels, pump and valve statuses, and the clock at its instant."""
+        tables = dict(self.model.tables)
+        seconds = _pattern_seconds(state.valid_time_us)
+        demand, nominal = np.asarray(state.values["node_demand_m3_per_s"]), demand_at(self.model, seconds)
+        tables["demand"] = _scaled_demand(self.model, demand, nominal)
+        tank = tables["tank"]
+        tables["tank"] = tank.replace("initial_level_m", slice(None), np.asarray(state.values["tank_level_m"]))
+        running = np.asarray(state.values["link_status"])[self.model.pump_link] > 0
+        pump = tables["pump"]
+        tables["pump"] = pump.replace("status", slice(None), np.where(running, "open", "closed").astype(object))
+        options = replace(
+            self.model.options,
+            pattern_start_s=round(seconds) % round(7 * _DAY_S),
+            start_clocktime_s=round(seconds % _DAY_S),
+        )
+        return replace(self.model, tables=tables, options=options)
+
+    def _situation(self, measured: InForce, previous: NetworkState | None, coupled: Mapping[str, NetworkState]) -> _Situation:
+        model, meters = self.model, self._meters
+        n = len(self.dims["node"])
+        seconds = _pattern_seconds(measured.valid_time_us)
+        boundary = initial_boundary(model, seconds)
+        head, status, setting = boundary.head_m, boundary.status.copy(), boundary.setting
+        level, known, _ = _values(measured, meters.level_uid)
+        tank = model.tables["tank"]
+        if previous is not None:
+            head[model.tank_node] = tank["elevation_m"] + np.asarray(previous.values["tank_level_m"])
+        at = model.tank_node[meters.level_tank]
+        head[at[known]] = tank["elevation_m"][meters.level_tank[known]] + level[known]
+        position, told, _ = _values(measured, meters.status_uid)
+        status[meters.status_link[told]] = np.where(position[told] == SwitchPosition.OPEN, CLOSED, OPEN)
+        unsupplied = self._unsupplied(coupled)
+        status[model.links([p.pump for p in unsupplied])] = CLOSED
+        flow, read, flow_sigma = _values(measured, meters.flow_uid)
+        standing = status[meters.flow_link] <= CLOSED
+        flow = np.where(read, np.where(standing, 0.0, flow), np.nan)
+        imposed = self._pump_metered & read
+        pump_flow = np.zeros(n)
+        np.add.at(pump_flow, self.plan.laws.start[meters.flow_link[imposed]], flow[imposed])
+        np.add.at(pump_flow, self.plan.laws.end[meters.flow_link[imposed]], -flow[imposed])
+        status[meters.flow_link[imposed]] = CLOSED
+        value, has = np.zeros(n), np.zeros(n, dtype=bool)
+        drawn, drawn_known, _ = _values(measured, meters.demand_uid)
+        value[meters.demand_node[drawn_known]] = drawn[drawn_known]
+        has[meters.demand_node[drawn_known]] = True
+        nominal = demand_at(model, seconds)
+        before = np.asarray(previous.memory["scale"]) if previous is not None else np.ones(len(self.zones.balanced))
+        demand, scale = prior_demand(self.zones, nominal, has, value, flow, np.zeros(n), before)
+        free = np.where(has, 0.0, demand)
+        spread = np.where(has, 0.02 * np.abs(value), _DEMAND_SPREAD * demand)
+        pressure, seen, pressure_sigma = _values(measured, meters.pressure_uid)
+        elevation = self.plan.laws.elevation[meters.pressure_node]
+        others = ~self._pump_metered
+        instruments = Instruments(
+            meters.pressure_node,
+            meters.flow_link[others],
+            np.concatenate([np.where(seen, pressure + elevation, np.nan), np.where(read, flow, np.nan)[others]]),
+            np.concatenate([np.where(seen, pressure_sigma, np.inf), np.where(read, flow_sigma, np.inf)[others]]),
+        )
+        return _Situation(
+            nominal,
+            has,
+            value,
+            flow,
+            before,
+            head,
+            status,
+            setting,
+            pump_flow,
+            spread,
+            free,
+            instruments,
+            unsupplied,
+            scale,
+        )
+
+    def _unsupplied(self, coupled: Mapping[str, NetworkState]) -> tuple[PumpSupply, ...]:
+        """Pumps whose bus has no voltage."""
+        out = []
+        for supply in self._supplies:
+            state = coupled.get(supply.power)
+            if state is not None and "dead_bus" in state.memory and supply.bus in state.memory["dead_bus"]:
+                out.append(supply)
+        return tuple(out)
+
+    def _predict(self, s: _Situation, start: Hydraulics | None, leaks: Floats) -> Prediction:
+        demand, _ = prior_demand(self.zones, s.nominal, s.metered, s.value, s.flow, leaks, s.before)
+        boundary = Boundary(demand + leaks + s.pump_flow, s.head, s.status, s.setting)
+        return predict(self.plan, self._scratch, self.zones, boundary, s.free, s.instruments, start)
+
+    def _state(
+        self, measured: InForce, s: _Situation, found: Hydraulics, boundary: Boundary, innovation: Floats,
+        normalised: Floats, sigma: Floats, status: Status, culprits: tuple[str, ...], iterations: int,
+    ) -> NetworkState:  # fmt: skip
+        model, laws = self.model, self.plan.laws
+        flow = found.flow_m3_per_s.copy()
+        imposed = self._meters.flow_link[self._pump_metered]
+        pump_flow = np.nan_to_num(s.flow[self._pump_metered])
+        flow[imposed] = pump_flow
+        link_status = np.where(found.status <= CLOSED, 0, np.where(found.status == OPEN, 1, 2)).astype(np.float64)
+        link_status[imposed] = pump_flow > 0
+        area = np.pi * laws.diameter**2 / 4.0
+        head = found.head_m
+        values = {
+            "node_head_m": head,
+            "node_pressure_m": head - laws.elevation,
+            "node_demand_m3_per_s": boundary.demand_m3_per_s - s.pump_flow,
+            "node_supplied": found.supplied.astype(np.float64),
+            "link_flow_m3_per_s": flow,
+            "link_velocity_m_per_s": np.divide(np.abs(flow), area, out=np.zeros(len(flow)), where=area > 0),
+            "link_headloss_m": head[laws.start] - head[laws.end],
+            "link_status": link_status,
+            "tank_level_m": head[model.tank_node] - model.tables["tank"]["elevation_m"],
+        }
+        uids = self.instrument_uids
+        instruments = s.instruments
+        use = np.isfinite(innovation) & np.isfinite(instruments.sigma)
+        shown = np.concatenate([laws.elevation[instruments.node], np.zeros(len(instruments.link))])
+        predicted = np.concatenate([head[instruments.node], flow[instruments.link]])
+        suspect = normalised > _SUSPECT
+        residuals = Residuals(
+            uids[use], (instruments.value - shown)[use], (predicted - shown)[use], normalised[use], suspect[use]
+        )
+        origin = np.full(len(head), Origin.ESTIMATED, dtype=np.uint8)
+        origin[instruments.node[np.isfinite(instruments.sigma[: len(instruments.node)])]] = Origin.MEASURED
+        used = measured.source_time_us[measured.source_time_us > 0]
+        freedom = max(int(use.sum()), 1)
+        memory: dict[str, NDArray[Any]] = {
+            "scale": s.scale, "scale_before": s.before, "nominal": s.nominal, "metered": s.metered,
+            "metered_value": s.value, "zone_flow": s.flow, "fixed_head": s.head, "status_set": s.status,
+            "setting": s.setting, "pump_flow": s.pump_flow, "spread": s.spread, "free": s.free,
+            "value": instruments.value, "value_sigma": instruments.sigma, "flow": found.flow_m3_per_s,
+            "link_code": found.status,
+        }  # fmt: skip
+        named = tuple(f"pump {p.pump}" for p in s.unsupplied)
+        return NetworkState(
+            network=self.network,
+            valid_time_us=measured.valid_time_us,
+            model_revision=model.revision,
+            parameter_revision=0,
+            values=values,
+            sigma={"node_head_m": sigma, "node_pressure_m": sigma},
+            origin={"node_pressure_m": origin},
+            residuals=residuals,
+            status=status.name,
+            culprits=(*culprits, *named),
+            iterations=iterations,
+            accuracy=float((normalised[use] ** 2).sum() / freedom),
+            oldest_source_us=int(used.min(initial=np.iinfo(np.int64).max)) if len(used) else 0,
+            newest_source_us=int(used.max(initial=0)),
+            stale_inputs=int(measured.stale.sum()),
+            manual_inputs=int(measured.manual.sum()),
+            memory=memory,
+        )
+
+    def _failed(self, measured: InForce, previous: NetworkState | None, status: Status) -> NetworkState:
+        """The last good state again, STALE, with the reason."""
+        if previous is not None:
+            return replace(previous, valid_time_us=measured.valid_time_us, status=status.name, freshness=Freshness.STALE)
+        none = np.zeros(0)
+        return NetworkState(
+            network=self.network,
+            valid_time_us=measured.valid_time_us,
+            model_revision=self.model.revision,
+            parameter_revision=0,
+            values={name: np.full(len(self.dims[c[0]]), np.nan) for name, c in self.columns.items()},
+            sigma={},
+            origin={},
+            residuals=Residuals(none.astype(np.uint32), none, none, none, none.astype(bool)),
+            status=status.name,
+            freshness=Freshness.STALE,
+            memory={"scale": np.ones(len(self.zones.balanced))},
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Situation:
+    """Everything an instant's estimate starts from."""
+
+    nominal: Floats
+    metered: NDArray[np.bool_]
+    value: Floats
+    flow: Floats
+    before: Floats
+    head: Floats
+    status: Index
+    setting: Floats
+    pump_flow: Floats
+    spread: Floats
+    free: Floats
+    instruments: Instruments
+    unsupplied: tuple[PumpSupply, ...]
+    scale: Floats
+
+
+def _resolve(model: WaterNetwork, catalogue: Catalogue, network: str) -> _Meters:
+    groups: dict[str, list[tuple[int, int]]] = {g: [] for g in ("pressure", "flow", "level", "demand", "status")}
+    kinds = {
+        "pressure_m": "pressure", "flow_m3_per_s": "flow", "level_m": "level", "demand_m3_per_s": "demand",
+        "status": "status",
+    }  # fmt: skip
+    issues = []
+    for signal in catalogue.of(network):
+        group = kinds.get(signal.quantity)
+        if group is None:
+            reason = f"a water network does not measure {signal.quantity}"
+            issues.append(Issue("signal", signal.quantity, (signal.name,), reason))
+            continue
+        if group == "level":
+            found = np.flatnonzero(model.tables["tank"].index == signal.element)
+            place = int(found[0]) if len(found) else -1
+        elif group in ("flow", "status"):
+            place = int(model.links([signal.element])[0])
+        else:
+            place = int(model.nodes([signal.element])[0])
+        if place < 0:
+            reason = f"the model has no {signal.table} {signal.element}"
+            issues.append(Issue("signal", signal.quantity, (signal.name,), reason))
+            continue
+        groups[group].append((signal.uid, place))
+    if issues:
+        raise InvalidInput(issues)
+
+    def columns(group: str) -> tuple[NDArray[np.uint32], Index]:
+        entries = groups[group]
+        return np.array([u for u, _ in entries], dtype=np.uint32), np.array([p for _, p in entries], dtype=np.int64)
+
+    pressure, flow, level, demand, status = (columns(g) for g in groups)
+    return _Meters(*pressure, *flow, *level, *demand, *status)
+
+
+def _values(measured: InForce, uid: NDArray[np.uint32]) -> tuple[Floats, NDArray[np.bool_], Floats]:
+    """Value, whether there is one of any weight, and sigma of each wanted signal."""
+    if not len(measured.signal) or not len(uid):
+        none = np.zeros(len(uid))
+        return none, none.astype(bool), none
+    at = np.minimum(np.searchsorted(measured.signal, uid), len(measured.signal) - 1)
+    value, sigma = measured.value[at], measured.sigma[at]
+    known = (measured.signal[at] == uid) & np.isfinite(value) & np.isfinite(sigma)
+    return value, known, sigma
+
+
+def _flows_of(state: NetworkState | None) -> Hydraulics | None:
+    """Where the last solve ended: a start for the next."""
+    if state is None or "flow" not in state.memory:
+        return None
+    none = np.zeros(len(state.values["node_head_m"]))
+    return Hydraulics(
+        np.asarray(state.values["node_head_m"]), np.asarray(state.memory["flow"]), np.asarray(state.memory["link_code"]),
+        none, none, none.astype(bool),
+    )  # fmt: skip
+
+
+def _pattern_seconds(instant_us: int) -> float:
+    """Seconds since Monday 00:00 UTC, where the networks' weekly patterns begin."""
+    return float((instant_us / 1e6 + _EPOCH_WEEKDAY_S) % (7 * _DAY_S))
+
+
+def _scaled_demand(model: WaterNetwork, demand: Floats, nominal: Floats) -> Table:
+    """The demand table with every junction's categories scaled so that their sum is `demand` now."""
+    table = model.tables["demand"]
+    node = model.demand_node
+    with np.errstate(invalid="ignore", divide="ignore"):
+        factor = np.where(nominal > 1e-12, demand / nominal, 1.0)
+    base = table["base_m3_per_s"] * factor[node]
+    return Table(table.index, {**table.columns, "base_m3_per_s": frozen(base)})

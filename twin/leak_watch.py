@@ -1,0 +1,124 @@
+"""Watches a water network for leaks: residuals of settled states through the detector of solvers/water/leaks.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grid_models.state import Freshness, NetworkState
+from grid_models.water.zones import pipe_distance_m
+from solvers.water.leaks import Floats, Leak, Memory, Observation, Settings, step
+from twin.estimators.water import WaterEstimator
+from twin.port import Candidate, EventKind, Transition
+from twin.watches import Finding
+
+_SHOWN = 10
+_MODEL_HEAD_M = 0.015  # what a well-kept model misses within the hour
+_MODEL_FLOW_SHARE = 0.01
+_CREDIBLE = 0.9
+_REPORT_STEPS = (6, 12, 24, 36)  # after the onset: when a refined location is told
+
+
+class LeakWatch:
+    """Implements `twin.watches.Watch`; learns only from states that no correction can reach any more.
+
+    Args:
+        estimator: of the network; it predicts with known leaks flowing.
+    """
+
+    late = True
+
+    def __init__(self, estimator: WaterEstimator) -> None:
+        self.network = estimator.network
+        self.name = f"leaks-{estimator.network}"
+        self._estimator = estimator
+        model = estimator.model
+        self._pipe = model.pipe_link
+        laws = estimator.plan.laws
+        self._ends = laws.start[self._pipe], laws.end[self._pipe]
+        self._ids = [str(i) for i in model.link_ids[self._pipe]]
+        self._length_m = np.asarray(model.tables["pipe"]["length_m"], dtype=np.float64)
+        self._n_head = len(estimator.instrument_uids) - int((~estimator._pump_metered).sum())
+        self._n = len(estimator.instrument_uids)
+        self._reference = max(float(model.tables["demand"]["base_m3_per_s"].sum()), 1e-6)
+
+    def empty(self) -> Memory:
+        """Nothing learnt yet."""
+        return Memory.empty(self._n, self._scale(), Settings())
+
+    def step(
+        self, memory: Memory, state: NetworkState, coupled: Mapping[str, NetworkState]
+    ) -> tuple[Memory, tuple[Finding, ...]]:
+        """Look at the next settled state."""
+        del coupled
+        if state.freshness is not Freshness.FRESH or "nominal" not in state.memory:
+            return memory, ()
+        residual, signature, noise = self._estimator.leak_view(state, self._flowing(memory))
+        pipes = 0.5 * (signature[:, self._ends[0]] + signature[:, self._ends[1]])
+        scale = self._scale()
+        floor = np.where(scale == 1.0, _MODEL_HEAD_M, _MODEL_FLOW_SHARE * self._reference)
+        seen = Observation(
+            residual=residual,
+            sigma=np.where(np.isfinite(state.memory["value_sigma"]), state.memory["value_sigma"], 1.0),
+            model_sigma=np.hypot(floor, noise),
+            scale=scale,
+            regressors=self._regressors(state),
+            signature=np.nan_to_num(pipes),
+        )
+        after, verdict = step(memory, seen, self._length_m)
+        findings = [self._tell(leak, Transition.RAISED) for leak in verdict.started]
+        findings += [
+            self._tell(leak, Transition.UPDATED) for leak in verdict.updated if memory.step - leak.onset in _REPORT_STEPS
+        ]
+        findings += [self._ended(leak) for leak in verdict.ended]
+        return after, tuple(findings)
+
+    def _scale(self) -> Floats:
+        return np.where(np.arange(self._n) < self._n_head, 1.0, 4.0 * self._reference)
+
+    def _flowing(self, memory: Memory) -> Floats:
+        """(n_node,) known leaks as demands, half at each end of their pipe."""
+        out = np.zeros(len(self._estimator.dims["node"]))
+        for leak in memory.leaks:
+            for end in self._ends:
+                out[end[leak.pipe]] += 0.5 * leak.flow
+        return out
+
+    def _regressors(self, state: NetworkState) -> NDArray[np.float64]:
+        """1, the inflow to the power of head loss, and what pumps carry: how model error grows."""
+        memory = state.memory
+        pumped = float(np.maximum(memory["pump_flow"], 0.0).sum())
+        inflow = float(np.nansum(np.abs(memory["zone_flow"]))) - pumped
+        return np.array([1.0, (max(inflow, 0.0) / self._reference) ** 1.852, pumped / self._reference])
+
+    def _tell(self, leak: Leak, transition: Transition) -> Finding:
+        order = np.argsort(-leak.probability, kind="stable")[:_SHOWN]
+        node = self._ends[0][leak.pipe]
+        distance = pipe_distance_m(self._estimator.model, np.array([node]))[0]
+        away = np.minimum(distance[self._ends[0]], distance[self._ends[1]])
+        zone = order[: max(1, int(np.searchsorted(np.cumsum(leak.probability[order]), _CREDIBLE)))]
+        radius = float(away[zone].max(initial=0.0))
+        best = order[0]
+        flow = leak.flow * 3600.0
+        message = (
+            f"leak of {flow:.0f} m3/h near pipe {self._ids[best]} ({leak.probability[best]:.0%}; "
+            f"next {', '.join(self._ids[i] for i in order[1:4])}), within some {radius:.0f} m"
+        )
+        candidates = tuple(
+            Candidate(f"pipe {self._ids[i]}", float(leak.probability[i]), float(leak.flows[i] * 3600.0), float(away[i]))
+            for i in order
+        )
+        figures = {"flow_m3_per_h": flow, "radius_m": radius, "z": leak.z}
+        elements = tuple(c.element for c in candidates)
+        return Finding(self._key(leak), transition, EventKind.LEAK, "LEAK", elements, message, "", candidates, figures)
+
+    def _ended(self, leak: Leak) -> Finding:
+        pipe = f"pipe {self._ids[leak.pipe]}"
+        return Finding(
+            self._key(leak), Transition.CLEARED, EventKind.LEAK, "LEAK", (pipe,), f"the leak near {pipe} flows no more"
+        )
+
+    def _key(self, leak: Leak) -> str:
+        return f"LEAK/{self.network}/{leak.number}"
