@@ -37,9 +37,7 @@ def stubs(out: Path) -> None:
 
 def descriptor_set(out: Path) -> None:
     """Write the contract as a FileDescriptorSet with everything it imports."""
-    if protoc.main(
-        ["protoc", *include_paths(), "--include_imports", f"--descriptor_set_out={out}", *map(str, SOURCES)]
-    ):
+    if protoc.main(["protoc", *include_paths(), "--include_imports", f"--descriptor_set_out={out}", *map(str, SOURCES)]):
         sys.exit("protoc failed")
 
 

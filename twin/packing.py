@@ -36,6 +36,8 @@ def packed(value: Any) -> bytes:
         nonlocal size
         if v is None or type(v) in (bool, int, float, str):
             return v
+        if isinstance(v, bytes):
+            return {"!": "b", "v": v.hex()}
         if isinstance(v, np.generic):
             return plain(v.item())
         if isinstance(v, np.ndarray):
@@ -95,6 +97,8 @@ def _rebuilt(v: Any, arrays: memoryview) -> Any:
             out = np.empty(len(v["v"]), dtype=object)
             out[:] = [_rebuilt(x, arrays) for x in v["v"]]
             return out
+        case "b":
+            return bytes.fromhex(v["v"])
         case "t":
             return tuple(_rebuilt(x, arrays) for x in v["v"])
         case "m":

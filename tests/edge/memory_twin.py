@@ -178,9 +178,7 @@ class MemoryTwin:
                 raise PreconditionFailed(message, [Issue("signal", "unit", (s.uid,), message)])
         return MemoryPublisher(self, claim)
 
-    async def watch_states(
-        self, network: str, resume_after: Position | None, min_interval_s: float
-    ) -> AsyncIterator[Delivery]:
+    async def watch_states(self, network: str, resume_after: Position | None, min_interval_s: float) -> AsyncIterator[Delivery]:
         seen = resume_after.revision if resume_after else 0
         previous = resume_after
         while True:

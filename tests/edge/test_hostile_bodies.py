@@ -117,9 +117,7 @@ async def test_every_body_gets_a_listed_code(method: Any, core: MemoryTwin, chan
     random_bodies = [[chance.randbytes(chance.choice((1, 2, 8, 40, 300)))] for _ in range(25)]
     malformed = [[b"\xff" * 11], [b"\x0a\xff\xff\xff\xff\x0f"], [b"\x0a\x02\xc3\x28"], [b"\x0b" * 200]]
     structured = [[fuzzed(method.input_type, chance).SerializeToString() for _ in range(3)] for _ in range(25)]
-    codes = await asyncio.gather(
-        *(answer(channel, method, b) for b in [*malformed, *random_bodies, *structured, [b""]])
-    )
+    codes = await asyncio.gather(*(answer(channel, method, b) for b in [*malformed, *random_bodies, *structured, [b""]]))
     assert set(codes) <= allowed(method)
     assert "INVALID_ARGUMENT" in codes[:4] or method.containing_service.full_name in FOREIGN
     assert core.catalogue is signals

@@ -146,9 +146,7 @@ async def test_a_broken_stream_closes_its_publisher(core: MemoryTwin, channel: g
     assert core.closed == ["scada"]
 
 
-async def test_watching_gives_ids_the_newest_state_sync_then_live_ones(
-    core: MemoryTwin, channel: grpc.aio.Channel
-) -> None:
+async def test_watching_gives_ids_the_newest_state_sync_then_live_ones(core: MemoryTwin, channel: grpc.aio.Channel) -> None:
     core.publish()
     selection = state_pb2.Selection(sigma=True, origin=True, residuals=True)
     request = state_pb2.WatchStatesRequest(network=NETWORK, selection=selection)
@@ -288,9 +286,7 @@ async def test_events_are_gap_free_across_a_resume(core: MemoryTwin, channel: gr
     assert [h.WhichOneof("kind") for h in heard] == ["event", "event", "sync"]
     assert [h.event.sequence for h in heard[:2]] == [2, 3]
     assert heard[0].event.figures["loading_percent"] == 120.0
-    answer = await stub.AcknowledgeEvent(
-        event_pb2.AcknowledgeEventRequest(alarm=heard[0].event.alarm, author="shift lead")
-    )
+    answer = await stub.AcknowledgeEvent(event_pb2.AcknowledgeEventRequest(alarm=heard[0].event.alarm, author="shift lead"))
     assert answer.transition == event_pb2.TRANSITION_ACKNOWLEDGED
     live = await call.read()
     while live.WhichOneof("kind") == "heartbeat":
@@ -350,9 +346,7 @@ async def test_what_if_answers_with_both_sides_and_their_ids(core: MemoryTwin, c
     assert list(part.patched[1].f64) == [1.0, 2.0]
     for wrong in (
         scenario_pb2.Scenario(network=NETWORK, patch_toml="[[change]"),
-        scenario_pb2.Scenario(
-            network=NETWORK, patch_toml="[[change]]\nremove = {element = 'line 1'}", changes=[change]
-        ),
+        scenario_pb2.Scenario(network=NETWORK, patch_toml="[[change]]\nremove = {element = 'line 1'}", changes=[change]),
         scenario_pb2.Scenario(network=NETWORK, changes=[scenario_pb2.Change()]),
     ):
         error = await refusal(stub.RunWhatIf(scenario_pb2.RunWhatIfRequest(scenario=wrong)))

@@ -20,9 +20,7 @@ from twin.port import Ack, AckLevel, RowError, Snapshot
 class AsyncPublication:
     """Sends measurement batches; made by `AsyncTwinClient.publish`, methods as `Publication`."""
 
-    def __init__(
-        self, stub: Any, ledger: Ledger, reconnect_s: float, on_ack: Callable[[Ack], None] | None = None
-    ) -> None:
+    def __init__(self, stub: Any, ledger: Ledger, reconnect_s: float, on_ack: Callable[[Ack], None] | None = None) -> None:
         self._stub = stub
         self._ledger = ledger
         self._patience = Patience(reconnect_s)

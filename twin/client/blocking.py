@@ -77,9 +77,7 @@ class TwinClient:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
     def close(self) -> None:
@@ -93,9 +91,7 @@ class TwinClient:
 
     def network(self, network: str) -> NetworkInfo:
         """One network with its columns and element ids."""
-        return results.network(
-            self._call(self._catalog.GetNetwork, catalog_pb2.GetNetworkRequest(name=self._name(network)))
-        )
+        return results.network(self._call(self._catalog.GetNetwork, catalog_pb2.GetNetworkRequest(name=self._name(network))))
 
     def issues(self) -> tuple[str, ...]:
         """What is wrong with the twin right now, in words."""

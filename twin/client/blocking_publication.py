@@ -23,9 +23,7 @@ _Outbox = SimpleQueue[pb.IngestRequest | None]
 class Publication:
     """Sends measurement batches; made by `TwinClient.publish`."""
 
-    def __init__(
-        self, stub: Any, ledger: Ledger, reconnect_s: float, on_ack: Callable[[Ack], None] | None = None
-    ) -> None:
+    def __init__(self, stub: Any, ledger: Ledger, reconnect_s: float, on_ack: Callable[[Ack], None] | None = None) -> None:
         self._stub = stub
         self._ledger = ledger
         self._patience = Patience(reconnect_s)
@@ -102,9 +100,7 @@ class Publication:
                 self._outbox.put(request)
             return self._ledger.last
 
-    def wait(
-        self, batch_id: int | None = None, level: AckLevel = AckLevel.DURABLE, timeout_s: float | None = None
-    ) -> bool:
+    def wait(self, batch_id: int | None = None, level: AckLevel = AckLevel.DURABLE, timeout_s: float | None = None) -> bool:
         """Until a batch (None = the last) has reached a level; False where the time ran out."""
         with self._changed:
             wanted = self._ledger.last if batch_id is None else batch_id

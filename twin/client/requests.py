@@ -76,8 +76,7 @@ def selection(
     return state_pb2.Selection(
         columns=columns,
         elements=[
-            state_pb2.ElementSelection(dimension=name, ids=[str(i) for i in ids])
-            for name, ids in (elements or {}).items()
+            state_pb2.ElementSelection(dimension=name, ids=[str(i) for i in ids]) for name, ids in (elements or {}).items()
         ],
         single_precision=single,
         sigma=sigma,

@@ -91,9 +91,7 @@ def event(message: event_pb2.Event) -> TwinEvent:
         elements=tuple(message.elements),
         message=message.message,
         cause=wire.last_segment(message.cause),
-        candidates=tuple(
-            Candidate(c.element, c.probability, c.flow_m3_per_h, c.distance_m) for c in message.candidates
-        ),
+        candidates=tuple(Candidate(c.element, c.probability, c.flow_m3_per_h, c.distance_m) for c in message.candidates),
         figures=dict(message.figures),
     )
 
@@ -163,9 +161,7 @@ def saved(chunks: list[scenario_pb2.ExportNetworkResponse], out: Path) -> Path:
     return path
 
 
-def _run(
-    columns: list[common_pb2.Column], topology: common_pb2.Topology, times: Array, described: Described
-) -> xr.Dataset:
+def _run(columns: list[common_pb2.Column], topology: common_pb2.Topology, times: Array, described: Described) -> xr.Dataset:
     dimension = {c.name: c.dimension for c in columns}
     known = {name: described.get(name, (d, "", name)) for name, d in dimension.items()}
     values = joined(columns)

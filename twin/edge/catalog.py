@@ -37,9 +37,7 @@ class CatalogService:
             )
         return answer
 
-    async def ListNetworks(
-        self, request: pb.ListNetworksRequest, context: grpc.aio.ServicerContext
-    ) -> pb.ListNetworksResponse:
+    async def ListNetworks(self, request: pb.ListNetworksRequest, context: grpc.aio.ServicerContext) -> pb.ListNetworksResponse:
         """All networks, without element ids."""
         twin_of(self._twin, request.parent, "parent")
         size, start = page(request.page_size, request.page_token, default=100, largest=1000)
@@ -52,9 +50,7 @@ class CatalogService:
         """One network with its columns and element ids."""
         return self._network(network_of(self._twin, request.name, "name"), ids=True)
 
-    async def ListSignals(
-        self, request: pb.ListSignalsRequest, context: grpc.aio.ServicerContext
-    ) -> pb.ListSignalsResponse:
+    async def ListSignals(self, request: pb.ListSignalsRequest, context: grpc.aio.ServicerContext) -> pb.ListSignalsResponse:
         """Signals in the order of their uid."""
         twin_of(self._twin, request.parent, "parent")
         size, after = page(request.page_size, request.page_token, default=1000, largest=10_000)

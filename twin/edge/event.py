@@ -53,9 +53,7 @@ class EventService:
                     synced = True
                     yield _sync(event.sequence)
 
-    async def ListEvents(
-        self, request: pb.ListEventsRequest, context: grpc.aio.ServicerContext
-    ) -> pb.ListEventsResponse:
+    async def ListEvents(self, request: pb.ListEventsRequest, context: grpc.aio.ServicerContext) -> pb.ListEventsResponse:
         """Past events in order."""
         twin_of(self._twin, request.parent, "parent")
         size, after = page(request.page_size, request.page_token, default=100, largest=1000)
@@ -75,9 +73,7 @@ class EventService:
                     break
         return answer
 
-    async def AcknowledgeEvent(
-        self, request: pb.AcknowledgeEventRequest, context: grpc.aio.ServicerContext
-    ) -> pb.Event:
+    async def AcknowledgeEvent(self, request: pb.AcknowledgeEventRequest, context: grpc.aio.ServicerContext) -> pb.Event:
         """An operator has seen the alarm."""
         alarm = child_of(self._twin, request.alarm, "alarms", "alarm")
         if not 0 < len(request.author) <= _MOST_AUTHOR:

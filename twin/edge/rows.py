@@ -31,9 +31,7 @@ def rows_of(message: pb.MeasurementBatch) -> Rows:
         source_time_us=_column(message, "source_time_us", n, np.int64, 0),
         receive_time_us=np.zeros(n, dtype=np.int64),
         validity=_column(message, "validity", n, np.uint8, Validity.GOOD),
-        time_quality=_column(
-            message, "time_quality", n, np.uint8, TimeQuality.NONE if timeless else TimeQuality.SYNCED
-        ),
+        time_quality=_column(message, "time_quality", n, np.uint8, TimeQuality.NONE if timeless else TimeQuality.SYNCED),
         flags=_column(message, "flags", n, np.uint8, 0),
         sequence=_column(message, "sequence", n, np.uint64, 0),
     )

@@ -60,9 +60,7 @@ class ScenarioService:
         name = "".join(c if c.isalnum() or c in "-_." else "_" for c in info.name) + _SUFFIX[info.kind]
         data = await asyncio.to_thread(_exported, fork, patch, name)
         for start in range(0, max(len(data), 1), _CHUNK_BYTES):
-            yield pb.ExportNetworkResponse(
-                file_name=name if start == 0 else "", data=data[start : start + _CHUNK_BYTES]
-            )
+            yield pb.ExportNetworkResponse(file_name=name if start == 0 else "", data=data[start : start + _CHUNK_BYTES])
 
     async def CompareStates(self, request: pb.CompareStatesRequest, context: grpc.aio.ServicerContext) -> pb.Comparison:
         """What differs between two states of one network."""
@@ -130,9 +128,7 @@ def _summary(info: NetworkInfo, result: RunResult) -> pb.RunSummary:
     )
 
 
-def _dims(
-    info: NetworkInfo, columns: Mapping[str, Any], own: Mapping[str, tuple[str, ...]]
-) -> Mapping[str, tuple[str, ...]]:
+def _dims(info: NetworkInfo, columns: Mapping[str, Any], own: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
     known = {**info.dims, **own}
     needed = dict.fromkeys(dimension_of(name, info.columns) for name in columns)
     return {name: known[name] for name in needed if name in known}

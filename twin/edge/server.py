@@ -30,9 +30,7 @@ from twin.errors import Unavailable
 from twin.port import Twin
 
 MESSAGE_BYTES = 4 << 20
-SERVICES = tuple(
-    f"twin.api.v1.{name}Service" for name in ("Catalog", "Ingest", "State", "Event", "History", "Scenario")
-)
+SERVICES = tuple(f"twin.api.v1.{name}Service" for name in ("Catalog", "Ingest", "State", "Event", "History", "Scenario"))
 _OPTIONS = (
     ("grpc.max_receive_message_length", MESSAGE_BYTES),
     ("grpc.max_send_message_length", -1),

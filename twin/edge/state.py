@@ -68,9 +68,7 @@ class StateService:
         for message in view.messages(published):
             yield message
 
-    async def WatchStates(
-        self, request: pb.WatchStatesRequest, context: grpc.aio.ServicerContext
-    ) -> AsyncIterator[bytes]:
+    async def WatchStates(self, request: pb.WatchStatesRequest, context: grpc.aio.ServicerContext) -> AsyncIterator[bytes]:
         """The newest state, Sync, then every later one; the core merges what a slow reader misses."""
         view = _View(self._twin, request.network, request.selection, self.frames)
         shortest_s = span(request, "min_interval", _LONGEST_INTERVAL_S)
@@ -90,9 +88,7 @@ class StateService:
                     synced = True
                     yield _sync(delivery.published.position)
 
-    async def ReadStates(
-        self, request: pb.ReadStatesRequest, context: grpc.aio.ServicerContext
-    ) -> AsyncIterator[bytes]:
+    async def ReadStates(self, request: pb.ReadStatesRequest, context: grpc.aio.ServicerContext) -> AsyncIterator[bytes]:
         """Every kept state of a span of valid time."""
         view = _View(self._twin, request.network, request.selection, self.frames)
         start, end = interval(request)
