@@ -24,7 +24,7 @@ proofs: $(TEST_ENV)/done  ## the heavy proofs: kill -9, long simulations, fuzz
 # The stubs are made by one old grpcio-tools on purpose: stubs of a newer one refuse older runtimes.
 proto:  ## regenerate twin/api from proto/
 	$(PYTHON) -m venv .venv-proto
-	.venv-proto/bin/python -m pip install --quiet --disable-pip-version-check grpcio-tools==1.71.2
+	.venv-proto/bin/python -m pip install --quiet --disable-pip-version-check grpcio-tools==1.71.2 googleapis-common-protos
 	.venv-proto/bin/python proto/generate.py
 
 $(DEMO_ENV)/done: pyproject.toml constraints.txt

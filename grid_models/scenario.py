@@ -247,9 +247,7 @@ def _change(entry: Any) -> Change:
     verbs = [v for v in ("set", "scale", "create", "remove") if v in entry]
     unknown = set(entry) - {"at", "after", "set", "scale", "create", "remove"}
     if len(verbs) != 1 or unknown:
-        raise ValueError(
-            f"needs exactly one of set, scale, create, remove, besides at or after; has {', '.join(entry)}"
-        )
+        raise ValueError(f"needs exactly one of set, scale, create, remove, besides at or after; has {', '.join(entry)}")
     verb, body = verbs[0], entry[verbs[0]]
     wanted = {
         "set": {"element", "column", "value"},
@@ -263,9 +261,7 @@ def _change(entry: Any) -> Change:
         raise ValueError("has both at and after")
     clock_s, after_s = _clock(entry.get("at")), _span(entry.get("after"))
     if verb == "create":
-        return Change(
-            verb, str(body["table"]), str(body["id"]), fields=dict(body["fields"]), clock_s=clock_s, after_s=after_s
-        )
+        return Change(verb, str(body["table"]), str(body["id"]), fields=dict(body["fields"]), clock_s=clock_s, after_s=after_s)
     table, _, label = str(body["element"]).partition(" ")
     if not label:
         raise ValueError(f'element must be a table and an id, such as "line 7", is {body["element"]!r}')
@@ -304,9 +300,7 @@ def _toml(change: Change) -> str:
         case "set":
             lines.append(f"set = {{ {element}, column = {_literal(change.column)}, value = {_literal(change.value)} }}")
         case "scale":
-            lines.append(
-                f"scale = {{ {element}, column = {_literal(change.column)}, factor = {_literal(change.value)} }}"
-            )
+            lines.append(f"scale = {{ {element}, column = {_literal(change.column)}, factor = {_literal(change.value)} }}")
         case "create":
             inner = ", ".join(f"{name} = {_literal(value)}" for name, value in change.fields.items())
             place = f"table = {_literal(change.table)}, id = {_literal(change.id)}"

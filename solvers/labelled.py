@@ -20,6 +20,7 @@ import numpy as np
 import xarray as xr
 
 from grid_models.columns import COLUMNS
+from grid_models.errors import InvalidInput, Issue
 from grid_models.network import Network
 from grid_models.power.network import PowerNetwork
 from grid_models.tables import Array, Table
@@ -188,3 +189,16 @@ def _attributes(network: Network, solution: Solution[Any], provenance: Provenanc
         "command": provenance.command,
         "created": provenance.created.isoformat() if provenance.created else "",
     }
+
+
+def read_netcdf(path: Path) -> xr.Dataset:
+    """Read a result.
+
+    Raises:
+        InvalidInput: no such file, or no netCDF.
+    """
+    try:
+        with xr.open_dataset(path, engine="h5netcdf") as data:
+            return data.load()
+    except (OSError, ValueError) as error:
+        raise InvalidInput([Issue("", "", (), f"cannot be read as netCDF: {error}", file=str(path))]) from None

@@ -64,9 +64,7 @@ def write(network: Network, path: Path) -> None:
     """
     if path.suffix.lower() not in _WRITERS:
         known = ", ".join(_WRITERS)
-        raise InvalidInput(
-            [Issue("", "", (), f"is in no format that can be written; these can: {known}", file=str(path))]
-        )
+        raise InvalidInput([Issue("", "", (), f"is in no format that can be written; these can: {known}", file=str(path))])
     module, function = _WRITERS[path.suffix.lower()]
     getattr(import_module(module), function)(network, path)
 

@@ -273,9 +273,7 @@ class _Reader:
     def patterns(self) -> Table:
         en, p = self.en, self.project
         lengths = [en.getpatternlen(p, i) for i in range(1, len(self.pattern_ids))]
-        multipliers = [
-            np.array([en.getpatternvalue(p, i, k) for k in range(1, n + 1)]) for i, n in enumerate(lengths, start=1)
-        ]
+        multipliers = [np.array([en.getpatternvalue(p, i, k) for k in range(1, n + 1)]) for i, n in enumerate(lengths, start=1)]
         return _table(frozen(np.array(self.pattern_ids[1:], dtype=np.str_)), {"multipliers": _arrays(multipliers)})
 
     def curves(self, uses: dict[str, str]) -> Table:

@@ -120,9 +120,7 @@ def _valves(network: WaterNetwork) -> list[str]:
         setting = v["curve"] if kind == LinkKind.GPV else _number(set_to, setting_unit(kind, u))
         curve = (v["curve"],) if kind == LinkKind.PCV else ()
         size = _number(v["diameter_m"], u.diameter_m)
-        out.append(
-            _row(label, v["from_node"], v["to_node"], size, kind.name, setting, _number(v["minor_loss"]), *curve)
-        )
+        out.append(_row(label, v["from_node"], v["to_node"], size, kind.name, setting, _number(v["minor_loss"]), *curve))
     return out
 
 

@@ -61,9 +61,7 @@ _SHAPES: dict[str, tuple[int, slice]] = {
     "ENERGY": (3, slice(0)),
     "REACTIONS": (3, slice(-1, None)),
 }
-_NUMBER_LIKE = re.compile(
-    r"[+-]?(nan(\(.*\))?|inf(inity)?|0x[0-9a-f.]+(p[+-]?\d+)?|(\d+\.?\d*|\.\d+)(e[+-]?\d+)?)$", re.I
-)
+_NUMBER_LIKE = re.compile(r"[+-]?(nan(\(.*\))?|inf(inity)?|0x[0-9a-f.]+(p[+-]?\d+)?|(\d+\.?\d*|\.\d+)(e[+-]?\d+)?)$", re.I)
 _CLOCK = re.compile(r"\d+(\.\d*)?(:\d+(\.\d*)?){0,2}$")
 _ERROR = re.compile(r"Error (\d+): (.*)")
 _QUOTED_SECTION = re.compile(r"\[(\w+)\]")

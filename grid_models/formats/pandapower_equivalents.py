@@ -52,9 +52,7 @@ def equivalents(net: Any) -> Equivalents:
     branch = ppc["branch"]
     y_tt, y_ff, y_ft, y_tf = branch_vectors(branch, len(branch))[:4]
     lookup = whole._pd2ppc_lookups["bus"]
-    bus_ids = np.concatenate([net.bus.index.to_numpy(), *whole._pd2ppc_lookups.get("aux", {}).values()]).astype(
-        np.int64
-    )
+    bus_ids = np.concatenate([net.bus.index.to_numpy(), *whole._pd2ppc_lookups.get("aux", {}).values()]).astype(np.int64)
     node_of_ppc = np.full(len(ppc["bus"]), -1, dtype=np.int64)
     node_of_ppc[lookup[bus_ids]] = np.arange(len(bus_ids))
     element, row, part = _rows(whole, net, len(branch))

@@ -183,9 +183,7 @@ def _fuse(network: PowerNetwork, alive: NDArray[np.bool_]) -> Index:
     return np.asarray(first[label])
 
 
-def _branch_ends(
-    network: PowerNetwork, alive: NDArray[np.bool_], fused: Index
-) -> tuple[Index, Index, NDArray[np.bool_], int]:
+def _branch_ends(network: PowerNetwork, alive: NDArray[np.bool_], fused: Index) -> tuple[Index, Index, NDArray[np.bool_], int]:
     """Both ends of every equivalent as points (a node, or a new one at an open end), which count, how many points."""
     eq = network.equivalents
     use = np.ones(len(eq.row), dtype=bool)

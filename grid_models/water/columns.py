@@ -37,9 +37,7 @@ def _links() -> list[Column]:
         Column("pipe", "minor_loss", "1", "loss coefficient of fittings", _P, lower=0.0, default=0.0),
         Column("pipe", "status", "", "open, closed or check_valve", _S, "str", default="open"),
         Column("pipe", "leak_area_m2_per_m", "m2/m", "leak area of a metre of pipe", _P, lower=0.0, default=0.0),
-        Column(
-            "pipe", "leak_expansion_m2_per_m2", "m2/m2", "its growth a metre of pressure", _P, lower=0.0, default=0.0
-        ),
+        Column("pipe", "leak_expansion_m2_per_m2", "m2/m2", "its growth a metre of pressure", _P, lower=0.0, default=0.0),
         Column("pump", "power_w", "W", "constant hydraulic power, where there is no curve", _P, lower=0.0, default=0.0),
         Column("pump", "head_curve", "", "head gain by flow at speed 1", _P, "str", default=""),
         Column("pump", "speed", "1", "relative to the curve's", _I, lower=0.0, default=1.0),

@@ -124,9 +124,7 @@ def _references(network: WaterNetwork) -> Iterator[Issue]:
             yield from _curve_use(network, "valve", "curve", label, curve, VALVE_CURVE[kind])
 
 
-def _curve_use(
-    network: WaterNetwork, name: str, column: str, label: int | str, curve: str, kind: str
-) -> Iterator[Issue]:
+def _curve_use(network: WaterNetwork, name: str, column: str, label: int | str, curve: str, kind: str) -> Iterator[Issue]:
     if not curve:
         return
     curves = network.tables["curve"]
@@ -231,9 +229,7 @@ def _controls(network: WaterNetwork) -> Iterator[Issue]:
         for premise in rule.premises:
             number_of: dict[str, Callable[[Any], Any]] = {"node": network.nodes, "link": network.links}
             if premise.object in number_of and number_of[premise.object]([premise.id])[0] < 0:
-                yield Issue(
-                    "rule", premise.object, (rule.id,), f"names a {premise.object} that is not there: {premise.id}"
-                )
+                yield Issue("rule", premise.object, (rule.id,), f"names a {premise.object} that is not there: {premise.id}")
 
 
 def _switched(network: WaterNetwork, what: str, label: int | str, link: str) -> Iterator[Issue]:

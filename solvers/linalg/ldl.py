@@ -27,9 +27,7 @@ IntArray = NDArray[np.int32]
 
 
 @kernel
-def ldl_factor(
-    up: IntArray, uj: IntArray, target: IntArray, a: FloatArray, original: FloatArray, tolerance: float
-) -> int:
+def ldl_factor(up: IntArray, uj: IntArray, target: IntArray, a: FloatArray, original: FloatArray, tolerance: float) -> int:
     """Factor in place.
 
     Args:

@@ -96,9 +96,7 @@ class Symbolic:
         return self.position(i, j) + np.where(below, self.n_upper, 0)
 
 
-def symbolic(
-    indptr: NDArray[np.integer], indices: NDArray[np.integer], perm: NDArray[np.int64] | None = None
-) -> Symbolic:
+def symbolic(indptr: NDArray[np.integer], indices: NDArray[np.integer], perm: NDArray[np.int64] | None = None) -> Symbolic:
     """Analyse a symmetric pattern.
 
     Args:
@@ -134,9 +132,7 @@ def symbolic(
     )
 
 
-def _earlier_neighbours(
-    indptr: NDArray[np.integer], indices: NDArray[np.integer], perm: NDArray[np.int64]
-) -> list[list[int]]:
+def _earlier_neighbours(indptr: NDArray[np.integer], indices: NDArray[np.integer], perm: NDArray[np.int64]) -> list[list[int]]:
     """For each step the neighbours that are eliminated before it, ascending."""
     n = len(perm)
     inverse = np.empty(n, dtype=np.int64)

@@ -153,9 +153,7 @@ def factor(plan: Plan, model: BusBranch) -> Factor:
     return Factor(plan.topology_version, model.parameter_version, frozen(y), rounding_pu)
 
 
-def _compressed(
-    rows: NDArray[np.int64], columns: NDArray[np.int64], n: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _compressed(rows: NDArray[np.int64], columns: NDArray[np.int64], n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Row pointers and ascending columns of a pattern given by possibly repeated entries."""
     keys = np.unique(rows * n + columns)
     return np.searchsorted(keys, np.arange(n + 1) * n), keys % max(n, 1)

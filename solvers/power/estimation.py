@@ -197,9 +197,7 @@ def estimate(
         v, used, blind, work = _gauss_newton(plan, meters.value, weight, v, max_iterations)
         iterations += used
         if used < 0:
-            return Solution(
-                _judged(plan, meters, weight, v, suspect, work), Status.NOT_CONVERGED, Stats(max_iterations)
-            )
+            return Solution(_judged(plan, meters, weight, v, suspect, work), Status.NOT_CONVERGED, Stats(max_iterations))
         found = _judged(plan, meters, weight, v, suspect, work)
         worst = int(np.where(suspect | ~meters.removable, 0.0, found.normalised).argmax()) if len(weight) else 0
         if not len(weight) or found.normalised[worst] <= threshold or suspect.sum() >= most_removed or suspect[worst]:
@@ -253,9 +251,7 @@ def _gauss_newton(
     return v, -1, np.zeros(0, dtype=np.int64), work
 
 
-def _judged(
-    plan: Plan, meters: Meters, weight: Floats, v: Complex, suspect: NDArray[np.bool_], work: _Work
-) -> Estimate:
+def _judged(plan: Plan, meters: Meters, weight: Floats, v: Complex, suspect: NDArray[np.bool_], work: _Work) -> Estimate:
     f = plan.factor
     evaluate(plan.kind, plan.row, plan.center, plan.pointer, plan.bus, plan.y, v, work.h, work.H)
     z = np.zeros(f.n + f.n_upper)

@@ -52,6 +52,20 @@ def parse_instant(text: str) -> datetime:
     return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
 
 
+def read_text(path: Path) -> str:
+    """A text file.
+
+    Raises:
+        InvalidInput: it cannot be read, or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InvalidInput([Issue("", "", (), f"cannot be read: {error.strerror}", file=str(path))]) from None
+    except UnicodeDecodeError:
+        raise InvalidInput([Issue("", "", (), "is not UTF-8 text", file=str(path))]) from None
+
+
 def report_solution(source: str, solution: Solution[xr.Dataset], out: Path) -> None:
     """One screen about a solved network: status, extremes, where it was written."""
     data = solution.value

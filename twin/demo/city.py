@@ -170,8 +170,7 @@ def _power_points(net: Any) -> list[dict[str, Any]]:
     stations = [*net.trafo.hv_bus, *net.trafo.lv_bus]
     voltage_metered = [*stations, *sorted(set(net.bus.index) - set(stations))[::4]]
     points += [
-        {"table": "bus", "element": bus, "quantity": "vm_pu", "unit": "pu"}
-        | {"sigma": 0.002, "lower": 0.8, "upper": 1.2}
+        {"table": "bus", "element": bus, "quantity": "vm_pu", "unit": "pu"} | {"sigma": 0.002, "lower": 0.8, "upper": 1.2}
         for bus in voltage_metered
     ]
     for trafo in net.trafo.itertuples():
@@ -213,8 +212,7 @@ def _water_points() -> list[dict[str, Any]]:
         for link in FLOW_SENSORS
     ]
     points.append(
-        {"table": "tank", "element": "T1", "quantity": "level_m", "unit": "m"}
-        | {"sigma": 0.01, "lower": 0.0, "upper": 4.2}
+        {"table": "tank", "element": "T1", "quantity": "level_m", "unit": "m"} | {"sigma": 0.01, "lower": 0.0, "upper": 4.2}
     )
     points.append(
         {"table": "pump", "element": PUMP, "quantity": "status", "unit": "1", "kind": SignalKind.SWITCH}

@@ -34,9 +34,7 @@ class PowerTruth:
         self._events = events
         self._nominal_p = self.net.load.p_mw.to_numpy() * self._rng.normal(1.0, 0.1, len(self.net.load)).clip(0.6, 1.4)
         self._nominal_q = self.net.load.q_mvar.to_numpy() * self._rng.normal(1.0, 0.1, len(self.net.load))
-        self._nominal_sun = self.net.sgen.p_mw.to_numpy() * self._rng.normal(1.0, 0.1, len(self.net.sgen)).clip(
-            0.6, 1.4
-        )
+        self._nominal_sun = self.net.sgen.p_mw.to_numpy() * self._rng.normal(1.0, 0.1, len(self.net.sgen)).clip(0.6, 1.4)
         self._weather = np.zeros(len(self.net.load))
         self._cloud = 0.0
         self._closed = self.net.switch.closed.to_numpy().copy()
@@ -64,10 +62,13 @@ class PowerTruth:
         """Whether the pumping station's bus has voltage."""
         return bool(np.isfinite(self.net.res_bus.vm_pu.at[city.PUMP_BUS]))
 
-    def overloaded_lines(self) -> tuple[str, ...]:
-        """The lines that truly carry more than they may, the most loaded first."""
-        loading = self.net.res_line.loading_percent.sort_values(ascending=False)
-        return tuple(f"line {i}" for i in loading.index[loading > 100.0])
+    def overloaded(self) -> tuple[str, ...]:
+        """The lines and transformers that truly carry more than they may, lines first, the most loaded first."""
+        out: list[str] = []
+        for table in ("line", "trafo"):
+            loading = self.net[f"res_{table}"].loading_percent.sort_values(ascending=False)
+            out += [f"{table} {i}" for i in loading.index[loading > 100.0]]
+        return tuple(out)
 
     def _set_injections(self, t_s: float) -> None:
         hour = t_s / 3600.0 % 24

@@ -43,9 +43,7 @@ class Disturbance:
         return self.start_s <= t_s < self.end_s
 
 
-def schedule(
-    seed: int, signals: tuple[Signal, ...], pipes: tuple[str, ...], pipe_length_m: Any
-) -> tuple[Disturbance, ...]:
+def schedule(seed: int, signals: tuple[Signal, ...], pipes: tuple[str, ...], pipe_length_m: Any) -> tuple[Disturbance, ...]:
     """Draw the day's four events.
 
     Args:
@@ -103,9 +101,7 @@ def _bad_meter(rng: np.random.Generator, signals: tuple[Signal, ...], trip: Dist
     lost_lines = {line for _, bus, line in city.feeder_tree().edges(data="line") if bus in lost}
 
     def in_service(s: Signal) -> bool:
-        return not (
-            (s.table == "bus" and int(s.element) in lost) or (s.table == "line" and int(s.element) in lost_lines)
-        )
+        return not ((s.table == "bus" and int(s.element) in lost) or (s.table == "line" and int(s.element) in lost_lines))
 
     choices = [
         s

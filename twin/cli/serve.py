@@ -1,0 +1,24 @@
+"""`twin serve`: the service, until it is told to stop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    config: Annotated[Path, typer.Option(help="settings, see docs/settings.md")] = Path("twin.toml"),
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="log every event")] = False,
+) -> int:
+    """Run the service: gRPC in and out, estimates, alarms, journal."""
+    import asyncio
+    import logging
+
+    from twin.host import host
+
+    level = logging.INFO if verbose else logging.WARNING
+    logging.basicConfig(level=level, format="%(asctime)s level=%(levelname)s logger=%(name)s %(message)s")
+    asyncio.run(host(config, announce=typer.echo))
+    return 0

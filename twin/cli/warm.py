@@ -1,0 +1,29 @@
+"""`twin warm`: compile every kernel into the disk cache, so that no other process has to."""
+
+from __future__ import annotations
+
+from time import perf_counter
+
+from rich.progress import track
+
+
+def command() -> int:
+    """Compile all kernels; seconds when they are there already."""
+    import grid_models.library.power as power
+    import grid_models.library.water as water
+    from solvers.accelerate import cache_folder
+    from solvers.solve import solve
+    from twin.cli.console import console
+    from twin.warm import estimate_once
+
+    begun = perf_counter()
+    jobs = {
+        "load flow": lambda: solve(power.two_bus()),
+        "hydraulics": lambda: solve(water.two_reservoirs(), duration_s=0),
+        "power estimation": lambda: estimate_once(power.two_bus()),
+        "water estimation": lambda: estimate_once(water.looped_town(3, 3)),
+    }
+    for name in track(jobs, description="compiling", console=console, transient=True):
+        jobs[name]()
+    console.print(f"all kernels are in {cache_folder()} ({perf_counter() - begun:.1f} s)")
+    return 0

@@ -1,0 +1,46 @@
+"""The process of a service: settings -> store -> core -> edge, and back in reverse when it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from twin.assembly import assemble
+from twin.config import read_config
+from twin.edge.server import EdgeServer
+from twin.journal import Journal
+from twin.lease import Lease
+from twin.service import TwinService
+
+
+async def host(config_path: Path, announce: Callable[[str], None]) -> None:
+    """Serve until SIGINT or SIGTERM.
+
+    Args:
+        config_path: `twin.toml`.
+        announce: told once the service answers, with its address.
+
+    Raises:
+        InvalidInput: settings, models or the point list are wrong.
+        Unavailable: the store is in use, or the address cannot be bound.
+    """
+    config = read_config(config_path)
+    parts = assemble(config)
+    lease = Lease(config.store)
+    journal = Journal(config.store)
+    twin = TwinService(config.name, parts, lease, journal)
+    edge = EdgeServer(twin, config.listen)
+    await twin.start()
+    await edge.start()
+    address = f"{config.listen.rsplit(':', 1)[0]}:{edge.port}"
+    (config.store / "address").write_text(address + "\n")
+    announce(f"twin {config.name} serves {', '.join(parts.estimators)} on {address} (epoch {lease.epoch})")
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    await stop.wait()
+    await edge.stop()
+    await twin.stop()
