@@ -12,14 +12,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
 
-from grid_models.errors import Issue
-from grid_models.measurements import Catalogue, Rows, TimeQuality
+from grid_models.measurements import Catalogue, Flag, Rows, TimeQuality
 from grid_models.state import NetworkState, Position
 from twin.chain import Chain, Link
 from twin.effects import Announce, Append, Effect, Estimate, Publish, Tell
@@ -28,10 +27,13 @@ from twin.intake import admit
 from twin.journal import Entry, EntryKind
 from twin.packing import packed, unpacked
 from twin.port import Ack, AckLevel, Batch, Claim, EventKind, Opened, PublishedState, Snapshot, Transition, TwinEvent
+from twin.senders import Sender, Waiting, alone, check_claim, outranked, rivals
+from twin.telling import Telling
 from twin.watches import Finding, Watch
-from twin.window import Seen, Window
+from twin.window import Seen, Window, sample_time
 
 _IN_FLIGHT = 64
+_FORGET_US = 10_000_000  # forgetting costs a walk over the window
 _ROWS = 20_000
 
 
@@ -73,17 +75,6 @@ class Setup:
     watches: tuple[Watch, ...] = ()
 
 
-@dataclass(eq=False)
-class _Sender:
-    claim: Claim
-    uids: NDArray[np.uint32]
-    living: bool = True
-    received: int = 0
-    durable: int = 0
-    interrogation: set[int] | None = None
-    waiting: deque[tuple[int, dict[str, int]]] = field(default_factory=deque)
-
-
 class Engine:
     """Keeps the chain of states of every network of one twin."""
 
@@ -91,17 +82,15 @@ class Engine:
         self.setup = setup
         self.now_us = 0
         self.position = Position(setup.epoch, 0)
-        self.open_alarms: dict[str, TwinEvent] = {}
         self._window, self._seen = Window(setup.catalogue), Seen()
         self._chains = {n.name: Chain(n.name, n.cycle_us, n.waits_for) for n in setup.networks}
-        self._uids = {
-            n.name: np.array([s.uid for s in setup.catalogue.of(n.name)], dtype=np.uint32) for n in setup.networks
-        }
-        self._senders: dict[str, _Sender] = {}
+        self._uids = {n.name: np.array([s.uid for s in setup.catalogue.of(n.name)], dtype=np.uint32) for n in setup.networks}
+        self._senders: dict[str, Sender] = {}
         self._last_batch: dict[tuple[str, int], int] = {}
         self._after_commit: deque[tuple[Position, Callable[[], list[Effect]]]] = deque()
-        self._events = 0
-        self._told: set[tuple[str, str, int]] = set()
+        self._telling = Telling()
+        self._forgotten_us = 0
+        self._lived = False
         self._watches = {w.name: w for w in setup.watches}
         for chain in self._chains.values():
             chain.late_memory = {w.name: w.empty() for w in setup.watches if w.late and w.network == chain.network}
@@ -115,15 +104,7 @@ class Engine:
             PreconditionFailed: the claim contradicts the catalogue, or a newer epoch of the publisher is there; every
                 signal concerned is named.
         """
-        catalogue = self.setup.catalogue
-        if claim.catalogue_revision != catalogue.revision:
-            raise PreconditionFailed(
-                f"the claim was made against catalogue revision {claim.catalogue_revision}, "
-                f"the twin is at {catalogue.revision}; read the catalogue again"
-            )
-        issues = _contradictions(claim, catalogue)
-        if issues:
-            raise PreconditionFailed("the claim contradicts the catalogue", issues)
+        check_claim(claim, self.setup.catalogue)
         before = self._senders.get(claim.publisher)
         effects: list[Effect] = []
         if before is not None and before.living:
@@ -132,7 +113,7 @@ class Engine:
             effects += self.close(claim.publisher)
         uids = np.array(sorted(s.uid for s in claim.signals), dtype=np.uint32)
         done = self._last_batch.get((claim.publisher, claim.epoch), 0)
-        self._senders[claim.publisher] = _Sender(claim, uids, received=done, durable=done)
+        self._senders[claim.publisher] = Sender(claim, uids, received=done, durable=done)
         opened = Opened(self.position, done, _IN_FLIGHT, _ROWS, self.setup.lateness_us / 1e6)
         return opened, effects
 
@@ -142,14 +123,9 @@ class Engine:
         if sender is None or not sender.living:
             return []
         sender.living = False
-        others = [s for s in self._senders.values() if s.living]
-        alone = (
-            ~np.isin(sender.uids, np.concatenate([s.uids for s in others]))
-            if others
-            else np.ones(len(sender.uids), bool)
-        )
-        effects = self._orphaned(sender.uids[alone])
-        for heir in others:
+        everyone = list(self._senders.values())
+        effects = self._orphaned(alone(sender, everyone))
+        for heir in rivals(sender, everyone):
             shared = np.intersect1d(heir.uids, sender.uids)
             if len(shared) and heir.claim.priority < sender.claim.priority:
                 notice = f"{publisher} has ended; {len(shared)} of its signals are now taken from this stream"
@@ -161,7 +137,7 @@ class Engine:
         """Take a batch in.
 
         Raises:
-            PreconditionFailed: the stream is not open.
+            PreconditionFailed: the stream is not open, or batches before this one are missing.
         """
         sender = self._senders.get(publisher)
         if sender is None or not sender.living:
@@ -170,11 +146,12 @@ class Engine:
             level = AckLevel.DURABLE if batch.batch_id <= sender.durable else AckLevel.RECEIVED
             through = sender.durable if level is AckLevel.DURABLE else sender.received
             return [Tell(publisher, Ack(level, through, self.position, duplicate=len(batch.rows)))]
+        if batch.batch_id > sender.received + 1:
+            raise PreconditionFailed(f"batch {batch.batch_id} came after {sender.received}; batch ids are consecutive")
         if batch.snapshot is Snapshot.BEGIN:
             sender.interrogation = set()
-        timed = batch.rows.time_quality == TimeQuality.SYNCED
-        if self.setup.stream_clock and timed.any():
-            self.now_us = max(self.now_us, int(batch.rows.source_time_us[timed].max()))
+        self._hear(batch.rows, sender.uids, receive_us)
+        oldest_us = self.now_us - self.setup.lateness_us
         admission = admit(
             batch.rows,
             self.setup.catalogue,
@@ -182,17 +159,17 @@ class Engine:
             self._seen,
             receive_us=receive_us,
             now_us=self.now_us,
-            oldest_us=self.now_us - self.setup.lateness_us,
-            outranked=self._outranked(sender),
+            oldest_us=oldest_us,
+            outranked=outranked(sender, list(self._senders.values())),
             check_clock=not self.setup.stream_clock,
         )
         sender.received = batch.batch_id
         if sender.interrogation is not None:
-            sender.interrogation.update(admission.history.signal.tolist())
+            sender.interrogation.update(admission.refreshed.tolist())
         position = self._next()
         payload = packed(
             {"publisher": publisher, "epoch": sender.claim.epoch, "batch": batch.batch_id}
-            | {"rows": admission.history, "late": len(admission.history) != len(admission.window)}
+            | {"rows": admission.history, "now": self.now_us, "oldest": oldest_us}
         )
         ahead = f"the clock of {publisher} is {admission.ahead / 1e6:.1f} s ahead" if admission.ahead else ""
         ack = Ack(
@@ -207,14 +184,13 @@ class Engine:
         )
         effects: list[Effect] = [Append(Entry(position, EntryKind.ROWS, payload)), Tell(publisher, ack)]
         self._on_commit(position, lambda: self._durable(sender, replace(ack, level=AckLevel.DURABLE, errors=())))
-        newest = self._latest_by_network(admission.window.signal, admission.window.source_time_us)
-        sender.waiting.append((batch.batch_id, newest))
+        times = sample_time(admission.window)
+        sender.waiting.append(Waiting(batch.batch_id, position, self._instants(admission.window.signal, times)))
         self._window.insert(admission.window)
-        effects += self._touched(admission.window.signal, _sample_time(admission.window))
+        effects += self._touched(admission.window.signal, times)
         if batch.snapshot is Snapshot.END and sender.interrogation is not None:
-            missing = np.array(sorted(set(sender.uids.tolist()) - sender.interrogation), dtype=np.uint32)
+            effects += self._interrogated(sender, sender.interrogation)
             sender.interrogation = None
-            effects += self._orphaned(missing)
         return effects + self._schedule()
 
     # Time, disk, solvers
@@ -243,15 +219,24 @@ class Engine:
         again = instant <= chain.ever_us
         position = self._next()
         published = PublishedState(position, self.now_us, state, correction=again)
-        memory, findings = self._watch(chain, state, again)
+        memory, findings = self._watch(chain, state)
         chain.links[instant] = Link(published, memory)
         chain.ever_us = max(chain.ever_us, instant)
         chain.todo_us = instant + chain.cycle_us
         body = {"network": network, "instant": instant, "digest": digest(state), "correction": again}
-        effects: list[Effect] = [Append(Entry(position, EntryKind.STATE, packed(body)))]
-        self._on_commit(position, lambda: self._publish(chain, published))
+        effects: list[Effect] = [Append(Entry(position, EntryKind.STATE, packed(body | {"now": self.now_us})))]
+        self._on_commit(position, lambda: self._publish(published))
         effects += self._tell(findings, published)
         return effects + self._seal(chain) + self._schedule()
+
+    def failed(self, network: str) -> list[Effect]:
+        """The instant being computed gave no state at all: leave it out, the next one starts anew."""
+        chain = self._chains[network]
+        assert chain.busy_us is not None
+        if not chain.outdated:
+            chain.todo_us = chain.busy_us + chain.cycle_us
+        chain.busy_us, chain.outdated = None, False
+        return self._schedule()
 
     def acknowledge(self, alarm_id: str, author: str, comment: str) -> tuple[TwinEvent, list[Effect]]:
         """An operator has seen an alarm.
@@ -259,9 +244,9 @@ class Engine:
         Raises:
             NotFound: no such alarm is open.
         """
-        event = self.open_alarms.get(alarm_id)
+        event = self._telling.open_alarms.get(alarm_id)
         if event is None:
-            raise NotFound(f"no open alarm {alarm_id}; open are {', '.join(self.open_alarms) or 'none'}")
+            raise NotFound(f"no open alarm {alarm_id}; open are {', '.join(self._telling.open_alarms) or 'none'}")
         said = replace(event, transition=Transition.ACKNOWLEDGED, message=f"acknowledged by {author}: {comment}")
         said, effects = self._event(said)
         return said, effects
@@ -269,85 +254,82 @@ class Engine:
     # Recovery
 
     def restore(self, entries: Iterable[Entry]) -> None:
-        """Take up where an earlier epoch ended: measurements, newest key frames, open alarms, batch numbers."""
+        """Take up where an earlier epoch ended: measurements, key frames, open alarms, batch numbers."""
+        frames: dict[int, dict[str, Entry]] = {}
         for entry in entries:
+            self._lived = True
             match entry.kind:
                 case EntryKind.ROWS:
                     body = unpacked(entry.payload)
                     self._last_batch[body["publisher"], body["epoch"]] = body["batch"]
-                    self._replay_rows(body["rows"])
+                    self._take(body["rows"], body["now"], body["oldest"])
                 case EntryKind.TOPICAL:
                     body = unpacked(entry.payload)
-                    self._window.mark(np.asarray(body["signals"]), body["time"])
+                    self._mark(body["signals"], body["time"], body["topical"])
                 case EntryKind.KEYFRAME:
-                    self._restore_keyframe(unpacked(entry.payload), entry.position)
+                    state = unpacked(entry.payload)["state"]
+                    self._keep_keyframe(frames, state, entry)
                 case EntryKind.EVENT:
-                    self._restore_event(unpacked(entry.payload))
+                    self._telling.restored(unpacked(entry.payload))
                 case EntryKind.STATE:
-                    body = unpacked(entry.payload)
-                    chain = self._chains.get(body["network"])
-                    if chain is not None:
-                        chain.published_us = max(chain.published_us, body["instant"])
-        for chain in self._chains.values():
-            self._begin_after_restore(chain)
+                    self.now_us = max(self.now_us, unpacked(entry.payload)["now"])
+        if frames:
+            self._begin_at(frames[min(frames)])
 
-    def _replay_rows(self, rows: Rows) -> None:
-        if not len(rows):
-            return
-        synced = rows.time_quality == TimeQuality.SYNCED
-        if self.setup.stream_clock and synced.any():
-            self.now_us = max(self.now_us, int(rows.source_time_us[synced].max()))
-        late = _sample_time(rows) < self.now_us - self.setup.lateness_us
-        self._seen.judge(rows, late)
-        self._window.insert(rows.take(~late))
-        for chain in self._chains.values():
-            mine = np.isin(rows.signal, self._uids[chain.network]) & ~late
-            if mine.any():
-                chain.touch(int(_sample_time(rows)[mine].min()))
+    def _keep_keyframe(self, frames: dict[int, dict[str, Entry]], state: NetworkState, entry: Entry) -> None:
+        """Gather key frames; a set is good once every network that had begun has its own in it."""
+        every = self.setup.keyframe_us
+        mark = -(-state.valid_time_us // every) * every
+        frames.setdefault(mark, {})[state.network] = entry
+        begun = {c.network for c in self._chains.values() if c.first_us is not None and c.first_us <= mark}
+        if begun <= set(frames[mark]):
+            for older in [m for m in frames if m < mark]:
+                del frames[older]
+            self._window.forget(mark - every)
+            self._seen.forget(mark - every)
 
-    def _restore_keyframe(self, body: Mapping[str, object], position: Position) -> None:
-        state = body["state"]
-        assert isinstance(state, NetworkState)
-        chain = self._chains.get(state.network)
-        if chain is None:
-            return
-        published = PublishedState(position, state.valid_time_us, state)
-        memory, late = body["memory"], body["late_memory"]
-        assert isinstance(memory, dict)
-        assert isinstance(late, dict)
-        chain.links = {state.valid_time_us: Link(published, memory)}
-        chain.late_memory = {**chain.late_memory, **late}
-        chain.sealed_us = state.valid_time_us
-
-    def _begin_after_restore(self, chain: Chain) -> None:
-        if chain.sealed_us is not None:
-            chain.todo_us = chain.sealed_us + chain.cycle_us
-            chain.ever_us = chain.sealed_us
+    def _begin_at(self, frames: Mapping[str, Entry]) -> None:
+        begun = {c.network for c in self._chains.values() if c.first_us is not None}
+        for name, entry in frames.items():
+            body = unpacked(entry.payload)
+            state, chain = body["state"], self._chains.get(name)
+            if chain is None or (len(frames) < len(begun) and self._waits(begun - set(frames), state.valid_time_us)):
+                continue
+            published = PublishedState(entry.position, state.valid_time_us, state)
+            chain.links = {state.valid_time_us: Link(published, body["memory"])}
+            chain.late_memory |= body["late_memory"]
+            chain.sealed_us = chain.ever_us = state.valid_time_us
+            chain.todo_us = state.valid_time_us + chain.cycle_us
         self._forget()
 
-    def _restore_event(self, event: object) -> None:
-        assert isinstance(event, TwinEvent)
-        self._events = max(self._events, event.sequence)
-        self._told.add((event.alarm_id.rsplit("#", 1)[0], event.transition.name, event.valid_time_us))
-        self._note(event)
+    def _waits(self, without: set[str], instant: int) -> bool:
+        """Whether a network that has no key frame has instants before this one."""
+        return any((first := self._chains[n].first_us) is not None and first <= instant for n in without)
 
     def begin(self) -> Position:
         """The position of the entry that opens this epoch."""
         return self._next()
 
     def resume(self) -> list[Effect]:
-        """What there is to compute after `restore`."""
-        return self._schedule()
+        """What there is to do after `restore`: every stream ended with the process that held it."""
+        effects = self._orphaned(self.setup.catalogue.uid) if self._lived else []
+        return effects + self._schedule()
 
-    def readmit(self, rows: Rows) -> list[Effect]:
+    def readmit(self, rows: Rows, now_us: int, oldest_us: int) -> list[Effect]:
         """Take rows that the journal holds, as they were taken when they came."""
-        self._replay_rows(rows)
+        times = self._take(rows, now_us, oldest_us)
+        return self._corrections(times) + self._schedule()
+
+    def reorphan(self, uids: NDArray[np.uint32], time_us: int, *, topical: bool) -> list[Effect]:
+        """Repeat that signals became NOT_TOPICAL, or topical again."""
+        self.now_us = max(self.now_us, time_us - 1)
+        self._mark(uids, time_us, topical)
         return self._schedule()
 
-    def reorphan(self, uids: NDArray[np.uint32], time_us: int) -> list[Effect]:
-        """Repeat that a publisher's signals became NOT_TOPICAL."""
-        self._window.mark(uids, time_us)
-        return self._touched(uids, np.full(len(uids), time_us + 1)) + self._schedule()
+    def advance(self, now_us: int) -> list[Effect]:
+        """Time has come this far, by the journal."""
+        self.now_us = max(self.now_us, now_us)
+        return self._schedule()
 
     # Inside
 
@@ -358,68 +340,92 @@ class Engine:
     def _on_commit(self, position: Position, action: Callable[[], list[Effect]]) -> None:
         self._after_commit.append((position, action))
 
-    def _durable(self, sender: _Sender, ack: Ack) -> list[Effect]:
+    def _durable(self, sender: Sender, ack: Ack) -> list[Effect]:
         sender.durable = max(sender.durable, ack.through_batch_id)
         self._last_batch[sender.claim.publisher, sender.claim.epoch] = sender.durable
         return [Tell(sender.claim.publisher, ack)]
 
-    def _publish(self, chain: Chain, published: PublishedState) -> list[Effect]:
-        chain.published_us = max(chain.published_us, published.state.valid_time_us)
+    def _hear(self, rows: Rows, claimed: NDArray[np.uint32], receive_us: int) -> None:
+        """Let time move on with a batch."""
+        if not self.setup.stream_clock:
+            self.now_us = max(self.now_us, receive_us)
+            return
+        heard = (rows.time_quality == TimeQuality.SYNCED) & np.isin(rows.signal, claimed) & np.isfinite(rows.value)
+        if heard.any():
+            self.now_us = max(self.now_us, int(rows.source_time_us[heard].max()))
+
+    def _take(self, rows: Rows, now_us: int, oldest_us: int) -> dict[str, int]:
+        """Take rows from the journal; returns the first corrected instant of each network that has one."""
+        self.now_us = max(self.now_us, now_us)
+        late = sample_time(rows) < oldest_us
+        self._seen.judge(rows, late)
+        window = rows.take(~late & ((rows.flags & int(Flag.TEST)) == 0))
+        self._window.insert(window)
+        return self._dirty(window.signal, sample_time(window))
+
+    def _publish(self, published: PublishedState) -> list[Effect]:
         effects: list[Effect] = [Publish(published)]
+        state = published.state
         for sender in self._senders.values():
-            through = 0
-            while sender.waiting and all(
-                self._chains[n].published_us >= self._chains[n].grid_at_or_after(t)
-                for n, t in sender.waiting[0][1].items()
-            ):
-                through = sender.waiting.popleft()[0]
+            through = sender.covered(state.network, state.valid_time_us, published.position)
             if through and sender.living:
                 effects.append(Tell(sender.claim.publisher, Ack(AckLevel.ESTIMATED, through, published.position)))
         return effects
 
-    def _outranked(self, sender: _Sender) -> NDArray[np.uint32]:
-        """(j,) uids of this stream that a living one of higher priority sends, ascending."""
-        higher = [
-            np.intersect1d(sender.uids, s.uids)
-            for s in self._senders.values()
-            if s.living and s is not sender and s.claim.priority > sender.claim.priority
-        ]
-        return np.unique(np.concatenate(higher)) if higher else np.zeros(0, dtype=np.uint32)
+    def _interrogated(self, sender: Sender, refreshed: set[int]) -> list[Effect]:
+        """A snapshot has ended: what it confirmed stands again, what it left out and nobody else sends does not."""
+        confirmed = np.array(sorted(refreshed), dtype=np.uint32)
+        missing = np.setdiff1d(alone(sender, list(self._senders.values())), confirmed)
+        return self._orphaned(confirmed, topical=True) + self._orphaned(missing)
 
-    def _orphaned(self, uids: NDArray[np.uint32]) -> list[Effect]:
+    def _orphaned(self, uids: NDArray[np.uint32], *, topical: bool = False) -> list[Effect]:
         if not len(uids):
             return []
-        position = self._next()
-        self._window.mark(uids, self.now_us)
-        payload = packed({"signals": uids, "time": self.now_us})
-        effects: list[Effect] = [Append(Entry(position, EntryKind.TOPICAL, payload))]
-        return effects + self._touched(uids, np.full(len(uids), self.now_us + 1))
+        position, time = self._next(), self.now_us + 1  # the state of now is as it was
+        self._mark(uids, time, topical)
+        payload = packed({"signals": uids, "time": time, "topical": topical})
+        return [Append(Entry(position, EntryKind.TOPICAL, payload))]
 
-    def _latest_by_network(self, uids: NDArray[np.uint32], times: NDArray[np.int64]) -> dict[str, int]:
+    def _mark(self, uids: NDArray[np.uint32], time_us: int, topical: bool) -> None:
+        self._window.mark(uids, time_us, topical=topical)
+        for chain in self._chains.values():
+            if np.isin(uids, self._uids[chain.network]).any():
+                chain.retouch(time_us)
+
+    def _instants(self, uids: NDArray[np.uint32], times: NDArray[np.int64]) -> dict[str, int]:
+        """The instant of each network whose state covers these samples."""
         return {
-            name: int(times[mine].max())
-            for name, mine in ((c, np.isin(uids, self._uids[c])) for c in self._chains)
+            c.network: c.grid_at_or_after(int(times[mine].max()))
+            for c, mine in ((c, np.isin(uids, self._uids[c.network])) for c in self._chains.values())
             if mine.any()
         }
 
-    def _touched(self, uids: NDArray[np.uint32], times: NDArray[np.int64]) -> list[Effect]:
-        """Mark what is dirty; a correction of published states is announced."""
-        effects: list[Effect] = []
+    def _dirty(self, uids: NDArray[np.uint32], times: NDArray[np.int64]) -> dict[str, int]:
+        """Mark what samples change; returns the first corrected instant of each network that has one."""
+        corrected = {}
         for chain in self._chains.values():
             mine = np.isin(uids, self._uids[chain.network])
-            if not mine.any():
+            if not mine.any() or (dirty := chain.touch(int(times[mine].min()))) is None:
                 continue
-            dirty = chain.touch(int(times[mine].min()))
-            if dirty is None or dirty > chain.ever_us:
-                continue
-            dependents = [c for c in self._chains.values() if chain.network in c.waits_for]
-            for other in dependents:
-                other.touch(dirty)
+            if dirty <= chain.ever_us:
+                corrected[chain.network] = dirty
+            for other in self._chains.values():
+                if chain.network in other.waits_for:
+                    other.retouch(dirty)
+        return corrected
+
+    def _touched(self, uids: NDArray[np.uint32], times: NDArray[np.int64]) -> list[Effect]:
+        return self._corrections(self._dirty(uids, times))
+
+    def _corrections(self, corrected: Mapping[str, int]) -> list[Effect]:
+        effects: list[Effect] = []
+        for network, dirty in corrected.items():
+            chain = self._chains[network]
             count = (chain.ever_us - dirty) // chain.cycle_us + 1
-            message = f"{chain.network}: a late measurement changes {count} states; they are computed again"
+            message = f"{network}: a late measurement changes {count} states; they are computed again"
             event = TwinEvent(
                 0, self.position, dirty, self.now_us, EventKind.CORRECTION, Transition.RAISED, "", "CORRECTION",
-                chain.network, (), message,
+                network, (), message,
             )  # fmt: skip
             effects += self._event(event)[1]
         return effects
@@ -434,20 +440,20 @@ class Engine:
             sources = [self._chains[name] for name in chain.waits_for]
             if any(s.todo_us is not None and s.todo_us <= instant for s in sources):
                 continue
-            coupled = {s.network: p.state for s in sources if (p := s.newest(instant)) is not None}
             before = chain.links.get(instant - chain.cycle_us)
             chain.busy_us = instant
             measured = self._window.in_force(instant, chain.network)
-            effects.append(Estimate(chain.network, measured, before.published.state if before else None, coupled))
+            previous = before.published.state if before else None
+            effects.append(Estimate(chain.network, measured, previous, self._coupled(chain, instant)))
         return effects
 
     def _coupled(self, chain: Chain, instant: int) -> dict[str, NetworkState]:
-        return {
-            c.network: p.state for c in self._chains.values() if c is not chain and (p := c.newest(instant)) is not None
-        }
+        """States of the networks that this one waits for: only these are the same whenever it is asked."""
+        sources = [self._chains[name] for name in chain.waits_for]
+        return {s.network: p.state for s in sources if (p := s.newest(instant)) is not None}
 
-    def _watch(self, chain: Chain, state: NetworkState, again: bool) -> tuple[dict[str, object], list[Finding]]:
-        """Let the live watches look; on a correction they only remember."""
+    def _watch(self, chain: Chain, state: NetworkState) -> tuple[dict[str, object], list[Finding]]:
+        """Let the live watches look."""
         before = chain.links.get(state.valid_time_us - chain.cycle_us)
         memory: dict[str, object] = {}
         told: list[Finding] = []
@@ -457,7 +463,7 @@ class Engine:
             known = before.memory.get(watch.name) if before is not None else None
             known = watch.empty() if known is None else known
             memory[watch.name], findings = watch.step(known, state, self._coupled(chain, state.valid_time_us))
-            told += [] if again else findings
+            told += findings
         return memory, told
 
     def _seal(self, chain: Chain) -> list[Effect]:
@@ -465,92 +471,62 @@ class Engine:
         effects: list[Effect] = []
         horizon = self.now_us - self.setup.lateness_us
         while True:
-            instant = min(chain.links) if chain.sealed_us is None else chain.sealed_us + chain.cycle_us
+            instant = chain.first_us if chain.sealed_us is None else chain.sealed_us + chain.cycle_us
+            assert instant is not None  # something has been computed
             dirty = chain.todo_us is not None and chain.todo_us <= instant
-            if instant > horizon or dirty or instant not in chain.links:
+            if instant >= horizon or dirty:  # a row of the horizon itself is not late
                 break
-            link = chain.links[instant]
+            chain.sealed_us = instant
+            link = chain.links.get(instant)
+            if link is None:
+                continue  # its estimate failed
             for name in chain.late_memory:
                 memory, findings = self._watches[name].step(
                     chain.late_memory[name], link.published.state, self._coupled(chain, instant)
                 )
                 chain.late_memory[name] = memory
-                effects += self._tell(findings, link.published)
-            if instant % self.setup.keyframe_us == 0:
+                effects += self._tell(findings, link.published, late=True)
+            if chain.is_keyframe(instant, self.setup.keyframe_us):
                 body = {"state": link.published.state, "memory": link.memory, "late_memory": dict(chain.late_memory)}
                 effects.append(Append(Entry(self._next(), EntryKind.KEYFRAME, packed(body))))
-            chain.links.pop(instant - chain.cycle_us, None)
-            chain.sealed_us = instant
         self._forget()
         return effects
 
     def _forget(self) -> None:
-        sealed = [c.sealed_us for c in self._chains.values() if c.todo_us is not None]
-        if sealed and all(s is not None for s in sealed):
-            before = min(s for s in sealed if s is not None)
-            self._window.forget(before)
-            self._seen.forget(before - self.setup.lateness_us)
+        """Drop what nobody asks for any more."""
+        begun = [c for c in self._chains.values() if c.first_us is not None]
+        for chain in begun:
+            askers = [c for c in begun if c is chain or chain.network in c.waits_for]
+            # An unsealed network may still begin anywhere after the horizon, which lies after what is sealed elsewhere.
+            needed = [c.sealed_us if c.sealed_us is not None else c.first_us for c in askers]
+            chain.trim(min(t for t in needed if t is not None))
+        sealed = [c.sealed_us for c in begun if c.sealed_us is not None]
+        if begun and len(sealed) == len(begun) and min(sealed) - self._forgotten_us >= _FORGET_US:
+            self._forgotten_us = min(sealed)
+            self._window.forget(self._forgotten_us)
+            self._seen.forget(self._forgotten_us)
+            self._telling.forget(self._forgotten_us)
 
-    def _tell(self, findings: Sequence[Finding], published: PublishedState) -> list[Effect]:
+    def _tell(self, findings: Sequence[Finding], published: PublishedState, *, late: bool = False) -> list[Effect]:
         effects: list[Effect] = []
-        for finding in findings:
-            instant = published.state.valid_time_us
-            if (finding.key, finding.transition.name, instant) in self._told:
-                continue  # said before the restart
-            alarm_id = self._alarm_id(finding)
-            cause = (
-                next((a for a in self.open_alarms if a.rsplit("#", 1)[0] == finding.cause), "") if finding.cause else ""
-            )
+        for finding, alarm_id in self._telling.to_say(findings, published, late=late):
             event = TwinEvent(
-                0, published.position, instant, self.now_us, finding.kind, finding.transition, alarm_id, finding.code,
-                published.state.network, finding.elements, finding.message, cause, finding.candidates, finding.figures,
+                0, published.position, published.state.valid_time_us, self.now_us, finding.kind, finding.transition,
+                alarm_id, finding.code, published.state.network, finding.elements, finding.message,
+                self._telling.cause_of(finding), finding.candidates, finding.figures,
             )  # fmt: skip
             effects += self._event(event)[1]
         return effects
 
-    def _alarm_id(self, finding: Finding) -> str:
-        """The open alarm of this key, or a new number for it."""
-        mine = [a for a in self.open_alarms if a.rsplit("#", 1)[0] == finding.key]
-        return mine[0] if mine else f"{finding.key}#{self._events + 1}"
-
     def _event(self, event: TwinEvent) -> tuple[TwinEvent, list[Effect]]:
-        self._events += 1
         position = self._next()
-        numbered = replace(event, sequence=self._events)
-        self._note(numbered)
+        numbered = replace(event, sequence=self._telling.count + 1)
+        self._telling.note(numbered)
         self._on_commit(position, lambda: [Announce(numbered)])
         return numbered, [Append(Entry(position, EntryKind.EVENT, packed(numbered)))]
-
-    def _note(self, event: TwinEvent) -> None:
-        if not event.alarm_id:
-            return
-        if event.transition is Transition.CLEARED:
-            self.open_alarms.pop(event.alarm_id, None)
-        else:
-            self.open_alarms[event.alarm_id] = event
 
 
 def digest(state: NetworkState) -> bytes:
     """Hash of all that subscribers see of a state; equal bits, equal digest."""
     seen = replace(state, memory={})
     return sha256(packed(seen)).digest()
-
-
-def _sample_time(rows: Rows) -> NDArray[np.int64]:
-    return np.where(rows.time_quality == TimeQuality.NONE, rows.receive_time_us, rows.source_time_us)
-
-
-def _contradictions(claim: Claim, catalogue: Catalogue) -> list[Issue]:
-    known = {s.uid: s for s in catalogue.signals}
-    issues = []
-    for claimed in claim.signals:
-        signal = known.get(claimed.uid)
-        if signal is None:
-            issues.append(Issue("signal", "", (claimed.uid,), "is not in the catalogue"))
-        elif claimed.unit != signal.unit:
-            issues.append(Issue("signal", "unit", (signal.name,), f"is {signal.unit}, the claim says {claimed.unit}"))
-        elif claimed.sign != signal.sign:
-            issues.append(
-                Issue("signal", "sign", (signal.name,), f"is {signal.sign:+d}, the claim says {claimed.sign:+d}")
-            )
-    return issues

@@ -42,6 +42,7 @@ class Admission:
         unlisted: errors not listed.
         duplicate: rows that were there already.
         questionable: admitted rows outside their plausible range.
+        refreshed: uids that rows of this batch stand for, repeated ones too.
         ahead: largest lead of a source time over the clock [us], 0 where none leads by more than 5 s.
     """
 
@@ -51,6 +52,7 @@ class Admission:
     unlisted: int
     duplicate: int
     questionable: int
+    refreshed: NDArray[np.uint32]
     ahead: int
 
 
@@ -102,9 +104,7 @@ def admit(
     validity = np.where(outside & (rows.validity[good] == Validity.GOOD), Validity.QUESTIONABLE, rows.validity[good])
     lead = np.where(timed[good], rows.source_time_us[good] - now_us, 0)
     ahead = (lead > _AHEAD_US) & check_clock
-    quality = np.where(
-        ahead & (rows.time_quality[good] == TimeQuality.SYNCED), TimeQuality.UNSYNCED, rows.time_quality[good]
-    )
+    quality = np.where(ahead & (rows.time_quality[good] == TimeQuality.SYNCED), TimeQuality.UNSYNCED, rows.time_quality[good])
     taken = replace(
         rows.take(good),
         value=value,
@@ -115,25 +115,26 @@ def admit(
     )
     when = np.where(timed[good], taken.source_time_us, now_us)
     late = when < oldest_us
-    verdict = seen.judge(taken, late)
+    # A row without time is placed at the twin's now; writing it down makes every later computation agree.
+    placed = replace(taken, receive_time_us=np.where(timed[good], taken.receive_time_us, now_us))
+    verdict = seen.judge(placed, late)
     fresh = verdict == Seen.NEW
     fault[good[verdict == Seen.CONFLICT]] = RowFault.CONFLICT
     fault[good[late & fresh]] = RowFault.TOO_LATE
-    # A row without time is placed at the twin's now; writing it down makes every later computation agree.
-    placed = replace(taken, receive_time_us=np.where(timed[good], taken.receive_time_us, now_us))
     history = placed.take(fresh)
+    test = (taken.flags & int(Flag.TEST)) != 0
     listed = np.flatnonzero(fault)
     errors = tuple(
-        RowError(int(i), int(rows.signal[i]), RowFault(int(fault[i])), _TEXT[RowFault(int(fault[i]))])
-        for i in listed[:_LISTED]
+        RowError(int(i), int(rows.signal[i]), RowFault(int(fault[i])), _TEXT[RowFault(int(fault[i]))]) for i in listed[:_LISTED]
     )
     return Admission(
         history=history,
-        window=history.take(~late[fresh] & ((history.flags & int(Flag.TEST)) == 0)),
+        window=history.take((~late & ~test)[fresh]),
         errors=errors,
         unlisted=max(0, len(listed) - _LISTED),
         duplicate=int((verdict == Seen.DUPLICATE).sum()),
         questionable=int((outside & fresh).sum()),
+        refreshed=np.unique(taken.signal[(verdict != Seen.CONFLICT) & ~test]),
         ahead=int(lead[ahead].max(initial=0)),
     )
 

@@ -24,7 +24,7 @@ from threading import Thread
 from time import monotonic, sleep
 
 from grid_models.state import Position
-from twin.errors import Damaged, Exhausted, TwinError, Unavailable
+from twin.errors import Damaged, Exhausted, NotFound, TwinError, Unavailable
 
 _GROUP_S = 0.02
 _GROUP_BYTES = 1 << 20
@@ -79,6 +79,8 @@ class Journal:
         self.damaged: Position | None = None
         self.last = Position(0, 0)
         self.full = False
+        self._failed: TwinError | None = None
+        self._closing = False
         self._n, self._chain = self._verify()
         self._queue: SimpleQueue[tuple[Entry, Done] | None] = SimpleQueue()
         self._thread = Thread(target=self._write, name="journal", daemon=True)
@@ -93,9 +95,11 @@ class Journal:
 
     def read_after(self, position: Position | None = None) -> Iterator[Entry]:
         """Every durable entry after `position`, in order; all of them where it is None."""
-        reader = sqlite3.connect(f"file:{self._path}?mode=ro", uri=True)
+        # An iterator may be carried on by another thread of a pool.
+        reader = sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, check_same_thread=False)
         try:
-            for _, body in self._bodies(reader):
+            first = 1 if position is None else self._group_of(reader, position)
+            for (body,) in reader.execute("SELECT body FROM groups WHERE n BETWEEN ? AND ? ORDER BY n", (first, self._n)):
                 for entry in _entries(body):
                     if position is None or entry.position > position:
                         yield entry
@@ -103,15 +107,25 @@ class Journal:
             reader.close()
 
     def close(self) -> None:
-        """Write what is waiting and close."""
+        """Write what is waiting and close; where the disk is full, what is waiting is told so instead."""
+        self._closing = True
         self._queue.put(None)
         self._thread.join()
         self._db.close()
         os.close(self._count)
 
-    def _bodies(self, db: sqlite3.Connection) -> Iterator[tuple[int, bytes]]:
-        limit = self._n if hasattr(self, "_n") else 1 << 62
-        yield from db.execute("SELECT n, body FROM groups WHERE n <= ? ORDER BY n", (limit,))
+    def _group_of(self, db: sqlite3.Connection, position: Position) -> int:
+        """The last row that begins at or before a position; rows are in order of positions."""
+        low, high = 1, self._n
+        while low < high:
+            middle = (low + high + 1) // 2
+            (head,) = db.execute("SELECT substr(body, 1, ?) FROM groups WHERE n = ?", (_HEAD.size, middle)).fetchone()
+            epoch, revision, _, _ = _HEAD.unpack(head)
+            if (epoch, revision) <= position:
+                low = middle
+            else:
+                high = middle - 1
+        return low
 
     def _verify(self) -> tuple[int, bytes]:
         """Walk the chain; cut a bad last row, stop at a bad row that is followed by others."""
@@ -145,11 +159,12 @@ class Journal:
                 return
             group, stop = self._gather(first)
             body = b"".join(_framed(entry) for entry, _ in group)
-            while isinstance(error := self._commit(body), Exhausted):
+            while isinstance(error := self._commit(body), Exhausted) and not self._closing:
                 # Nothing is dropped and nothing overtakes: the group waits, and the door refuses new batches.
                 self.full = True
                 sleep(_RETRY_S)
-            self.full = False
+            self.full = isinstance(error, Exhausted)
+            self._failed = error  # what follows was made from what could not be written
             for entry, done in group:
                 if error is None:
                     self.last = max(self.last, entry.position)
@@ -171,18 +186,35 @@ class Journal:
         return group, False
 
     def _commit(self, body: bytes) -> TwinError | None:
+        if self._failed is not None:
+            return self._failed
         chain = sha256(self._chain + body).digest()
         try:
             self._db.execute("INSERT INTO groups VALUES (?, ?, ?)", (self._n + 1, body, chain))
-        except sqlite3.OperationalError as error:
+        except sqlite3.Error as error:
             if "full" in str(error):
-                return Exhausted(
-                    "the journal's disk is full; measurements are refused until there is room, reads go on"
-                )
+                return Exhausted("the journal's disk is full; measurements are refused until there is room, reads go on")
             return Unavailable(f"the journal cannot be written: {error}")
         self._n, self._chain = self._n + 1, chain
         os.pwrite(self._count, struct.pack("<Q", self._n), 0)
         return None
+
+
+def read_journal(folder: Path) -> Iterator[Entry]:
+    """Every entry of a store's journal, beside a service that may be writing to it.
+
+    Raises:
+        NotFound: there is no journal in this folder.
+    """
+    path = folder / "journal.sqlite"
+    if not path.exists():
+        raise NotFound(f"no journal in {folder}")
+    reader = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    try:
+        for (body,) in reader.execute("SELECT body FROM groups ORDER BY n"):
+            yield from _entries(body)
+    finally:
+        reader.close()
 
 
 def _framed(entry: Entry) -> bytes:

@@ -44,13 +44,16 @@ def recompute(parts: Parts, entries: Iterable[Entry], known_us: int | None = Non
     for entry in entries:
         match entry.kind:
             case EntryKind.ROWS:
-                rows = unpacked(entry.payload)["rows"]
+                body = unpacked(entry.payload)
+                rows: Rows = body["rows"]
                 if known_us is not None:
                     rows = rows.take(rows.receive_time_us <= known_us)
-                yield from _performed(parts, engine, engine.readmit(rows))
+                yield from _performed(parts, engine, engine.readmit(rows, body["now"], body["oldest"]))
             case EntryKind.TOPICAL:
                 body = unpacked(entry.payload)
-                yield from _performed(parts, engine, engine.reorphan(body["signals"], body["time"]))
+                yield from _performed(parts, engine, engine.reorphan(body["signals"], body["time"], topical=body["topical"]))
+            case EntryKind.STATE:
+                yield from _performed(parts, engine, engine.advance(unpacked(entry.payload)["now"]))
 
 
 def compared(parts: Parts, entries: Iterable[Entry]) -> Iterator[Comparison]:

@@ -30,7 +30,7 @@ from twin.errors import Exhausted, NotFound, TooOld, TwinError, Unavailable
 from twin.journal import Entry, EntryKind, Journal
 from twin.lease import Lease
 from twin.packing import packed, unpacked
-from twin.port import Ack, AsOf, Batch, Claim, Delivery, NetworkInfo, Opened, PublishedState, RunResult, TwinEvent
+from twin.port import Ack, AckLevel, AsOf, Batch, Claim, Delivery, NetworkInfo, Opened, PublishedState, RunResult, TwinEvent
 from twin.publisher import Publisher
 from twin.replay import estimated, measurements, recompute
 
@@ -50,14 +50,19 @@ class Stream:
         self._acks: asyncio.Queue[Ack | None] = asyncio.Queue()
         self._room = asyncio.Semaphore(opened.max_in_flight_batches)
         self._in_flight: deque[int] = deque()
+        self._ended = False
 
     async def submit(self, batch: Batch) -> None:
         """Hand in a batch; waits while too many are not yet durable."""
         await self._room.acquire()
+        if self._ended:
+            self._room.release()
+            raise Unavailable(f"the stream of {self._name} has ended; open it again")
         self._in_flight.append(batch.batch_id)
         try:
             self._twin.receive(self._name, batch)
         except TwinError:
+            self._in_flight.pop()
             self._room.release()
             raise
 
@@ -68,14 +73,16 @@ class Stream:
 
     def tell(self, ack: Ack) -> None:
         """An answer of the engine."""
-        if ack.level >= 2 or ack.duplicate:
+        if ack.level >= AckLevel.DURABLE:
             while self._in_flight and self._in_flight[0] <= ack.through_batch_id:
                 self._in_flight.popleft()
                 self._room.release()
         self._acks.put_nowait(ack)
 
     def end(self) -> None:
-        """No more acks."""
+        """No more acks; whoever waits to submit is told."""
+        self._ended = True
+        self._room.release()
         self._acks.put_nowait(None)
 
     async def close(self) -> None:
@@ -326,19 +333,19 @@ class TwinService:
             state = await self._loop.run_in_executor(self._live, estimated, self.parts, request)
         except Exception:  # a fault of ours in one instant of one network must not stop the others
             log.exception("estimate failed network=%s instant=%d", request.network, request.measured.valid_time_us)
-            state = self._stale(request)
+            stale = self._stale(request)
+            if stale is None:
+                self._perform(self._engine.failed(request.network))
+                return
+            state = stale
         self._perform(self._engine.estimated(request.network, state))
 
-    def _stale(self, request: Estimate) -> NetworkState:
-        """The last good state again; at the very beginning an empty one."""
+    def _stale(self, request: Estimate) -> NetworkState | None:
+        """The state before, again; None where there is none."""
+        if request.previous is None:
+            return None
         instant = request.measured.valid_time_us
-        before = request.previous
-        if before is None:
-            newest = self._publishers[request.network].newest
-            before = newest.state if newest else None
-        if before is None:
-            raise Unavailable(f"{request.network}: the first estimate failed")
-        return replace(before, valid_time_us=instant, status="NOT_CONVERGED", freshness=Freshness.STALE)
+        return replace(request.previous, valid_time_us=instant, status="NOT_CONVERGED", freshness=Freshness.STALE)
 
     async def _announce(self, event: TwinEvent) -> None:
         async with self._event_news:

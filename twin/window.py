@@ -25,7 +25,8 @@ from grid_models.measurements import (
 )
 from twin.estimators import InForce
 
-_VALUE, _NOT_TOPICAL = 0, 1
+_VALUE, _NOT_TOPICAL, _TOPICAL = 0, 1, 2
+_STRETCH_US = 10_000_000
 _TRAVEL_US = 5_000_000  # of a switch between its end positions; longer than this it is a fault
 
 _COLUMNS = ("signal", "time", "sequence", "value", "source", "validity", "flags", "mark", "manual")
@@ -37,31 +38,42 @@ class Seen:
     NEW, DUPLICATE, CONFLICT = 0, 1, 2
 
     def __init__(self) -> None:
-        self._value: dict[int, float] = {}
-        self._time: dict[int, int] = {}
+        self._of: dict[int, dict[int, float]] = {}  # by stretch of time, so that forgetting drops whole stretches
 
     def judge(self, rows: Rows, late: NDArray[np.bool_]) -> NDArray[np.int8]:
         """NEW, DUPLICATE or CONFLICT for each row; new ones are remembered, late ones not."""
         verdict = np.zeros(len(rows), dtype=np.int8)
-        known, times = self._value, self._time
-        keys, values = _identity(rows).tolist(), rows.value.tolist()
-        for i, (key, value, time, is_late) in enumerate(
-            zip(keys, values, rows.source_time_us.tolist(), late.tolist(), strict=True)
+        stretches = (sample_time(rows) // _STRETCH_US).tolist()
+        if (timeless := rows.time_quality == TimeQuality.NONE).any():
+            stretches = self._stretches(rows, timeless, stretches)
+        for i, (key, value, stretch, is_late) in enumerate(
+            zip(_identity(rows).tolist(), rows.value.tolist(), stretches, late.tolist(), strict=True)
         ):
+            known = self._of.setdefault(stretch, {})
             before = known.get(key)
             if before is None:
                 if not is_late:
                     known[key] = value
-                    times[key] = time
             else:
                 verdict[i] = self.DUPLICATE if before == value else self.CONFLICT
         return verdict
 
+    def _stretches(self, rows: Rows, timeless: NDArray[np.bool_], stretches: list[int]) -> list[int]:
+        """A row without time may repeat one that came in an earlier stretch: it is looked for in all of them."""
+        keys = _identity(rows).tolist()
+        for i in np.flatnonzero(timeless).tolist():
+            stretches[i] = next((t for t, known in self._of.items() if keys[i] in known), stretches[i])
+        return stretches
+
     def forget(self, before_us: int) -> None:
         """Drop what has left the window."""
-        old = [key for key, time in self._time.items() if 0 < time < before_us]
-        for key in old:
-            del self._value[key], self._time[key]
+        for stretch in [t for t in self._of if (t + 1) * _STRETCH_US <= before_us]:
+            del self._of[stretch]
+
+
+def sample_time(rows: Rows) -> NDArray[np.int64]:
+    """(n,) where rows stand in time [us]: their source time, or when they came if they tell none."""
+    return np.where(rows.time_quality == TimeQuality.NONE, rows.receive_time_us, rows.source_time_us)
 
 
 def _identity(rows: Rows) -> NDArray[np.uint64]:
@@ -98,7 +110,7 @@ class Window:
         """
         if not len(rows):
             return None
-        time = np.where(rows.time_quality == TimeQuality.NONE, rows.receive_time_us, rows.source_time_us)
+        time = sample_time(rows)
         self._arrived.append(
             {
                 "signal": rows.signal,
@@ -114,15 +126,14 @@ class Window:
         )
         return int(time.min())
 
-    def mark(self, signals: NDArray[np.uint32], time_us: int) -> int:
-        """From `time_us` on nobody stands for these signals, until a newer value comes; returns that time."""
+    def mark(self, signals: NDArray[np.uint32], time_us: int, *, topical: bool = False) -> None:
+        """From `time_us` on nobody stands for these signals until a newer value comes; or somebody does again."""
         n = len(signals)
         empty = _no_samples()
         entry = {name: np.zeros(n, dtype=empty[name].dtype) for name in _COLUMNS}
         entry["signal"], entry["time"] = signals.astype(np.uint32), np.full(n, time_us, dtype=np.int64)
-        entry["mark"] = np.full(n, _NOT_TOPICAL, dtype=np.uint8)
+        entry["mark"] = np.full(n, _TOPICAL if topical else _NOT_TOPICAL, dtype=np.uint8)
         self._arrived.append(entry)
-        return time_us
 
     def in_force(self, instant_us: int, network: str) -> InForce:
         """The measurements in force at an instant.
@@ -145,8 +156,9 @@ class Window:
         if len(newest):
             at = np.minimum(np.searchsorted(held, s["signal"][last_mark]), len(newest) - 1)
             there = held[at] == s["signal"][last_mark]
-            left_at[at[there]] = s["time"][last_mark][there]
-        orphan = left_at >= s["time"][newest]
+            lost = there & (s["mark"][last_mark] == _NOT_TOPICAL)
+            left_at[at[lost]] = s["time"][last_mark][lost]
+        orphan = left_at > s["time"][newest]
         age = instant_us - s["time"][newest]
         cyclic = self._catalogue.update[row] == Update.CYCLIC
         expired = cyclic & (age > self._catalogue.ttl_s[row] * 1e6)
@@ -159,7 +171,7 @@ class Window:
             signal=s["signal"][newest][keep],
             value=np.where(travelling, np.nan, s["value"][newest])[keep],
             sigma=sigma[keep],
-            source_time_us=s["source"][newest][keep],
+            source_time_us=_confirmed(s, values, newest)[keep],
             stale=(orphan | expired)[keep],
             manual=s["manual"][newest][keep],
         )
@@ -169,31 +181,37 @@ class Window:
     ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """A switch between its positions keeps the last one for its travel time; then its position is unknown."""
         row = self._catalogue.find(s["signal"][newest])
-        is_switch = self._catalogue.kind[row] == SignalKind.SWITCH
-        between = is_switch & ~np.isin(s["value"][newest], (SwitchPosition.OPEN, SwitchPosition.CLOSED))
+        between = (self._catalogue.kind[row] == SignalKind.SWITCH) & ~_at_end(s["value"][newest])
         out, unknown = newest.copy(), np.zeros(len(newest), dtype=bool)
         for i in np.flatnonzero(between):
-            mine = values[(s["signal"][values] == s["signal"][newest[i]])]
-            ends = mine[np.isin(s["value"][mine], (SwitchPosition.OPEN, SwitchPosition.CLOSED))]
-            left_at = s["time"][mine[mine > ends[-1]][0]] if len(ends) else s["time"][mine[0]]
-            if (
-                len(ends)
-                and instant_us - left_at <= _TRAVEL_US
-                and s["value"][newest[i]] == SwitchPosition.INTERMEDIATE
-            ):
-                out[i] = ends[-1]
+            travel = self._travel(s, values, newest[i])
+            from_end = len(travel) > 1 and bool(_at_end(s["value"][travel[:1]])[0])
+            moving = bool((s["value"][travel[1:]] == SwitchPosition.INTERMEDIATE).all())
+            if from_end and moving and instant_us - s["time"][travel[1]] <= _TRAVEL_US:
+                out[i] = travel[0]
             else:
                 unknown[i] = True
         return out, unknown
 
     def forget(self, before_us: int) -> None:
-        """Drop samples before a time, but for each signal's last value and last mark."""
+        """Drop what no instant from `before_us` on looks at: all but each signal's last value and last mark."""
         s = self._sorted()
         old = np.flatnonzero(s["time"] < before_us)
         is_value = s["mark"][old] == _VALUE
-        kept = [part[_last_of_each(s["signal"][part])] for part in (old[is_value], old[~is_value])]
-        keep = np.sort(np.concatenate([*kept, np.flatnonzero(s["time"] >= before_us)]))
+        values, marks = old[is_value], old[~is_value]
+        last = values[_last_of_each(s["signal"][values])]
+        s["source"][last] = _confirmed(s, values, last)
+        row = self._catalogue.find(s["signal"][last])
+        between = last[(self._catalogue.kind[row] == SignalKind.SWITCH) & ~_at_end(s["value"][last])]
+        kept = [last, marks[_last_of_each(s["signal"][marks])], *(self._travel(s, values, i) for i in between)]
+        keep = np.unique(np.concatenate([*kept, np.flatnonzero(s["time"] >= before_us)]))
         self._samples = {name: s[name][keep] for name in _COLUMNS}
+
+    def _travel(self, s: Mapping[str, NDArray[Any]], values: NDArray[np.int64], last: np.int64) -> NDArray[np.int64]:
+        """A switch's samples from its last end position through `last`."""
+        mine = values[(s["signal"][values] == s["signal"][last]) & (values <= last)]
+        ends = np.flatnonzero(_at_end(s["value"][mine]))
+        return np.asarray(mine[ends[-1] :] if len(ends) else mine)
 
     def _signals(self, network: str) -> NDArray[np.uint32]:
         if network not in self._of:
@@ -207,7 +225,7 @@ class Window:
             joined = {name: np.concatenate([p[name] for p in parts]) for name in _COLUMNS}
             order = np.lexsort((joined["sequence"], joined["time"], joined["signal"]))
             joined = {name: joined[name][order] for name in _COLUMNS}
-            self._samples = _confirmed(joined)
+            self._samples = joined
             self._arrived = []
         return self._samples
 
@@ -224,11 +242,21 @@ def _last_of_each(signal: NDArray[np.uint32]) -> NDArray[np.int64]:
     return np.flatnonzero(np.append(signal[1:] != signal[:-1], True))
 
 
-def _confirmed(s: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """A timeless repetition of the value before it inherits that value's source time."""
-    timeless = np.flatnonzero((s["source"][1:] == 0) & (s["signal"][1:] == s["signal"][:-1])) + 1
-    source = s["source"].copy()
-    for i in timeless.tolist():
-        if s["mark"][i] == s["mark"][i - 1] == _VALUE and s["value"][i] == s["value"][i - 1]:
-            source[i] = source[i - 1]
-    return {**s, "source": source}
+def _at_end(position: NDArray[np.float64]) -> NDArray[np.bool_]:
+    return np.asarray((position == SwitchPosition.OPEN) | (position == SwitchPosition.CLOSED))
+
+
+def _confirmed(s: Mapping[str, NDArray[Any]], values: NDArray[np.int64], chosen: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(n,) source times of the chosen samples; a repetition without time has that of the value it repeats."""
+    source = np.asarray(s["source"][chosen]).copy()
+    for k in np.flatnonzero(source == 0):
+        i = int(np.searchsorted(values, chosen[k]))
+        while (
+            s["source"][values[i]] == 0
+            and i > 0
+            and s["signal"][values[i - 1]] == s["signal"][values[i]]
+            and s["value"][values[i - 1]] == s["value"][values[i]]
+        ):
+            i -= 1
+        source[k] = s["source"][values[i]]
+    return source
