@@ -1,0 +1,192 @@
+"""A small deterministic twin: two coupled networks, an estimator whose states can be checked by hand, and a driver that
+performs the engine's effects at once and in order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from grid_models.measurements import Catalogue, Rows, Signal, SignalKind, TimeQuality, Update
+from grid_models.state import NetworkState, Position, Residuals
+from twin.effects import Announce, Append, Effect, Estimate, Publish, Tell
+from twin.engine import Engine, NetworkSetup, Setup, digest
+from twin.estimators import InForce
+from twin.journal import Entry
+from twin.port import Ack, AckLevel, Batch, Claim, ClaimedSignal, PublishedState, Snapshot, TwinEvent
+from twin.watches import Watch
+
+SECOND = 1_000_000
+T0 = 1_700_000_000 * SECOND
+POWER, WATER = (1, 2, 3), (11, 12)
+
+
+def signal(uid: int, network: str, **changes: Any) -> Signal:
+    given: dict[str, Any] = {
+        "uid": uid, "name": f"s{uid}", "network": network, "kind": SignalKind.ANALOG, "table": "bus",
+        "element": str(uid), "quantity": "p_mw", "side": "", "unit": "MW", "sign": 1, "sigma": 1.0, "lower": -1e3,
+        "upper": 1e3, "update": Update.SPONTANEOUS, "ttl_s": 5.0, "hold_s": 3600.0,
+    }  # fmt: skip
+    return Signal(**(given | changes))
+
+
+CATALOGUE = Catalogue(1, tuple(signal(u, "power") for u in POWER) + tuple(signal(u, "water") for u in WATER))
+NETWORKS = (NetworkSetup("power", SECOND), NetworkSetup("water", 2 * SECOND, ("power",)))
+
+
+def setup(epoch: int = 1, **changes: Any) -> Setup:
+    given: dict[str, Any] = {
+        "epoch": epoch, "catalogue": CATALOGUE, "networks": NETWORKS, "lateness_us": 10 * SECOND,
+        "stream_clock": True, "keyframe_us": 10 * SECOND,
+    }  # fmt: skip
+    return Setup(**(given | changes))
+
+
+def rows(
+    *items: tuple[int, float, float] | tuple[int, float, float, int], quality: int = 1, flags: int = 0, validity: int = 1
+) -> Rows:
+    """Rows of (signal, seconds after T0, value[, sequence])."""
+    n = len(items)
+    timeless = quality == TimeQuality.NONE
+    times = [0 if timeless else T0 + round(i[1] * SECOND) for i in items]
+    return Rows(
+        signal=np.array([i[0] for i in items], dtype=np.uint32),
+        value=np.array([i[2] for i in items], dtype=np.float64),
+        source_time_us=np.array(times, dtype=np.int64),
+        receive_time_us=np.zeros(n, dtype=np.int64),
+        validity=np.full(n, validity, dtype=np.uint8),
+        time_quality=np.full(n, quality, dtype=np.uint8),
+        flags=np.full(n, flags, dtype=np.uint8),
+        sequence=np.array([i[3] if len(i) > 3 else 0 for i in items], dtype=np.uint64),
+    )
+
+
+def claim(publisher: str = "scada", uids: Iterable[int] = POWER + WATER, epoch: int = 1, priority: int = 0) -> Claim:
+    signals = tuple(ClaimedSignal(u, "MW", 1) for u in uids)
+    return Claim(publisher, epoch, priority, CATALOGUE.revision, signals, AckLevel.ESTIMATED)
+
+
+def estimate(network: str, uids: tuple[int, ...], request: Estimate) -> NetworkState:
+    """Value in force + half the previous state + a tenth of what the coupled network has."""
+    measured: InForce = request.measured
+    x = np.zeros(len(uids)) if request.previous is None else 0.5 * request.previous.values["x"]
+    at = np.searchsorted(np.array(uids), measured.signal)
+    x[at] += np.nan_to_num(measured.value)
+    for other in request.coupled.values():
+        x += 0.1 * other.values["x"].sum()
+    none = np.zeros(0)
+    residuals = Residuals(np.zeros(0, np.uint32), none, none, none, np.zeros(0, bool))
+    return NetworkState(
+        network, measured.valid_time_us, "model", 0, {"x": x}, {}, {}, residuals, "SOLVED",
+        stale_inputs=int(measured.stale.sum()), newest_source_us=int(measured.source_time_us.max(initial=0)),
+    )  # fmt: skip
+
+
+@dataclass
+class Driver:
+    """Performs effects at once; `hold` keeps entries back from the journal, as a slow disk would."""
+
+    engine: Engine
+    hold: bool = False
+    lag: int = 0  # where set, estimates wait for `settle`
+    first: str = ""  # the network whose estimates are always answered before the others'
+    journal: list[Entry] = field(default_factory=list)
+    published: list[PublishedState] = field(default_factory=list)
+    events: list[TwinEvent] = field(default_factory=list)
+    acks: list[tuple[str, Ack]] = field(default_factory=list)
+    waiting: deque[Entry] = field(default_factory=deque)
+    computing: deque[Estimate] = field(default_factory=deque)
+    ids: dict[str, int] = field(default_factory=dict)
+
+    def open(self, a_claim: Claim | None = None) -> Driver:
+        a_claim = claim() if a_claim is None else a_claim
+        opened, effects = self.engine.open(a_claim)
+        self.ids[a_claim.publisher] = opened.last_durable_batch_id
+        self.perform(effects)
+        return self
+
+    def send(self, batch: Rows, publisher: str = "scada", snapshot: Snapshot = Snapshot.NONE, at: int = 0) -> Ack:
+        self.ids[publisher] += 1
+        self.perform(self.engine.receive(publisher, Batch(self.ids[publisher], batch, snapshot), at or T0))
+        return next(a for p, a in reversed(self.acks) if p == publisher and a.level is AckLevel.RECEIVED)
+
+    def perform(self, effects: list[Effect]) -> None:
+        todo = deque(effects)
+        while todo or (self.computing and not self.lag):
+            if not todo:
+                request = next((r for r in self.computing if r.network == self.first), self.computing[0])
+                self.computing.remove(request)
+                uids = POWER if request.network == "power" else WATER
+                todo.extend(self.engine.estimated(request.network, estimate(request.network, uids, request)))
+                continue
+            match todo.popleft():
+                case Append(entry) if self.hold:
+                    self.waiting.append(entry)
+                case Append(entry):
+                    self.journal.append(entry)
+                    todo.extend(self.engine.committed(entry.position))
+                case Estimate() as request:
+                    self.computing.append(request)
+                case Publish(published):
+                    self.published.append(published)
+                case Announce(event):
+                    self.events.append(event)
+                case Tell(publisher, ack):
+                    self.acks.append((publisher, ack))
+
+    def settle(self) -> None:
+        """Answer the estimates that were held back."""
+        lag, self.lag = self.lag, 0
+        self.perform([])
+        self.lag = lag
+
+    def flush(self) -> None:
+        """The disk has caught up."""
+        self.hold = False
+        while self.waiting:
+            entry = self.waiting.popleft()
+            self.journal.append(entry)
+            self.perform(self.engine.committed(entry.position))
+
+    def chain(self) -> dict[tuple[str, int], bytes]:
+        """(network, instant) -> digest of its last published state."""
+        return {(p.state.network, p.state.valid_time_us): digest(p.state) for p in self.published}
+
+    def x(self, network: str, second: float) -> list[float]:
+        instant = T0 + round(second * SECOND)
+        mine = [p for p in self.published if p.state.network == network and p.state.valid_time_us == instant]
+        return [round(v, 9) for v in mine[-1].state.values["x"].tolist()]
+
+    def state(self, network: str, second: float) -> NetworkState:
+        instant = T0 + round(second * SECOND)
+        return [p for p in self.published if p.state.network == network and p.state.valid_time_us == instant][-1].state
+
+
+def driver(epoch: int = 1, watches: tuple[Watch, ...] = (), **changes: Any) -> Driver:
+    return Driver(Engine(setup(epoch, watches=watches, **changes)))
+
+
+def restored(entries: list[Entry], epoch: int, **changes: Any) -> Driver:
+    """A twin started again on a journal."""
+    again = driver(epoch, **changes)
+    again.engine.restore(entries)
+    again.journal = list(entries)
+    again.engine.begin()
+    again.perform(again.engine.resume())
+    return again
+
+
+def levels(acks: Iterable[tuple[str, Ack]], publisher: str = "scada") -> Mapping[AckLevel, int]:
+    """The last batch that reached each level."""
+    out: dict[AckLevel, int] = {}
+    for name, ack in acks:
+        if name == publisher:
+            out[ack.level] = max(out.get(ack.level, 0), ack.through_batch_id)
+    return out
+
+
+def last_position(entries: list[Entry]) -> Position:
+    return max(e.position for e in entries)
