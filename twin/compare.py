@@ -58,9 +58,7 @@ class Comparison:
 
     def table(self, top: int = 20) -> Table:
         """A table for a terminal: limits first, then the `top` most notable differences."""
-        title = (
-            "no difference above tolerance" if self.empty else f"{len(self.rows)} differences, the most notable first"
-        )
+        title = "no difference above tolerance" if self.empty else f"{len(self.rows)} differences, the most notable first"
         table = Table(title=title, title_justify="left")
         for name in ("column", "element", "before", "after", "difference", "unit"):
             table.add_column(name, justify="left" if name in ("column", "element", "unit") else "right")
@@ -108,14 +106,14 @@ def compare(a: xr.Dataset, b: xr.Dataset) -> Comparison:
     Raises:
         InvalidInput: the results share no variable, so they are not of the same network.
     """
+    if ("time" in a.dims) != ("time" in b.dims):
+        a, b = (d.squeeze("time", drop=True) if d.sizes.get("time") == 1 else d for d in (a, b))
     shared = [n for n in a.data_vars if n in b.data_vars and a[n].dims == b[n].dims and a[n].dtype.kind in "fib"]
     if not shared:
         raise InvalidInput([Issue("results", "", (), "share no variable; are they of the same network?")])
     a_shared, b_shared = xr.align(a[shared], b[shared], join="inner")
     frames = [_differences(str(name), a_shared[name], b_shared[name]) for name in shared]
-    rows = (
-        pd.concat([f for f in frames if not f.empty], ignore_index=True) if any(len(f) for f in frames) else frames[0]
-    )
+    rows = pd.concat([f for f in frames if not f.empty], ignore_index=True) if any(len(f) for f in frames) else frames[0]
     rows = rows.sort_values(["rank", "column", "element"], ascending=[False, True, True], ignore_index=True)
     return Comparison(rows, _broken(a_shared, b_shared), _broken(b_shared, a_shared), _places(a))
 

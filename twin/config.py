@@ -86,9 +86,7 @@ def read_config(path: Path) -> Config:
     try:
         config = Config.model_validate(document)
     except ValidationError as error:
-        issues = [
-            Issue("setting", ".".join(map(str, e["loc"])), (), e["msg"].lower(), file=str(path)) for e in error.errors()
-        ]
+        issues = [Issue("setting", ".".join(map(str, e["loc"])), (), e["msg"].lower(), file=str(path)) for e in error.errors()]
         raise InvalidInput(issues) from None
     home = path.resolve().parent
     networks = tuple(

@@ -31,6 +31,7 @@ COMMANDS = {
     "what_if": "what-if",
     "compare": "compare",
     "export": "export",
+    "forecast": "forecast",
     "replay": "replay",
     "signals": "signals",
     "compile": "compile",

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -83,10 +84,12 @@ def report_solution(source: str, solution: Solution[xr.Dataset], out: Path) -> N
 
 
 def _extremes(values: Any) -> str:
-    low, high = values.min(skipna=True), values.max(skipna=True)
-    dimension = values.dims[-1]
-    where = values.stack(all=values.dims)
-    if not where.notnull().any():
+    """The least and the greatest value, and where."""
+    numbers, ids = np.asarray(values.values, dtype=float), values[values.dims[-1]].values
+    if not np.isfinite(numbers).any():
         return "no energised element"
-    at = {end: where["all"].values[int(getattr(where, f"arg{end}")(skipna=True))][-1] for end in ("min", "max")}
-    return f"{float(low):.4f} ({dimension} {at['min']}) to {float(high):.4f} ({dimension} {at['max']})"
+    told = []
+    for at in (np.nanargmin(numbers), np.nanargmax(numbers)):
+        place = np.unravel_index(int(at), numbers.shape)
+        told.append(f"{numbers[place]:.4f} ({values.dims[-1]} {ids[place[-1]]})")
+    return " to ".join(told)

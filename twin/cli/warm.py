@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import perf_counter
 
 from rich.progress import track
@@ -17,7 +18,7 @@ def command() -> int:
     from twin.warm import estimate_once
 
     begun = perf_counter()
-    jobs = {
+    jobs: dict[str, Callable[[], object]] = {
         "load flow": lambda: solve(power.two_bus()),
         "hydraulics": lambda: solve(water.two_reservoirs(), duration_s=0),
         "power estimation": lambda: estimate_once(power.two_bus()),

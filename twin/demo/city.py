@@ -79,6 +79,7 @@ def power_net() -> Any:
 
     net = pn.mv_oberrhein()
     net.name = "mv_oberrhein"
+    net.sgen["scaling"] = 0.5  # the packaged scenario is a winter evening's, without sun
     pp.create_load(net, PUMP_BUS, p_mw=PUMP_P_MW, q_mvar=0.5 * PUMP_P_MW, name=PUMP)
     return net
 
