@@ -61,6 +61,9 @@ class Journal:
     Args:
         folder: of the store.
 
+    Raises:
+        Damaged: the file is no journal at all.
+
     Attributes:
         report: what was found damaged when it was opened, in words; empty when nothing was.
         full: whether the disk is full: appended entries wait in order and are written when there is room again.
@@ -71,9 +74,13 @@ class Journal:
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / "journal.sqlite"
         self._db = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
-        self._db.execute("CREATE TABLE IF NOT EXISTS groups (n INTEGER PRIMARY KEY, body BLOB, chain BLOB)")
+        try:
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.execute("CREATE TABLE IF NOT EXISTS groups (n INTEGER PRIMARY KEY, body BLOB, chain BLOB)")
+        except sqlite3.DatabaseError as error:
+            self._db.close()
+            raise Damaged(f"{self._path} cannot be opened: {error}; restore it from a backup") from None
         self._count = os.open(folder / "journal.count", os.O_RDWR | os.O_CREAT, 0o644)
         self.report: tuple[str, ...] = ()
         self.damaged: Position | None = None
@@ -131,16 +138,20 @@ class Journal:
         """Walk the chain; cut a bad last row, stop at a bad row that is followed by others."""
         chain, n = b"", 0
         bad: int | None = None
-        for row, body, check in self._db.execute("SELECT n, body, chain FROM groups ORDER BY n"):
-            expected = sha256(chain + body).digest()
-            if bad is None and row == n + 1 and check == expected:
-                chain, n = expected, row
-                for entry in _entries(body):
-                    self.last = max(self.last, entry.position)
-            elif bad is None:
-                bad = row
-            else:
-                self.damaged = self.last
+        try:
+            for row, body, check in self._db.execute("SELECT n, body, chain FROM groups ORDER BY n"):
+                expected = sha256(chain + body).digest()
+                if bad is None and row == n + 1 and check == expected:
+                    chain, n = expected, row
+                    for entry in _entries(body):
+                        self.last = max(self.last, entry.position)
+                elif bad is None and row == n + 1:
+                    bad = row
+                else:
+                    bad = n + 1
+                    self.damaged = self.last
+        except sqlite3.DatabaseError:  # pages of the file itself; what lies behind them cannot be known
+            bad, self.damaged = n + 1, self.last
         if self.damaged is not None:
             self.report = (f"row {bad} is damaged and others follow it; reads end at position {tuple(self.last)}",)
         elif bad is not None:

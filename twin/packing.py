@@ -91,6 +91,8 @@ def _rebuilt(v: Any, arrays: memoryview) -> Any:
     match v["!"]:
         case "a":
             dtype, shape = np.dtype(v["d"]), tuple(v["s"])
+            if min(shape, default=0) < 0:
+                raise ValueError("a shape is not negative")
             n = int(np.prod(shape)) * dtype.itemsize
             return np.frombuffer(arrays[v["o"] : v["o"] + n], dtype=dtype).reshape(shape)
         case "o":
@@ -117,4 +119,11 @@ def _known(name: str) -> Any:
     module, _, qualified = name.partition(":")
     if not module.startswith(_HOME):
         raise ValueError(f"{name} is not one of ours")
-    return getattr(import_module(module), qualified)
+    found = getattr(import_module(module), qualified)
+    # Only types of values: nothing that a module merely imports, no function, no class that does things.
+    is_value = isinstance(found, type) and (
+        is_dataclass(found) or issubclass(found, Enum) or (issubclass(found, tuple) and hasattr(found, "_fields"))
+    )
+    if not is_value or found.__module__ != module:
+        raise ValueError(f"{name} is no type of value")
+    return found

@@ -42,9 +42,10 @@ class Publisher:
         """
         seen, previous = self._count, resume_after
         missed = sum(1 for p in self.kept if resume_after is not None and p.position > resume_after)
-        if self.newest is not None and (resume_after is None or missed):
-            yield Delivery(self.newest, previous, max(0, missed - 1))
-            previous = self.newest.position
+        newest = self.newest
+        if newest is not None and (resume_after is None or missed):
+            yield Delivery(newest, previous, max(0, missed - 1))
+            previous = newest.position  # not the newest by now: others may have come while the reader was busy
         while True:
             sent_at = monotonic()
             async with self._news:
