@@ -26,7 +26,7 @@ class NetworkConfig(_Strict):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
     model: str
-    cycle_s: float | None = Field(default=None, gt=0)
+    cycle_s: float | None = Field(default=None, ge=0.001, le=86_400)
 
 
 class PumpConfig(_Strict):
@@ -81,16 +81,33 @@ def read_config(path: Path) -> Config:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InvalidInput([Issue("", "", (), f"cannot be read: {error.strerror}", file=str(path))]) from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidInput([Issue("", "", (), f"is not TOML: {error}", file=str(path))]) from None
     try:
         config = Config.model_validate(document)
     except ValidationError as error:
         issues = [Issue("setting", ".".join(map(str, e["loc"])), (), e["msg"].lower(), file=str(path)) for e in error.errors()]
         raise InvalidInput(issues) from None
+    _check_names(config, path)
     home = path.resolve().parent
     networks = tuple(
         n.model_copy(update={"model": n.model if ":" in n.model else str(home / n.model)}) for n in config.networks
     )
     update = {"store": home / config.store, "signals": home / config.signals, "networks": networks}
     return config.model_copy(update=update)
+
+
+def _check_names(config: Config, path: Path) -> None:
+    """Networks have names of their own, and pumps name networks that are there."""
+    names = [n.name for n in config.networks]
+    issues = [
+        Issue("setting", "networks", (n,), "appears more than once", file=str(path))
+        for n in sorted({n for n in names if names.count(n) > 1})
+    ]
+    for pump in config.pumps:
+        for field, network in (("water", pump.water), ("power", pump.power)):
+            if network not in names:
+                text = f"no network {network}; there are {', '.join(names)}"
+                issues.append(Issue("setting", f"pumps.{field}", (pump.pump,), text, file=str(path)))
+    if issues:
+        raise InvalidInput(issues)

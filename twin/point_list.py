@@ -10,6 +10,7 @@ import csv
 import os
 from collections.abc import Iterable
 from hashlib import sha256
+from math import inf
 from pathlib import Path
 
 from grid_models.errors import InvalidInput, Issue
@@ -57,6 +58,8 @@ def read_point_list(path: Path, store: Path | None = None) -> Catalogue:
             rows = list(reader)
     except OSError as error:
         raise InvalidInput([Issue("", "", (), f"cannot be read: {error.strerror}", file=str(path))]) from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InvalidInput([Issue("", "", (), f"is no CSV in UTF-8: {error}", file=str(path))]) from None
     allotted = _allotted(store)
     issues: list[Issue] = []
     signals: list[Signal] = []
@@ -91,6 +94,13 @@ def _signal(row: dict[str, str], allotted: dict[str, int]) -> Signal:
             numbers[name] = float(row[name])
         except ValueError:
             raise ValueError(f"{name} must be a number, is {row[name]!r}") from None
+    if not 0 < numbers["sigma"] < inf:
+        raise ValueError(f"sigma must be greater than 0, is {row['sigma']}")
+    if not numbers["lower"] < numbers["upper"]:
+        raise ValueError(f"lower must be below upper, is {row['lower']} with {row['upper']}")
+    for name in ("ttl_s", "hold_s"):
+        if not numbers[name] > 0:
+            raise ValueError(f"{name} must be greater than 0, is {row[name]}")
     if row["sign"] not in ("1", "+1", "-1"):
         raise ValueError(f"sign must be 1 or -1, is {row['sign']!r}")
     name = row["name"]
