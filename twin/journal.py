@@ -72,6 +72,7 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
         self._path = folder / "journal.sqlite"
         self._db = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
         try:

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime, time
 from functools import partial
 from time import time_ns
 from typing import Any, TypeVar
@@ -23,6 +24,7 @@ from grid_models.measurements import Catalogue, Rows
 from grid_models.scenario import Patch
 from grid_models.state import Freshness, NetworkState, Position
 from twin import what_if
+from twin.archive import Archive
 from twin.assembly import Parts
 from twin.effects import Announce, Append, Effect, Estimate, Publish, Tell
 from twin.engine import Engine
@@ -33,10 +35,15 @@ from twin.packing import packed, unpacked
 from twin.port import Ack, AckLevel, AsOf, Batch, Claim, Delivery, NetworkInfo, Opened, PublishedState, RunResult, TwinEvent
 from twin.publisher import Publisher
 from twin.replay import estimated, measurements, recompute
+from twin.window import sample_time
 
 log = logging.getLogger(__name__)
 
 _TICK_S = 0.2
+_SEAL_S = 2.0
+_SEAL_ROWS = 200_000
+_CHUNK_SIGNALS = 50  # a chunk of history is a day of so many signals, or less of more
+_DAY_US = 86_400_000_000
 
 T = TypeVar("T")
 
@@ -104,6 +111,7 @@ class TwinService:
         self.name = name
         self.parts = parts
         self._lease, self._journal = lease, journal
+        self._archive = Archive(journal.folder / "archive")
         self._engine = Engine(parts.setup(lease.epoch))
         self._publishers = {network: Publisher() for network in parts.estimators}
         self._streams: dict[str, Stream] = {}
@@ -111,6 +119,8 @@ class TwinService:
         self._event_news = asyncio.Condition()
         self._live = ThreadPoolExecutor(max_workers=len(parts.estimators), thread_name_prefix="live")
         self._asides = ThreadPoolExecutor(max_workers=1, thread_name_prefix="what-if")
+        self._sealer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sealer")
+        self._seal_trouble = ""
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._failure: TwinError | None = None
@@ -131,6 +141,7 @@ class TwinService:
         self._perform([Append(Entry(position, EntryKind.START, packed(begin)))])
         self._perform(self._engine.resume())
         self._keep(self._ticking())
+        self._keep(self._sealing())
 
     async def stop(self) -> None:
         """Write what is waiting and let go of the store."""
@@ -140,6 +151,8 @@ class TwinService:
             self._streams.pop(name).end()
         self._live.shutdown(wait=True, cancel_futures=True)
         self._asides.shutdown(wait=True, cancel_futures=True)
+        self._sealer.shutdown(wait=True, cancel_futures=True)
+        self._archive.close()
         assert self._loop is not None
         await self._loop.run_in_executor(None, self._journal.close)
         self._lease.release()
@@ -246,16 +259,28 @@ class TwinService:
     async def read_measurements(
         self, signals: tuple[int, ...], start_us: int, end_us: int, known_us: int | None
     ) -> AsyncIterator[Rows]:
-        """Admitted rows by source time, in chunks of the journal."""
+        """Admitted rows by the time at which they stand: the archive's in order of time, then what is not sealed yet."""
         assert self._loop is not None
+        through = self._archive.sealed
+        days = self._archive.days(start_us, end_us)
+        step = max(1, _DAY_US * _CHUNK_SIGNALS // max(_CHUNK_SIGNALS, len(signals)))
+        for day in days:
+            first = round(datetime.combine(day, time(), UTC).timestamp()) * 1_000_000
+            for begin in range(max(start_us, first), min(end_us, first + _DAY_US), step):
+                end = min(end_us, first + _DAY_US, begin + step)
+                question = (signals, begin, end, known_us, through)
+                rows = await self._loop.run_in_executor(None, self._archive.window, *question)
+                if len(rows):
+                    yield rows
         wanted = np.array(sorted(signals), dtype=np.uint32)
-        chunks = measurements(self._journal.read_after())
-        while (rows := await self._loop.run_in_executor(None, next, chunks, None)) is not None:
-            mine = np.isin(rows.signal, wanted) & (rows.source_time_us >= start_us) & (rows.source_time_us < end_us)
+        unsealed = measurements(self._journal.read_after(through))
+        while (tail := await self._loop.run_in_executor(None, next, unsealed, None)) is not None:
+            times = sample_time(tail)
+            mine = np.isin(tail.signal, wanted) & (times >= start_us) & (times < end_us)
             if known_us is not None:
-                mine &= rows.receive_time_us <= known_us
+                mine &= tail.receive_time_us <= known_us
             if mine.any():
-                yield rows.take(mine)
+                yield tail.take(mine)
 
     async def fork(self, network: str, at: Position | AsOf | None) -> Any:
         """The network carrying the state at that instant as its own injections and levels."""
@@ -273,6 +298,8 @@ class TwinService:
         issues = [Issue("journal", "", (), text) for text in self._journal.report]
         if self._journal.full:
             issues.append(Issue("journal", "", (), "the disk is full"))
+        if self._seal_trouble:
+            issues.append(Issue("archive", "", (), self._seal_trouble))
         if self._failure is not None:
             issues.append(Issue("journal", "", (), str(self._failure)))
         return tuple(issues)
@@ -363,6 +390,34 @@ class TwinService:
         while True:
             self._perform(self._engine.tick(time_ns() // 1000))
             await asyncio.sleep(_TICK_S)
+
+    async def _sealing(self) -> None:
+        assert self._loop is not None
+        while True:
+            await asyncio.sleep(_SEAL_S)
+            try:
+                await self._loop.run_in_executor(self._sealer, self._seal)
+            except TwinError as error:
+                # The journal has it all; a later round takes up where this one ended.
+                log.warning("sealing failed reason=%s", error)
+                self._seal_trouble = str(error)
+            else:
+                self._seal_trouble = ""
+
+    def _seal(self) -> None:
+        """Move rows from the journal to the archive."""
+        batches: list[tuple[Position, Rows]] = []
+        size = entries = 0
+        for entry in self._journal.read_after(self._archive.sealed):
+            entries += 1
+            if entry.kind is EntryKind.ROWS:
+                batches.append((entry.position, unpacked(entry.payload)["rows"]))
+                size += len(batches[-1][1])
+            if size >= _SEAL_ROWS or entries >= _SEAL_ROWS:
+                self._archive.seal(batches, entry.position)
+                batches, size, entries = [], 0, 0
+        if batches:
+            self._archive.seal(batches, entry.position)
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -81,5 +81,5 @@ def test_no_networks_no_toml_and_no_file(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="cannot be read"):
         read_config(tmp_path / "none.toml")
     (tmp_path / "twin.toml").write_bytes(b"\xff\xfe")
-    with pytest.raises(InvalidInput, match="twin.toml"):
+    with pytest.raises(InvalidInput, match=r"twin\.toml"):
         read_config(tmp_path / "twin.toml")

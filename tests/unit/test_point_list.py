@@ -83,7 +83,7 @@ def test_numbers_without_sense_are_refused(tmp_path: Path, changes: dict[str, fl
 
 
 def test_a_name_twice_and_a_missing_column_are_named(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="s1.*appears more than once"):
+    with pytest.raises(InvalidInput, match=r"s1.*appears more than once"):
         read_point_list(listed(tmp_path, signal(1, "power"), signal(1, "power")))
     path = tmp_path / "short.csv"
     path.write_text("name,network\na,b\n")
@@ -97,7 +97,7 @@ def test_a_row_that_is_too_short_and_a_file_that_is_no_text_are_told(tmp_path: P
     with pytest.raises(InvalidInput, match="only"):
         read_point_list(path)
     path.write_bytes(b"\xff\xfe\x00\x80" * 10)
-    with pytest.raises(InvalidInput, match="points.csv"):
+    with pytest.raises(InvalidInput, match=r"points\.csv"):
         read_point_list(path)
     with pytest.raises(InvalidInput, match="cannot be read"):
         read_point_list(tmp_path / "none.csv")
