@@ -55,9 +55,7 @@ def test_distance_is_a_metric_and_closing_pipes_only_parts_zones(network: WaterN
     np.testing.assert_array_equal(np.diag(distance), 0)
     np.testing.assert_allclose(distance, distance.T)
     assert np.all(distance[:, :, None] + distance[None, :, :] >= distance[:, None, :] - 1e-9)
-    is_open = np.array(
-        data.draw(st.lists(st.booleans(), min_size=len(network.link_ids), max_size=len(network.link_ids)))
-    )
+    is_open = np.array(data.draw(st.lists(st.booleans(), min_size=len(network.link_ids), max_size=len(network.link_ids))))
     whole, parted = pressure_zones(network, np.ones_like(is_open)), pressure_zones(network, is_open)
     # Nodes that share a zone with some pipes closed share one with all of them open.
     same = parted[:, None] == parted

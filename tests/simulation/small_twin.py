@@ -6,12 +6,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from grid_models.measurements import Catalogue, Rows, Signal, SignalKind, TimeQuality, Update
 from grid_models.state import NetworkState, Position, Residuals
+from twin.assembly import Parts
 from twin.effects import Announce, Append, Effect, Estimate, Publish, Tell
 from twin.engine import Engine, NetworkSetup, Setup, digest
 from twin.estimators import InForce
@@ -190,3 +192,29 @@ def levels(acks: Iterable[tuple[str, Ack]], publisher: str = "scada") -> Mapping
 
 def last_position(entries: list[Entry]) -> Position:
     return max(e.position for e in entries)
+
+
+class SmallEstimator:
+    """`twin.estimators.Estimator` around `estimate`."""
+
+    model = SimpleNamespace(revision="model")
+    columns: Mapping[str, tuple[str, str, str]] = {"x": ("point", "1", "a value")}
+
+    def __init__(self, network: str, uids: tuple[int, ...]) -> None:
+        self.network, self.uids = network, uids
+        self.dims = {"point": tuple(map(str, uids))}
+        self.broken_at: set[int] = set()
+
+    def step(self, measured: InForce, previous: NetworkState | None, coupled: Mapping[str, NetworkState]) -> NetworkState:
+        if measured.valid_time_us in self.broken_at:
+            raise ZeroDivisionError("a fault of ours")
+        return estimate(self.network, self.uids, Estimate(self.network, measured, previous, coupled))
+
+    def fork(self, state: NetworkState) -> Any:
+        raise NotImplementedError
+
+
+def parts(stream_clock: bool = True, watches: tuple[Watch, ...] = ()) -> Parts:
+    """The small twin's parts."""
+    estimators: Any = {"power": SmallEstimator("power", POWER), "water": SmallEstimator("water", WATER)}
+    return Parts(CATALOGUE, estimators, {"power": "power", "water": "water"}, NETWORKS, watches, 10 * SECOND, stream_clock)

@@ -486,9 +486,7 @@ def test_a_file_without_a_network_is_refused(text: str) -> None:
 
 def test_what_the_source_had_no_section_for_is_put_where_epanet_finds_it() -> None:
     tank = pumped_tank().tables["tank"]
-    network = read(
-        "[JUNCTIONS]\n J 1 1\n[RESERVOIRS]\n R 50\n[PIPES]\n P R J 10 100 100\n[OPTIONS]\n UNITS LPS\n[END]\n"
-    )
+    network = read("[JUNCTIONS]\n J 1 1\n[RESERVOIRS]\n R 50\n[PIPES]\n P R J 10 100 100\n[OPTIONS]\n UNITS LPS\n[END]\n")
     pipe = network.tables["pipe"]
     longer = {name: np.append(column, column) for name, column in pipe.items()}
     longer["from_node"][1] = "tower"

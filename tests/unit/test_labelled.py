@@ -16,9 +16,7 @@ from solvers.power.newton import load_flow
 from solvers.power.results import results
 from solvers.solution import Solution, Stats, Status
 
-PROVENANCE = Provenance(
-    "newton-raphson", {"tolerance_pu": 1e-8}, "ab12", "twin solve x.json", datetime(2026, 1, 2, tzinfo=UTC)
-)
+PROVENANCE = Provenance("newton-raphson", {"tolerance_pu": 1e-8}, "ab12", "twin solve x.json", datetime(2026, 1, 2, tzinfo=UTC))
 
 
 def test_a_power_dataset_is_pandapowers_columns_with_units(tmp_path: Path) -> None:

@@ -122,9 +122,7 @@ def test_a_current_proportional_load_draws_less_at_low_voltage() -> None:
 
 def test_nothing_alive_is_no_slack() -> None:
     one = feeder(2, 0.0)
-    empty = {
-        name: getattr(one, name)[:0] for name in one.__dataclass_fields__ if isinstance(getattr(one, name), np.ndarray)
-    }
+    empty = {name: getattr(one, name)[:0] for name in one.__dataclass_fields__ if isinstance(getattr(one, name), np.ndarray)}
     solution = solved(replace(one, **empty))
     assert solution.status is Status.NO_SLACK
     assert len(solution.value.v) == 0

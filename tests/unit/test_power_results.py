@@ -37,9 +37,7 @@ def network(name: str) -> Any:
     return deepcopy(packaged(name))
 
 
-def assert_equals_pandapower(
-    net: Any, status: Status = Status.SOLVED, tolerance_mva: float = 1e-9, init: str = "auto"
-) -> None:
+def assert_equals_pandapower(net: Any, status: Status = Status.SOLVED, tolerance_mva: float = 1e-9, init: str = "auto") -> None:
     ours = from_pandapower(net)
     solution = load_flow(ours)
     assert solution.status is status
@@ -117,14 +115,10 @@ def test_a_generator_can_be_the_only_slack() -> None:
 def test_direct_current_lines_wards_and_odd_loads() -> None:
     net = small()
     for table in range(2):
-        pp.create_dcline(
-            net, 1, 3, (5.0, -4.0)[table], 2.0, 0.1, 1.01, 1.0, max_q_from_mvar=40.0, min_q_from_mvar=-20.0
-        )
+        pp.create_dcline(net, 1, 3, (5.0, -4.0)[table], 2.0, 0.1, 1.01, 1.0, max_q_from_mvar=40.0, min_q_from_mvar=-20.0)
     pp.create_ward(net, 2, 1.0, 0.5, 2.0, 1.0)
     pp.create_xward(net, 2, 1.0, 0.5, 2.0, 1.0, 0.5, 2.0, 1.0)
-    pp.create_motor(
-        net, 2, 2.0, 0.9, efficiency_percent=95.0, loading_percent=80.0, cos_phi_n=0.9, efficiency_n_percent=95
-    )
+    pp.create_motor(net, 2, 2.0, 0.9, efficiency_percent=95.0, loading_percent=80.0, cos_phi_n=0.9, efficiency_n_percent=95)
     pp.create_storage(net, 2, -3.0, 10.0, q_mvar=0.5)
     pp.create_sgen(net, 2, 4.0, -1.0, scaling=0.7)
     pp.create_asymmetric_load(net, 2, 0.1, 0.2, 0.3, 0.01, 0.02, 0.03)
@@ -136,9 +130,7 @@ def test_direct_current_lines_wards_and_odd_loads() -> None:
 
 def test_loads_that_depend_on_voltage() -> None:
     net = small()
-    pp.create_load(
-        net, 1, 20.0, 8.0, const_z_p_percent=30, const_i_p_percent=20, const_z_q_percent=10, const_i_q_percent=60
-    )
+    pp.create_load(net, 1, 20.0, 8.0, const_z_p_percent=30, const_i_p_percent=20, const_z_q_percent=10, const_i_q_percent=60)
     assert_equals_pandapower(net)
 
 

@@ -72,9 +72,7 @@ def test_a_small_change_in_a_long_pattern_changes_the_revision() -> None:
     assert long.revision != nudged.revision
 
 
-@pytest.mark.parametrize(
-    "network", [two_reservoirs(), pumped_tank(), reduced_zone(), looped_town()], ids=lambda n: n.name
-)
+@pytest.mark.parametrize("network", [two_reservoirs(), pumped_tank(), reduced_zone(), looped_town()], ids=lambda n: n.name)
 def test_the_library_is_without_fault_and_supplied(network: WaterNetwork) -> None:
     assert validate(network) == ()
     assert supplied(network).all()

@@ -1,0 +1,227 @@
+"""The service on a real store: what is acknowledged is there, now, after sealing, and after a restart."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from grid_models.measurements import Rows, TimeQuality
+from grid_models.state import Freshness
+from tests.simulation.small_twin import SECOND, T0, claim, parts, rows
+from twin.assembly import Parts
+from twin.engine import digest
+from twin.errors import NotFound, TwinError, Unavailable
+from twin.journal import EntryKind, Journal
+from twin.lease import Lease
+from twin.packing import unpacked
+from twin.port import AckLevel, AsOf, Batch, EventKind
+from twin.replay import compared
+from twin.service import Stream, TwinService
+
+Start = Callable[[], Awaitable[TwinService]]
+
+
+@pytest.fixture
+async def start(tmp_path: Path) -> AsyncIterator[Start]:
+    started: list[TwinService] = []
+
+    async def begin(some: Parts | None = None) -> TwinService:
+        if started:
+            await started.pop().stop()
+        twin = TwinService("small", some or parts(), Lease(tmp_path), Journal(tmp_path))
+        await twin.start()
+        started.append(twin)
+        return twin
+
+    yield begin
+    for twin in started:
+        await twin.stop()
+
+
+async def reached(stream: Stream, level: AckLevel, batch: int) -> None:
+    async def wait() -> None:
+        async for ack in stream.acks():
+            if ack.level is level and ack.through_batch_id >= batch:
+                return
+
+    await asyncio.wait_for(wait(), 10)
+
+
+async def play(twin: TwinService, first: int, last: int, epoch: int = 1) -> Stream:
+    """A row a second for both networks, until states cover them."""
+    stream = await twin.open_publisher(claim(epoch=epoch))
+    done = stream.opened.last_durable_batch_id
+    for n, t in enumerate(range(first, last), start=done + 1):
+        await stream.submit(Batch(n, rows((1, t, float(t)), (11, t, 1.0))))
+    await reached(stream, AckLevel.ESTIMATED, done + last - first)
+    return stream
+
+
+async def history(twin: TwinService, uid: int = 1, known_us: int | None = None) -> list[float]:
+    found = [r async for r in twin.read_measurements((uid,), T0, T0 + 10**6 * SECOND, known_us)]
+    return Rows.concatenate(found).value.tolist()
+
+
+async def test_a_row_is_read_right_after_it_is_durable_and_once_after_it_is_sealed(start: Start) -> None:
+    twin = await start()
+    stream = await twin.open_publisher(claim())
+    await stream.submit(Batch(1, rows((1, 0, 5.0), (1, 1, 6.0))))
+    await reached(stream, AckLevel.DURABLE, 1)
+    assert await history(twin) == [5, 6]
+    twin._seal()
+    assert twin._archive.sealed.revision > 0
+    assert await history(twin) == [5, 6]
+    await stream.submit(Batch(2, rows((1, 2, 7.0))))
+    await reached(stream, AckLevel.DURABLE, 2)
+    assert await history(twin) == [5, 6, 7]
+    timeless = rows((1, 0, 8.0), quality=TimeQuality.NONE)
+    await stream.submit(Batch(3, timeless))
+    await reached(stream, AckLevel.DURABLE, 3)
+    assert await history(twin) == [5, 6, 7, 8]
+
+
+async def test_after_a_restart_nothing_is_lost_and_the_chain_goes_on(start: Start) -> None:
+    twin = await start()
+    await play(twin, 0, 25)
+    before = twin.position("power")
+    twin._seal()
+    again = await start()
+    await play(again, 25, 30, epoch=2)
+    assert await history(again) == [float(t) for t in range(30)]
+    assert again.position("power") > before
+    assert again.position("power").epoch == before.epoch + 1
+    x = 0.0
+    for t in range(30):
+        x = 0.5 * x + t
+    newest = await again.get_state("power", None)
+    assert newest.state.values["x"][0] == x
+
+
+async def test_an_archive_that_was_deleted_is_built_again(start: Start, tmp_path: Path) -> None:
+    twin = await start()
+    await play(twin, 0, 5)
+    twin._seal()
+    await twin.stop()
+    for path in (tmp_path / "archive").iterdir():
+        path.unlink()
+    fresh = TwinService("small", parts(), Lease(tmp_path), Journal(tmp_path))
+    await fresh.start()
+    assert await history(fresh) == [0, 1, 2, 3, 4]
+    fresh._seal()
+    assert await history(fresh) == [0, 1, 2, 3, 4]
+    assert len(fresh._archive.window([1], T0, T0 + 10 * SECOND)) == 5
+    await fresh.stop()
+    await (await start()).stop()
+    await start()
+
+
+async def test_a_replay_of_the_journal_equals_what_was_published(start: Start, tmp_path: Path) -> None:
+    twin = await start()
+    stream = await play(twin, 0, 20)
+    await stream.submit(Batch(21, rows((2, 12, 3.0), (12, 13, 4.0))))  # late
+    await stream.submit(Batch(22, rows((2, 1, 99.0))))  # too late
+    await stream.submit(Batch(23, rows((3, 20, 1.0), quality=TimeQuality.NONE)))
+    await reached(stream, AckLevel.DURABLE, 23)
+    await stream.close()
+    twin = await start()
+    await play(twin, 20, 40, epoch=2)
+    await twin.stop()
+    journal = Journal(tmp_path)
+    entries = list(journal.read_after())
+    found = list(compared(parts(), entries))
+    journal.close()
+    assert len(found) == 60
+    assert [c for c in found if c.equal is not True] == []
+    published = {unpacked(e.payload)["digest"].hex() for e in entries if e.kind is EntryKind.STATE}
+    assert {digest(c.published.state).hex() for c in found} <= published
+    await start()
+
+
+async def test_a_late_row_is_announced_and_known_time_tells_the_states_apart(start: Start) -> None:
+    twin = await start()
+    stream = await play(twin, 0, 10)
+    old = await twin.get_state("power", AsOf(T0 + 5 * SECOND))
+    await stream.submit(Batch(11, rows((2, 5, 7.0))))
+    await reached(stream, AckLevel.ESTIMATED, 11)
+    new = await twin.get_state("power", AsOf(T0 + 5 * SECOND))
+    assert (old.state.values["x"][1], new.state.values["x"][1]) == (0, 7)
+    assert new.correction
+    assert (await twin.get_state("power", old.position)).state is old.state
+    event = await asyncio.wait_for(anext(twin.watch_events(0)), 5)
+    assert (event.kind, event.network) == (EventKind.CORRECTION, "power")
+
+
+async def test_an_estimator_that_raises_gives_a_stale_state_and_the_others_go_on(start: Start) -> None:
+    broken = parts()
+    power, water = broken.estimators["power"], broken.estimators["water"]
+    power.broken_at |= {T0 + 3 * SECOND}  # type: ignore[attr-defined]
+    water.broken_at |= {T0}  # type: ignore[attr-defined]
+    twin = await start(broken)  # type: ignore[call-arg]
+    await play(twin, 0, 8)
+    stale = await twin.get_state("power", AsOf(T0 + 3 * SECOND))
+    assert stale.state.freshness is Freshness.STALE
+    assert stale.state.values["x"][0] == (await twin.get_state("power", AsOf(T0 + 2 * SECOND))).state.values["x"][0]
+    assert (await twin.get_state("power", None)).state.freshness is Freshness.FRESH
+    assert twin.position("water").revision > 0
+
+
+async def test_a_refused_batch_frees_its_place_in_the_window(start: Start) -> None:
+    twin = await start()
+    stream = await twin.open_publisher(claim())
+    for _ in range(3 * stream.opened.max_in_flight_batches):
+        with pytest.raises(TwinError):
+            await stream.submit(Batch(50, Rows.empty()))  # ids are consecutive
+    await asyncio.wait_for(stream.submit(Batch(1, rows((1, 0, 1.0)))), 1)
+    await reached(stream, AckLevel.DURABLE, 1)
+
+
+async def test_a_batch_sent_again_and_again_never_blocks_its_stream(start: Start) -> None:
+    twin = await start()
+    stream = await twin.open_publisher(claim())
+    for _ in range(3 * stream.opened.max_in_flight_batches):
+        await asyncio.wait_for(stream.submit(Batch(1, Rows.empty())), 5)
+    await asyncio.wait_for(stream.submit(Batch(2, rows((1, 0, 1.0)))), 5)
+    await reached(stream, AckLevel.DURABLE, 2)
+
+
+async def test_a_replaced_stream_ends_and_says_so(start: Start) -> None:
+    twin = await start()
+    old = await twin.open_publisher(claim())
+    await twin.open_publisher(claim(epoch=2))
+    assert [a async for a in old.acks()] == []
+    with pytest.raises(Unavailable, match="has ended"):
+        await old.submit(Batch(1, rows((1, 0, 1.0))))
+
+
+async def test_what_waits_for_a_full_disk_is_written_when_there_is_room(start: Start) -> None:
+    twin = await start()
+    stream = await play(twin, 0, 3)
+    db = twin._journal._db
+    (pages,) = db.execute("PRAGMA page_count").fetchone()
+    db.execute(f"PRAGMA max_page_count={pages + 3}")
+    big = rows(*((1, 3.0 + k / 10_000, 1.0) for k in range(5_000)))
+    await stream.submit(Batch(4, big))
+    while not twin._journal.full:
+        await asyncio.sleep(0.01)
+    with pytest.raises(TwinError, match="disk is full"):
+        await stream.submit(Batch(5, rows((1, 5, 1.0))))
+    assert any("full" in i.message for i in twin.check())
+    assert await history(twin) == [0, 1, 2]  # reads go on
+    db.execute("PRAGMA max_page_count=10000000")
+    await reached(stream, AckLevel.DURABLE, 4)
+    await stream.submit(Batch(5, rows((1, 5, 1.0))))
+    await reached(stream, AckLevel.DURABLE, 5)
+    assert len(await history(twin)) == 5004
+
+
+async def test_nothing_yet_is_said_by_name(start: Start) -> None:
+    twin = await start()
+    with pytest.raises(NotFound, match="waits for its first measurements"):
+        await twin.get_state("power", None)
+    with pytest.raises(NotFound, match="no network gas"):
+        await twin.get_state("gas", None)
+    assert np.all([n.ready == "LIVE" for n in twin.networks()])
