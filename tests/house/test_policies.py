@@ -9,11 +9,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SOURCES = [p for package in ("grid_models", "solvers", "twin") for p in (ROOT / package).rglob("*.py") if "api/v1" not in str(p)]
+SOURCES = [
+    p for package in ("grid_models", "solvers", "twin") for p in (ROOT / package).rglob("*.py") if "api/v1" not in str(p)
+]
 
 
 def test_only_one_file_calls_the_compiler() -> None:
-    callers = [p for p in SOURCES if re.search(r"\bnumba\b|\bllvmlite\b", p.read_text()) and _imports(p) & {"numba", "llvmlite"}]
+    callers = [
+        p for p in SOURCES if re.search(r"\bnumba\b|\bllvmlite\b", p.read_text()) and _imports(p) & {"numba", "llvmlite"}
+    ]
     assert [p.relative_to(ROOT).as_posix() for p in callers] == ["solvers/accelerate.py"]
     assert not [p for p in SOURCES if "parallel=True" in p.read_text() and p.name != "accelerate.py"]
 
@@ -71,7 +75,9 @@ def test_every_command_is_in_the_readme_and_says_what_it_does() -> None:
 
     text = (ROOT / "README.md").read_text()
     assert [c for c in COMMANDS.values() if f"twin {c}" not in text and f"make {c}" not in text] == []
-    shown = subprocess.run([sys.executable, "-m", "twin", "--help"], capture_output=True, text=True, cwd=ROOT, check=True).stdout
+    shown = subprocess.run(
+        [sys.executable, "-m", "twin", "--help"], capture_output=True, text=True, cwd=ROOT, check=True
+    ).stdout
     assert [c for c in COMMANDS.values() if c not in shown] == []
 
 
@@ -84,15 +90,20 @@ def test_every_method_has_its_derivation() -> None:
 @pytest.mark.parametrize(
     "job",
     [
-        "from solvers.solve import solve; from grid_models.formats import read; solve(read('pandapower:case9')).unwrap()",
-        "from solvers.solve import solve; from grid_models.formats import read; solve(read('wntr:Net1'), duration_s=3600.0).unwrap()",
-        "from twin.warm import estimate_once; from grid_models.library.power import two_bus; estimate_once(two_bus())",
-        "from twin.warm import estimate_once; from grid_models.library.water import looped_town; estimate_once(looped_town(3, 3))",
+        "solve(read('pandapower:case9')).unwrap()",
+        "solve(read('wntr:Net1'), duration_s=3600.0).unwrap()",
+        "estimate_once(two_bus())",
+        "estimate_once(looped_town(3, 3))",
     ],
 )
 def test_solvers_are_our_own(job: str) -> None:
     """pandapower's load flow and EPANET's hydraulics raise; everything still solves."""
     guard = """
+from solvers.solve import solve
+from grid_models.formats import read
+from twin.warm import estimate_once
+from grid_models.library.power import two_bus
+from grid_models.library.water import looped_town
 import pandapower, pandapower.run, pandapower.powerflow
 from epanet import toolkit
 def refuse(*args, **kwargs): raise AssertionError("not our own solver")
@@ -105,6 +116,8 @@ for name in ("solveH", "openH", "initH", "runH", "nextH", "solveQ"): setattr(too
 
 def test_the_client_needs_no_solver() -> None:
     """A forecaster's environment stays clean: the client imports neither pandapower nor numba nor EPANET."""
-    code = "import sys, twin.client; print([m for m in ('numba', 'pandapower', 'epanet', 'duckdb', 'scipy') if m in sys.modules])"
+    code = (
+        "import sys, twin.client; print([m for m in ('numba', 'pandapower', 'epanet', 'duckdb', 'scipy') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.strip() == "[]"

@@ -1,0 +1,82 @@
+"""The service is killed with -9 while it takes measurements: what was acknowledged is there, and life goes on."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from grid_models.measurements import Signal, SignalKind, Update
+from twin.client import AckLevel, TwinClient
+from twin.point_list import write_point_list
+
+ROOT = Path(__file__).parents[2]
+START = np.datetime64("2026-03-09T00:00", "us")
+
+
+def point(uid: int, bus: int) -> Signal:
+    return Signal(
+        uid, f"bus.{bus}.vm", "power", SignalKind.ANALOG, "bus", str(bus), "vm_pu", "", "pu", 1, 0.002, 0.8, 1.2,
+        Update.CYCLIC, 300.0, 3600.0,
+    )  # fmt: skip
+
+
+def settings(folder: Path) -> Path:
+    write_point_list([point(i + 1, i) for i in range(9)], folder / "signals.csv")
+    (folder / "twin.toml").write_text(
+        'listen = "127.0.0.1:0"\nsignals = "signals.csv"\nclock = "stream"\nlateness_s = 120\n'
+        '[[networks]]\nname = "power"\nmodel = "pandapower:case9"\ncycle_s = 60\n'
+    )
+    return folder / "twin.toml"
+
+
+def serve(config: Path) -> tuple[subprocess.Popen[str], str]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "twin", "serve", "--config", str(config)], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    assert process.stdout is not None
+    with process.stdout as said:
+        line = said.readline()
+    assert "serves power" in line, line
+    return process, line.split(" on ")[1].split()[0]
+
+
+def test_kill_nine(tmp_path: Path) -> None:
+    config = settings(tmp_path)
+    process, address = serve(config)
+    uids, acknowledged = np.arange(1, 10), 0
+    try:
+        with TwinClient(address, reconnect_s=0.1) as client:
+            context = client.publish("scada", epoch=1)
+            stream = context.__enter__()
+            for minute in range(40):
+                batch = stream.send(uids, np.full(9, 1.0 + minute / 1000), START + np.timedelta64(minute, "m"))
+                if minute < 30:
+                    assert stream.wait(batch, AckLevel.DURABLE, timeout_s=20)
+                    acknowledged = minute + 1
+            first = client.frame("power")
+            os.kill(process.pid, signal.SIGKILL)  # with batches on their way
+            process.wait()
+            stream.abandon()
+        process, address = serve(config)
+        with TwinClient(address) as client:
+            rows = client.history(uids.tolist(), START, START + np.timedelta64(1, "D"))
+            for minute in range(acknowledged):
+                at = rows.time.values.astype("datetime64[us]") == START + np.timedelta64(minute, "m")
+                assert at.sum() == 9, f"minute {minute} was acknowledged and is lost"
+                assert np.allclose(rows.value.values[at], 1.0 + minute / 1000)
+            until = time.monotonic() + 20
+            while client.networks()[0].ready == "LIVE" and time.monotonic() < until:
+                time.sleep(0.1)
+            second = client.frame("power")
+            assert second.position.epoch == first.position.epoch + 1
+            with client.publish("scada", epoch=2, ack=AckLevel.ESTIMATED) as stream:
+                batch = stream.send(uids, np.full(9, 1.05), START + np.timedelta64(45, "m"))
+                assert stream.wait(batch, AckLevel.ESTIMATED, timeout_s=20)
+            assert client.frame("power").valid_time == START + np.timedelta64(45, "m")
+    finally:
+        process.kill()
+        process.wait()
