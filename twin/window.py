@@ -204,7 +204,8 @@ class Window:
         row = self._catalogue.find(s["signal"][last])
         between = last[(self._catalogue.kind[row] == SignalKind.SWITCH) & ~_at_end(s["value"][last])]
         kept = [last, marks[_last_of_each(s["signal"][marks])], *(self._travel(s, values, i) for i in between)]
-        keep = np.unique(np.concatenate([*kept, np.flatnonzero(s["time"] >= before_us)]))
+        keep = s["time"] >= before_us
+        keep[np.concatenate(kept)] = True
         self._samples = {name: s[name][keep] for name in _COLUMNS}
 
     def _travel(self, s: Mapping[str, NDArray[Any]], values: NDArray[np.int64], last: np.int64) -> NDArray[np.int64]:
