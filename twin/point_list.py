@@ -94,7 +94,9 @@ def _signal(row: dict[str, str], allotted: dict[str, int]) -> Signal:
             numbers[name] = float(row[name])
         except ValueError:
             raise ValueError(f"{name} must be a number, is {row[name]!r}") from None
-    if not 0 < numbers["sigma"] < inf:
+    # A position has no standard deviation; a number without one would weigh infinitely.
+    positional = row["kind"] in ("SWITCH", "EVENT") and numbers["sigma"] == 0
+    if not (positional or 0 < numbers["sigma"] < inf):
         raise ValueError(f"sigma must be greater than 0, is {row['sigma']}")
     if not numbers["lower"] < numbers["upper"]:
         raise ValueError(f"lower must be below upper, is {row['lower']} with {row['upper']}")

@@ -136,7 +136,8 @@ class Service:
         with TwinClient(self._address, reconnect_s=1.0, timeout_s=2.0) as client:
             while time.monotonic() < until:
                 if self._process.poll() is not None:
-                    raise Unavailable(f"the service ended with {self._process.returncode}; its words are above")
+                    said = (self._config.parent / "service.log").read_text().splitlines()[-1:]
+                    raise Unavailable(f"the service ended with {self._process.returncode}: {' '.join(said)}")
                 try:
                     client.networks()
                 except ClientError:
