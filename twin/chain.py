@@ -29,7 +29,8 @@ class Chain:
         first_us: the instant of the first measurement, where the chain begins; None before it.
         todo_us: the earliest instant to compute, None before the first measurement.
         busy_us: the instant being computed, None when none is.
-        outdated: whether the one being computed has been overtaken by a late row.
+        pending_us: the earliest instant to correct; taken up when the live edge has been reached, so that late rows,
+            however many, hold it up only once each round.
         sealed_us: the last instant that has left the lateness window and been seen by the late watches.
         links: instant -> Link, as far back as this network or one that waits for it may ask.
         late_memory: what the late watches remember after `sealed_us`.
@@ -42,7 +43,7 @@ class Chain:
     first_us: int | None = None
     todo_us: int | None = None
     busy_us: int | None = None
-    outdated: bool = False
+    pending_us: int | None = None
     sealed_us: int | None = None
     links: dict[int, Link] = field(default_factory=dict)
     late_memory: dict[str, Any] = field(default_factory=dict)
@@ -52,31 +53,37 @@ class Chain:
         """The first instant at or after a time."""
         return -(-time_us // self.cycle_us) * self.cycle_us
 
-    def touch(self, time_us: int) -> int | None:
-        """A measurement of this time came: mark what must be computed, or computed again.
-
-        Returns:
-            The first instant that was not due before and is now, None where nothing changes.
-        """
+    def touch(self, time_us: int) -> None:
+        """A measurement of this time came: mark what must be computed, or computed again."""
         instant = self.grid_at_or_after(time_us)
         self.first_us = instant if self.first_us is None else min(self.first_us, instant)
-        return self._dirty(instant)
+        self._dirty(instant)
 
-    def retouch(self, time_us: int) -> int | None:
+    def retouch(self, time_us: int) -> None:
         """Something other than a measurement changed at this time; like `touch`, but no chain begins with it."""
-        if self.first_us is None:
-            return None
-        return self._dirty(max(self.grid_at_or_after(time_us), self.first_us))
+        if self.first_us is not None:
+            self._dirty(max(self.grid_at_or_after(time_us), self.first_us))
 
-    def _dirty(self, instant: int) -> int | None:
+    def _dirty(self, instant: int) -> None:
         if self.sealed_us is not None:
             instant = max(instant, self.sealed_us + self.cycle_us)
-        if self.busy_us is not None and instant <= self.busy_us:
-            self.outdated = True
-        if self.todo_us is not None and instant >= self.todo_us:
+        if self.todo_us is None:
+            self.todo_us = instant
+        elif instant < self.todo_us or instant == self.busy_us:
+            self.pending_us = instant if self.pending_us is None else min(instant, self.pending_us)
+
+    def take_up(self, edge_us: int) -> int | None:
+        """Begin the pending correction once nothing else is due; returns its first instant, None where there is none."""
+        first = self.pending_us
+        if first is None or self.todo_us is None or self.busy_us is not None or self.todo_us <= edge_us:
             return None
-        self.todo_us = instant
-        return instant
+        self.todo_us, self.pending_us = min(first, self.todo_us), None
+        return first
+
+    def is_final(self, instant: int) -> bool:
+        """Whether an instant has been computed and, as far as is known, need not be computed again."""
+        due = [t for t in (self.todo_us, self.pending_us) if t is not None]
+        return bool(due) and min(due) > instant
 
     def newest(self, at_or_before_us: int) -> PublishedState | None:
         """The newest computed state at or before an instant, as far as the chain is valid."""

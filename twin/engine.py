@@ -33,6 +33,7 @@ from twin.watches import Finding, Watch
 from twin.window import Seen, Window, sample_time
 
 _IN_FLIGHT = 64
+_SETTLE_US = 200_000
 _FORGET_US = 10_000_000  # forgetting costs a walk over the window
 _ROWS = 20_000
 
@@ -187,7 +188,7 @@ class Engine:
         times = sample_time(admission.window)
         sender.waiting.append(Waiting(batch.batch_id, position, self._instants(admission.window.signal, times)))
         self._window.insert(admission.window)
-        effects += self._touched(admission.window.signal, times)
+        self._touch(admission.window.signal, times)
         if batch.snapshot is Snapshot.END and sender.interrogation is not None:
             effects += self._interrogated(sender, sender.interrogation)
             sender.interrogation = None
@@ -213,9 +214,6 @@ class Engine:
         """A state has been computed."""
         chain, instant = self._chains[network], state.valid_time_us
         chain.busy_us = None
-        if chain.outdated:
-            chain.outdated = False
-            return self._schedule()
         again = instant <= chain.ever_us
         position = self._next()
         published = PublishedState(position, self.now_us, state, correction=again)
@@ -225,7 +223,8 @@ class Engine:
         chain.todo_us = instant + chain.cycle_us
         body = {"network": network, "instant": instant, "digest": digest(state), "correction": again}
         effects: list[Effect] = [Append(Entry(position, EntryKind.STATE, packed(body | {"now": self.now_us})))]
-        self._on_commit(position, lambda: self._publish(published))
+        final = chain.is_final(instant)
+        self._on_commit(position, lambda: self._publish(published, final))
         effects += self._tell(findings, published)
         return effects + self._seal(chain) + self._schedule()
 
@@ -233,9 +232,8 @@ class Engine:
         """The instant being computed gave no state at all: leave it out, the next one starts anew."""
         chain = self._chains[network]
         assert chain.busy_us is not None
-        if not chain.outdated:
-            chain.todo_us = chain.busy_us + chain.cycle_us
-        chain.busy_us, chain.outdated = None, False
+        chain.todo_us = chain.busy_us + chain.cycle_us
+        chain.busy_us = None
         return self._schedule()
 
     def acknowledge(self, alarm_id: str, author: str, comment: str) -> tuple[TwinEvent, list[Effect]]:
@@ -299,7 +297,7 @@ class Engine:
             chain.links = {state.valid_time_us: Link(published, body["memory"])}
             chain.late_memory |= body["late_memory"]
             chain.sealed_us = chain.ever_us = state.valid_time_us
-            chain.todo_us = state.valid_time_us + chain.cycle_us
+            chain.todo_us, chain.pending_us = state.valid_time_us + chain.cycle_us, None
         self._forget()
 
     def _waits(self, without: set[str], instant: int) -> bool:
@@ -317,8 +315,8 @@ class Engine:
 
     def readmit(self, rows: Rows, now_us: int, oldest_us: int) -> list[Effect]:
         """Take rows that the journal holds, as they were taken when they came."""
-        times = self._take(rows, now_us, oldest_us)
-        return self._corrections(times) + self._schedule()
+        self._take(rows, now_us, oldest_us)
+        return self._schedule()
 
     def reorphan(self, uids: NDArray[np.uint32], time_us: int, *, topical: bool) -> list[Effect]:
         """Repeat that signals became NOT_TOPICAL, or topical again."""
@@ -354,19 +352,19 @@ class Engine:
         if heard.any():
             self.now_us = max(self.now_us, int(rows.source_time_us[heard].max()))
 
-    def _take(self, rows: Rows, now_us: int, oldest_us: int) -> dict[str, int]:
-        """Take rows from the journal; returns the first corrected instant of each network that has one."""
+    def _take(self, rows: Rows, now_us: int, oldest_us: int) -> None:
+        """Take rows from the journal."""
         self.now_us = max(self.now_us, now_us)
         late = sample_time(rows) < oldest_us
         self._seen.judge(rows, late)
         window = rows.take(~late & ((rows.flags & int(Flag.TEST)) == 0))
         self._window.insert(window)
-        return self._dirty(window.signal, sample_time(window))
+        self._touch(window.signal, sample_time(window))
 
-    def _publish(self, published: PublishedState) -> list[Effect]:
+    def _publish(self, published: PublishedState, final: bool) -> list[Effect]:
         effects: list[Effect] = [Publish(published)]
         state = published.state
-        for sender in self._senders.values():
+        for sender in self._senders.values() if final else ():
             through = sender.covered(state.network, state.valid_time_us, published.position)
             if through and sender.living:
                 effects.append(Tell(sender.claim.publisher, Ack(AckLevel.ESTIMATED, through, published.position)))
@@ -400,42 +398,50 @@ class Engine:
             if mine.any()
         }
 
-    def _dirty(self, uids: NDArray[np.uint32], times: NDArray[np.int64]) -> dict[str, int]:
-        """Mark what samples change; returns the first corrected instant of each network that has one."""
-        corrected = {}
+    @property
+    def _edge_us(self) -> int:
+        """Instants up to here are due: on the wall's clock a little after they have passed, so that their rows are in."""
+        return self.now_us if self.setup.stream_clock else self.now_us - _SETTLE_US
+
+    def _touch(self, uids: NDArray[np.uint32], times: NDArray[np.int64]) -> None:
+        """Mark what samples change."""
         for chain in self._chains.values():
             mine = np.isin(uids, self._uids[chain.network])
-            if not mine.any() or (dirty := chain.touch(int(times[mine].min()))) is None:
-                continue
-            if dirty <= chain.ever_us:
-                corrected[chain.network] = dirty
-            for other in self._chains.values():
-                if chain.network in other.waits_for:
-                    other.retouch(dirty)
-        return corrected
+            if mine.any():
+                begun = chain.todo_us
+                chain.touch(int(times[mine].min()))
+                if begun is None and chain.todo_us is not None:
+                    self._retouch_followers(chain, chain.todo_us)
 
-    def _touched(self, uids: NDArray[np.uint32], times: NDArray[np.int64]) -> list[Effect]:
-        return self._corrections(self._dirty(uids, times))
+    def _retouch_followers(self, chain: Chain, instant: int) -> None:
+        for other in self._chains.values():
+            if chain.network in other.waits_for:
+                other.retouch(instant)
 
-    def _corrections(self, corrected: Mapping[str, int]) -> list[Effect]:
-        effects: list[Effect] = []
-        for network, dirty in corrected.items():
-            chain = self._chains[network]
-            count = (chain.ever_us - dirty) // chain.cycle_us + 1
-            message = f"{network}: a late measurement changes {count} states; they are computed again"
-            event = TwinEvent(
-                0, self.position, dirty, self.now_us, EventKind.CORRECTION, Transition.RAISED, "", "CORRECTION",
-                network, (), message,
-            )  # fmt: skip
-            effects += self._event(event)[1]
-        return effects
+    def _correct(self, chain: Chain) -> list[Effect]:
+        """Take up a network's pending correction, if the live edge has been reached; announce it."""
+        first = chain.take_up(self._edge_us)
+        if first is None:
+            return []
+        self._retouch_followers(chain, first)
+        if first > chain.ever_us:
+            return []
+        count = (chain.ever_us - first) // chain.cycle_us + 1
+        message = f"{chain.network}: late measurements change {count} states; they are computed again"
+        event = TwinEvent(
+            0, self.position, first, self.now_us, EventKind.CORRECTION, Transition.RAISED, "", "CORRECTION",
+            chain.network, (), message,
+        )  # fmt: skip
+        return self._event(event)[1]
 
     def _schedule(self) -> list[Effect]:
         """Start every network's next due instant whose inputs are there."""
         effects: list[Effect] = []
         for chain in self._chains.values():
+            effects += self._correct(chain)
+        for chain in self._chains.values():
             instant = chain.todo_us
-            if chain.busy_us is not None or instant is None or instant > self.now_us:
+            if chain.busy_us is not None or instant is None or instant > self._edge_us:
                 continue
             sources = [self._chains[name] for name in chain.waits_for]
             if any(s.todo_us is not None and s.todo_us <= instant for s in sources):
@@ -473,7 +479,8 @@ class Engine:
         while True:
             instant = chain.first_us if chain.sealed_us is None else chain.sealed_us + chain.cycle_us
             assert instant is not None  # something has been computed
-            dirty = chain.todo_us is not None and chain.todo_us <= instant
+            concerned = [chain, *(self._chains[name] for name in chain.waits_for)]
+            dirty = any(c.todo_us is not None and not c.is_final(instant) for c in concerned)
             if instant >= horizon or dirty:  # a row of the horizon itself is not late
                 break
             chain.sealed_us = instant

@@ -50,8 +50,8 @@ class Sender:
     def covered(self, network: str, instant: int, position: Position) -> int:
         """A state was published; returns the last batch that published states now cover, 0 where none is newly so.
 
-        A state whose position is above a batch's was computed with that batch, since rows that come while it is being
-        computed outdate it.
+        To be called with states that nothing outdates which came before they were finished: then a state whose position
+        is above a batch's was computed with that batch.
         """
         through = 0
         for waiting in self.waiting:
@@ -104,4 +104,5 @@ def check_claim(claim: Claim, catalogue: Catalogue) -> None:
             text = f"is {signal.sign:+d}, the claim says {claimed.sign:+d}"
             issues.append(Issue("signal", "sign", (signal.name,), text))
     if issues:
-        raise PreconditionFailed("the claim contradicts the catalogue", issues)
+        more = f" and {len(issues) - 1} more" if len(issues) > 1 else ""
+        raise PreconditionFailed(f"the claim contradicts the catalogue: {issues[0]}{more}", issues)

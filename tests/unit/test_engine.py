@@ -14,6 +14,7 @@ from tests.simulation.small_twin import (
     Driver,
     claim,
     driver,
+    estimate,
     levels,
     restored,
     rows,
@@ -59,7 +60,7 @@ def test_a_late_row_corrects_its_instant_and_all_later_ones_also_in_the_coupled_
     assert twin.x("power", 4)[0] == 1 + 0.5 * (1 + 0.5 * (1 + 0.5 * (5 + 0.5)))
     assert twin.x("water", 4) != before
     told = [e for e in twin.events if e.kind is EventKind.CORRECTION]
-    assert [(e.network, e.valid_time_us) for e in told] == [("power", T0 + SECOND)]
+    assert [(e.network, e.valid_time_us) for e in told] == [("power", T0 + SECOND), ("water", T0 + 2 * SECOND)]
 
 
 def test_a_first_measurement_of_a_source_computes_the_coupled_states_again() -> None:
@@ -245,6 +246,25 @@ def test_what_is_overtaken_while_it_is_computed_is_computed_again() -> None:
     assert late.chain() == whole.chain()
 
 
+def test_rows_that_are_always_late_do_not_keep_the_live_edge_from_being_reached() -> None:
+    twin = driver().open()
+    for t in range(60):
+        twin.lag = 1
+        twin.send(rows((1, t, 1.0), (2, t - 9, float(t))))
+        for _ in range(2):  # as fast as the solver is
+            if twin.computing:
+                request = twin.computing.popleft()
+                twin.perform(twin.engine.estimated(request.network, estimate(request.network, POWER, request)))
+    on_time = [p for p in twin.published if p.known_time_us == p.state.valid_time_us > T0 + 10 * SECOND]
+    assert len(on_time) >= 2  # a round goes 9 s back and gains 1 s a second
+    twin.settle()
+    straight = driver().open()
+    for t in range(-9, 60):
+        late = ((2, t, t + 9.0),) if t < 51 else ()
+        straight.send(rows(*(((1, t, 1.0),) if t >= 0 else ()), *late))
+    assert twin.chain() == straight.chain()
+
+
 def test_an_instant_without_any_state_is_left_out_and_the_chain_goes_on() -> None:
     twin = driver().open()
     twin.lag = 1
@@ -288,7 +308,7 @@ def test_time_of_the_system_clock_moves_with_the_batches_too() -> None:
     assert ack.notice == ""
     ahead = twin.send(rows((1, 60, 1.0)), at=T0 + SECOND)
     assert "59.0 s ahead" in ahead.notice
-    twin.perform(twin.engine.tick(T0 + 3 * SECOND))
+    twin.perform(twin.engine.tick(T0 + 3 * SECOND + SECOND // 4))
     assert [twin.x("power", t)[0] for t in range(4)] == [1, 1.5, 1.75, 1.875]
 
 
