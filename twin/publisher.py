@@ -10,14 +10,24 @@ from time import monotonic
 from grid_models.state import Position
 from twin.port import Delivery, PublishedState
 
-_KEPT = 3000
+_KEPT_BYTES = 256 << 20
 
 
 class Publisher:
-    """One network's published states, and everyone who watches them."""
+    """One network's published states, and everyone who watches them.
 
-    def __init__(self) -> None:
-        self.kept: deque[PublishedState] = deque(maxlen=_KEPT)
+    Args:
+        kept_bytes: how much of the newest states is kept; the newest one always is.
+
+    Attributes:
+        kept: states in the order of their positions.
+        dropped: whether older ones have been let go.
+    """
+
+    def __init__(self, kept_bytes: int = _KEPT_BYTES) -> None:
+        self.kept: deque[PublishedState] = deque()
+        self.dropped = False
+        self._kept_bytes, self._bytes = kept_bytes, 0
         self._news = asyncio.Condition()
         self._count = 0
 
@@ -30,6 +40,10 @@ class Publisher:
         """Make a state the newest one and wake the readers."""
         async with self._news:
             self.kept.append(published)
+            self._bytes += _size(published)
+            while self._bytes > self._kept_bytes and len(self.kept) > 1:
+                self._bytes -= _size(self.kept.popleft())
+                self.dropped = True
             self._count += 1
             self._news.notify_all()
 
@@ -58,3 +72,10 @@ class Publisher:
             assert newest is not None
             yield Delivery(newest, previous, merged)
             previous = newest.position
+
+
+def _size(published: PublishedState) -> int:
+    """Bytes of a state's arrays, and a little for what holds them."""
+    state = published.state
+    columns = [*state.values.values(), *state.sigma.values(), *state.origin.values(), *state.memory.values()]
+    return 4096 + sum(c.nbytes for c in columns) + 5 * state.residuals.value.nbytes

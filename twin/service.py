@@ -232,7 +232,7 @@ class TwinService:
     ) -> AsyncIterator[PublishedState]:
         """Every kept revision in [start, end), in order, none merged."""
         kept = list(self._publisher(network).kept)
-        if kept and start_us < kept[0].state.valid_time_us and len(kept) == self._publisher(network).kept.maxlen:
+        if kept and start_us < kept[0].state.valid_time_us and self._publisher(network).dropped:
             raise TooOld(f"{network} keeps states from {self._oldest(network)} on; use history for older ones")
         for published in kept:
             known = known_us is None or published.known_time_us <= known_us

@@ -100,6 +100,18 @@ async def test_the_shortest_interval_merges_what_comes_within_it() -> None:
     await reader.aclose()
 
 
+async def test_what_is_kept_is_bounded_in_bytes_and_the_newest_always_is() -> None:
+    publisher = Publisher(kept_bytes=10_000)
+    await publish(publisher, 1, 2)
+    assert not publisher.dropped
+    await publish(publisher, 3, 4)
+    assert [p.position.revision for p in publisher.kept] == [3, 4]
+    assert publisher.dropped
+    tiny = Publisher(kept_bytes=1)
+    await publish(tiny, 1, 2)
+    assert [p.position.revision for p in tiny.kept] == [2]
+
+
 @pytest.mark.parametrize("readers", [1, 50])
 async def test_publishing_waits_for_no_reader(readers: int) -> None:
     publisher = Publisher()
