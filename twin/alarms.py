@@ -24,6 +24,7 @@ from twin.port import EventKind, Transition
 from twin.watches import Finding
 
 _PERSISTENCE = 2  # instants beyond a limit before an alarm
+_CLEARLY_WORSE = 3.0  # points of loading
 _METER_RAISE, _METER_CLEAR = 3, 6  # instants in a row with and without suspicion
 
 
@@ -159,7 +160,9 @@ def overloads(model: PowerNetwork) -> Rule:
 
     def rule(state: NetworkState, memory: Mapping[str, Standing]) -> list[Condition]:
         loading = np.nan_to_num(state.values[limit.column])
-        known = {m for s in memory.values() if s.last.code == limit.code for m in s.last.elements}
+        mine = [s.last for s in memory.values() if s.last.code == limit.code]
+        known = {m for last in mine for m in last.elements}
+        culprits = {last.elements[0] for last in mine}
         standing = np.array([f"line {i}" in known for i in ids])
         beyond = (loading > limit.upper) | (standing & (loading > limit.upper - limit.release))
         at = np.flatnonzero(beyond)
@@ -169,7 +172,9 @@ def overloads(model: PowerNetwork) -> Rule:
         out = []
         for group in np.unique(label[a[at]]):
             lines = at[label[a[at]] == group]
-            lines = lines[np.argsort(-loading[lines], kind="stable")]
+            # Lines in series carry nearly the same: who was named first stays so until another is clearly worse.
+            named = np.array([f"line {ids[i]}" in culprits for i in lines]) * _CLEARLY_WORSE
+            lines = lines[np.argsort(-(loading[lines] + named), kind="stable")]
             worst = f"line {ids[lines[0]]}"
             elements = tuple(f"line {ids[i]}" for i in lines)
             # The same group keeps its key though its most loaded line may change.

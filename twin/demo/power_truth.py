@@ -62,13 +62,13 @@ class PowerTruth:
         """Whether the pumping station's bus has voltage."""
         return bool(np.isfinite(self.net.res_bus.vm_pu.at[city.PUMP_BUS]))
 
-    def overloaded(self) -> tuple[str, ...]:
-        """The lines and transformers that truly carry more than they may, lines first, the most loaded first."""
-        out: list[str] = []
+    def overloaded(self) -> dict[str, float]:
+        """The lines and transformers that truly carry more than they may, and how much of their limit [%]."""
+        out: dict[str, float] = {}
         for table in ("line", "trafo"):
-            loading = self.net[f"res_{table}"].loading_percent.sort_values(ascending=False)
-            out += [f"{table} {i}" for i in loading.index[loading > 100.0]]
-        return tuple(out)
+            loading = self.net[f"res_{table}"].loading_percent
+            out |= {f"{table} {i}": float(loading[i]) for i in loading.index[loading > 100.0]}
+        return out
 
     def _set_injections(self, t_s: float) -> None:
         hour = t_s / 3600.0 % 24

@@ -59,7 +59,7 @@ class Day:
         self._address, self._seconds, self._events, self._log = address, seconds, events, log
         self._power = PowerTruth(seed, signals, events)
         self._water = WaterTruth(seed, signals, events)
-        self._truth: dict[str, dict[str, list[float]]] = {"overloaded": {}, "most_loaded": {}}
+        self._overloaded: dict[str, list[tuple[int, float]]] = {}
         self._switch = {s.uid for s in signals if s.kind.name == "SWITCH"}
         self._last: dict[int, float] = {}
 
@@ -87,10 +87,8 @@ class Day:
     def _measure(self, t_s: int) -> tuple[np.ndarray, np.ndarray]:
         self._power.pump_running = self._water.pump_running if t_s else True
         uids, values = self._power.step(t_s)
-        for rank, element in enumerate(self._power.overloaded()):
-            self._truth["overloaded"].setdefault(element, []).append(t_s)
-            if rank == 0:
-                self._truth["most_loaded"].setdefault(element, []).append(t_s)
+        for element, loading in self._power.overloaded().items():
+            self._overloaded.setdefault(element, []).append((t_s, loading))
         if t_s % STEP_S == 0:
             more = self._water.step(t_s, self._power.pump_supplied)
             uids, values = np.concatenate([uids, more[0]]), np.concatenate([values, more[1]])
@@ -109,7 +107,7 @@ class Day:
         events = [
             {"code": e.code, "element": e.element, "start_s": e.start_s, "end_s": e.end_s, "size": e.size} for e in self._events
         ]
-        self._log.write_text(json.dumps({"events": events, **self._truth}))
+        self._log.write_text(json.dumps({"events": events, "overloaded": self._overloaded}))
 
 
 if __name__ == "__main__":
