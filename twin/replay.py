@@ -32,19 +32,25 @@ class Comparison:
     equal: bool | None
 
 
-def recompute(parts: Parts, entries: Iterable[Entry], known_us: int | None = None) -> Iterator[PublishedState]:
+def recompute(
+    parts: Parts, entries: Iterable[Entry], known_us: int | None = None, until_us: int | None = None
+) -> Iterator[PublishedState]:
     """Every state that the journal's measurements give, corrections included, in the order of computation.
 
     Args:
         parts: models and catalogue.
         entries: of the journal, from its beginning.
         known_us: only measurements received up to here, Unix us; None = all.
+        until_us: stop when nothing can change the states up to here any more, Unix us; None = at the end.
     """
     engine = Engine(parts.setup(epoch=0))
     for entry in entries:
         match entry.kind:
             case EntryKind.ROWS:
                 body = unpacked(entry.payload)
+                if until_us is not None and body["oldest"] > until_us:
+                    yield from _performed(parts, engine, engine.advance(body["now"]))
+                    return
                 rows: Rows = body["rows"]
                 if known_us is not None:
                     rows = rows.take(rows.receive_time_us <= known_us)

@@ -121,6 +121,7 @@ class TwinService:
         self._asides = ThreadPoolExecutor(max_workers=1, thread_name_prefix="what-if")
         self._sealer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sealer")
         self._seal_trouble = ""
+        self._lived_until: dict[str, int] = {}  # instants that had been published before the restart
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._failure: TwinError | None = None
@@ -133,6 +134,10 @@ class TwinService:
         started = time_ns()
         entries = await self._loop.run_in_executor(self._asides, lambda: list(self._journal.read_after()))
         self._engine.restore(entries)
+        for entry in entries:
+            if entry.kind is EntryKind.STATE:
+                body = unpacked(entry.payload)
+                self._lived_until[body["network"]] = max(self._lived_until.get(body["network"], 0), body["instant"])
         self._events = [unpacked(e.payload) for e in entries if e.kind is EntryKind.EVENT]
         log.info("restored epoch=%d entries=%d seconds=%.2f", self._lease.epoch, len(entries), (time_ns() - started) / 1e9)
         models = {name: e.model.revision for name, e in self.parts.estimators.items()}
@@ -223,7 +228,8 @@ class TwinService:
         cycle = next(n.cycle_us for n in self.parts.networks if n.name == network)
         if kept:
             best = max(kept, key=lambda p: (p.state.valid_time_us, p.position))
-            if at.valid_time_us - best.state.valid_time_us < cycle or best is publisher.newest:
+            caught_up = best.state.valid_time_us >= self._lived_until.get(network, 0)
+            if at.valid_time_us - best.state.valid_time_us < cycle or (best is publisher.newest and caught_up):
                 return best
         return await self._recomputed(network, at)
 
@@ -431,7 +437,7 @@ class TwinService:
     async def _recomputed(self, network: str, at: AsOf) -> PublishedState:
         def search() -> PublishedState | None:
             best = None
-            for published in recompute(self.parts, self._journal.read_after(), at.known_time_us):
+            for published in recompute(self.parts, self._journal.read_after(), at.known_time_us, at.valid_time_us):
                 if published.state.network == network and published.state.valid_time_us <= at.valid_time_us:
                     best = published
             return best

@@ -14,7 +14,7 @@ from grid_models.state import Freshness
 from tests.simulation.small_twin import SECOND, T0, claim, parts, rows
 from twin.assembly import Parts
 from twin.engine import digest
-from twin.errors import NotFound, TwinError, Unavailable
+from twin.errors import NotFound, TooOld, TwinError, Unavailable
 from twin.journal import EntryKind, Journal
 from twin.lease import Lease
 from twin.packing import unpacked
@@ -155,6 +155,22 @@ async def test_a_late_row_is_announced_and_known_time_tells_the_states_apart(sta
     assert (await twin.get_state("power", old.position)).state is old.state
     event = await asyncio.wait_for(anext(twin.watch_events(0)), 5)
     assert (event.kind, event.network) == (EventKind.CORRECTION, "power")
+
+
+async def test_the_past_before_a_restart_is_computed_again_with_the_same_bits(start: Start) -> None:
+    twin = await start()
+    stream = await play(twin, 0, 40)
+    await stream.submit(Batch(41, rows((2, 35, 7.0))))
+    await reached(stream, AckLevel.ESTIMATED, 41)
+    instants = [T0 + t * SECOND for t in (0, 7, 36, 39)]
+    asked = [AsOf(t + SECOND // 2) for t in instants]
+    before = [await twin.get_state("power", at) for at in asked]
+    twin = await start()
+    again = [await twin.get_state("power", at) for at in asked]
+    assert [p.state.valid_time_us for p in again] == instants
+    assert [digest(p.state) for p in again] == [digest(p.state) for p in before]
+    with pytest.raises(TooOld, match="no state at or before"):
+        await twin.get_state("power", AsOf(T0 - SECOND))
 
 
 async def test_an_estimator_that_raises_gives_a_stale_state_and_the_others_go_on(start: Start) -> None:
