@@ -251,8 +251,13 @@ class Engine:
 
     # Recovery
 
-    def restore(self, entries: Iterable[Entry]) -> None:
-        """Take up where an earlier epoch ended: measurements, key frames, open alarms, batch numbers."""
+    def restore(self, entries: Iterable[Entry], models: Mapping[str, str] | None = None) -> None:
+        """Take up where an earlier epoch ended: measurements, key frames, open alarms, batch numbers.
+
+        Args:
+            entries: of the journal, from its beginning.
+            models: network -> revision of its model; a key frame of another revision tells where to begin, and no more.
+        """
         frames: dict[int, dict[str, Entry]] = {}
         for entry in entries:
             self._lived = True
@@ -272,7 +277,7 @@ class Engine:
                 case EntryKind.STATE:
                     self.now_us = max(self.now_us, unpacked(entry.payload)["now"])
         if frames:
-            self._begin_at(frames[min(frames)])
+            self._begin_at(frames[min(frames)], models or {})
 
     def _keep_keyframe(self, frames: dict[int, dict[str, Entry]], state: NetworkState, entry: Entry) -> None:
         """Gather key frames; a set is good once every network that had begun has its own in it."""
@@ -286,16 +291,17 @@ class Engine:
             self._window.forget(mark - every)
             self._seen.forget(mark - every)
 
-    def _begin_at(self, frames: Mapping[str, Entry]) -> None:
+    def _begin_at(self, frames: Mapping[str, Entry], models: Mapping[str, str]) -> None:
         begun = {c.network for c in self._chains.values() if c.first_us is not None}
         for name, entry in frames.items():
             body = unpacked(entry.payload)
             state, chain = body["state"], self._chains.get(name)
             if chain is None or (len(frames) < len(begun) and self._waits(begun - set(frames), state.valid_time_us)):
                 continue
-            published = PublishedState(entry.position, state.valid_time_us, state)
-            chain.links = {state.valid_time_us: Link(published, body["memory"])}
-            chain.late_memory |= body["late_memory"]
+            if models.get(name, state.model_revision) == state.model_revision:
+                published = PublishedState(entry.position, state.valid_time_us, state)
+                chain.links = {state.valid_time_us: Link(published, body["memory"])}
+                chain.late_memory |= body["late_memory"]
             chain.sealed_us = chain.ever_us = state.valid_time_us
             chain.todo_us, chain.pending_us = state.valid_time_us + chain.cycle_us, None
         self._forget()

@@ -133,14 +133,14 @@ class TwinService:
             log.error("journal report=%r", text)
         started = time_ns()
         entries = await self._loop.run_in_executor(self._asides, lambda: list(self._journal.read_after()))
-        self._engine.restore(entries)
+        models = {name: e.model.revision for name, e in self.parts.estimators.items()}
+        self._engine.restore(entries, models)
         for entry in entries:
             if entry.kind is EntryKind.STATE:
                 body = unpacked(entry.payload)
                 self._lived_until[body["network"]] = max(self._lived_until.get(body["network"], 0), body["instant"])
         self._events = [unpacked(e.payload) for e in entries if e.kind is EntryKind.EVENT]
         log.info("restored epoch=%d entries=%d seconds=%.2f", self._lease.epoch, len(entries), (time_ns() - started) / 1e9)
-        models = {name: e.model.revision for name, e in self.parts.estimators.items()}
         begin = {"epoch": self._lease.epoch, "models": models, "catalogue": self.catalogue.revision}
         position = self._engine.begin()
         self._perform([Append(Entry(position, EntryKind.START, packed(begin)))])

@@ -320,3 +320,19 @@ def test_memory_stays_bounded_while_time_goes_on() -> None:
     assert max(len(c.links) for c in engine._chains.values()) < 20
     assert len(engine._window._sorted()["time"]) < 80
     assert sum(len(known) for known in engine._seen._of.values()) < 120
+
+
+def test_a_changed_model_begins_anew_where_the_key_frame_stands() -> None:
+    """Its arrays may have other lengths: nothing of the old model's state reaches the new one."""
+    twin = driver().open()
+    for t in range(40):
+        twin.send(rows((1, t, 1.0), (11, t, 1.0)))
+    again = driver(2)
+    again.engine.restore(twin.journal, {"power": "another", "water": "model"})
+    again.engine.begin()
+    again.perform(again.engine.resume())
+    first = min(p.state.valid_time_us for p in again.published if p.state.network == "power")
+    second = (first - T0) // SECOND
+    assert second > 10
+    assert again.x("power", second) == [1, 0, 0]  # without the half of a state before
+    assert again.x("water", second + second % 2) != twin.x("water", second + second % 2)
