@@ -132,21 +132,25 @@ class TwinService:
         for text in self._journal.report:
             log.error("journal report=%r", text)
         started = time_ns()
-        entries = await self._loop.run_in_executor(self._asides, lambda: list(self._journal.read_after()))
         models = {name: e.model.revision for name, e in self.parts.estimators.items()}
-        self._engine.restore(entries, models)
-        for entry in entries:
-            if entry.kind is EntryKind.STATE:
-                body = unpacked(entry.payload)
-                self._lived_until[body["network"]] = max(self._lived_until.get(body["network"], 0), body["instant"])
-        self._events = [unpacked(e.payload) for e in entries if e.kind is EntryKind.EVENT]
-        log.info("restored epoch=%d entries=%d seconds=%.2f", self._lease.epoch, len(entries), (time_ns() - started) / 1e9)
+        await self._aside(lambda: self._engine.restore(self._recalled(), models))
+        log.info("restored epoch=%d seconds=%.2f", self._lease.epoch, (time_ns() - started) / 1e9)
         begin = {"epoch": self._lease.epoch, "models": models, "catalogue": self.catalogue.revision}
         position = self._engine.begin()
         self._perform([Append(Entry(position, EntryKind.START, packed(begin)))])
         self._perform(self._engine.resume())
         self._keep(self._ticking())
         self._keep(self._sealing())
+
+    def _recalled(self) -> Iterator[Entry]:
+        """The journal, one entry after the other; what the service itself must remember is taken from it in passing."""
+        for entry in self._journal.read_after():
+            if entry.kind is EntryKind.EVENT:
+                self._events.append(unpacked(entry.payload))
+            elif entry.kind is EntryKind.STATE:
+                body = unpacked(entry.payload)
+                self._lived_until[body["network"]] = max(self._lived_until.get(body["network"], 0), body["instant"])
+            yield entry
 
     async def stop(self) -> None:
         """Write what is waiting and let go of the store."""
