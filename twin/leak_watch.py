@@ -18,6 +18,9 @@ _SHOWN = 10
 _MODEL_HEAD_M = 0.015  # what a well-kept model misses within the hour
 _MODEL_FLOW_SHARE = 0.01
 _CREDIBLE = 0.9
+_LIKELY = 150  # pipes that a location is judged among
+_CREW_M = 280.0  # what a crew searches from one place
+_FAR_M = 1e5
 _REPORT_STEPS = (6, 12, 24, 36)  # after the onset: when a refined location is told
 
 
@@ -94,17 +97,13 @@ class LeakWatch:
         return np.array([1.0, (max(inflow, 0.0) / self._reference) ** 1.852, pumped / self._reference])
 
     def _tell(self, leak: Leak, transition: Transition) -> Finding:
-        order = np.argsort(-leak.probability, kind="stable")[:_SHOWN]
-        node = self._ends[0][leak.pipe]
-        distance = pipe_distance_m(self._estimator.model, np.array([node]))[0]
-        away = np.minimum(distance[self._ends[0]], distance[self._ends[1]])
-        zone = order[: max(1, int(np.searchsorted(np.cumsum(leak.probability[order]), _CREDIBLE)))]
-        radius = float(away[zone].max(initial=0.0))
+        order, away, radius, near = self._ranked(leak)
         best = order[0]
         flow = leak.flow * 3600.0
+        likeliest = ", ".join(self._ids[i] for i in np.argsort(-leak.probability, kind="stable")[:3])
         message = (
-            f"leak of {flow:.0f} m3/h near pipe {self._ids[best]} ({leak.probability[best]:.0%}; "
-            f"next {', '.join(self._ids[i] for i in order[1:4])}), within some {radius:.0f} m"
+            f"leak of {flow:.0f} m3/h near pipe {self._ids[best]}: {near:.0%} of the probability within {_CREW_M:.0f} m "
+            f"(most probable: {likeliest})"
         )
         candidates = tuple(
             Candidate(f"pipe {self._ids[i]}", float(leak.probability[i]), float(leak.flows[i] * 3600.0), float(away[i]))
@@ -113,6 +112,29 @@ class LeakWatch:
         figures = {"flow_m3_per_h": flow, "radius_m": radius, "z": leak.z}
         elements = tuple(c.element for c in candidates)
         return Finding(self._key(leak), transition, EventKind.LEAK, "LEAK", elements, message, "", candidates, figures)
+
+    def _ranked(self, leak: Leak) -> tuple[NDArray[np.int64], Floats, float, float]:
+        """Where to look: the pipe around which most of the probability lies, then the others by their own.
+
+        Returns:
+            (10,) pipes, (n_pipe,) distances from the first [m], the radius of the credible zone around it [m], and the
+            probability within a crew's reach of it.
+        """
+        likely = np.argsort(-leak.probability, kind="stable")[:_LIKELY]
+        p = leak.probability[likely]
+        ends = np.concatenate([self._ends[0][likely], self._ends[1][likely]])
+        ways = pipe_distance_m(self._estimator.model, ends)
+        to_pipe = np.minimum(ways[:, self._ends[0]], ways[:, self._ends[1]])
+        to_pipe = np.minimum(to_pipe[: len(likely)], to_pipe[len(likely) :])
+        between = np.where(np.isfinite(to_pipe[:, likely]), to_pipe[:, likely], _FAR_M)
+        near = (between <= _CREW_M) @ p
+        # Of the pipes with the most probability in a crew's reach, the one that is least far from where it may be.
+        centre = int(np.lexsort((between @ p, -np.round(near, 2)))[0])
+        order = likely[[centre, *(i for i in range(len(likely)) if i != centre)][:_SHOWN]]
+        by_distance = np.argsort(between[centre], kind="stable")
+        inside = int(np.searchsorted(np.cumsum(p[by_distance]), _CREDIBLE * p.sum()))
+        radius = float(between[centre][by_distance[min(inside, len(p) - 1)]])
+        return order, to_pipe[centre], radius, float(near[centre])
 
     def _ended(self, leak: Leak) -> Finding:
         pipe = f"pipe {self._ids[leak.pipe]}"

@@ -296,17 +296,13 @@ class Twin(Protocol):
     async def open_publisher(self, claim: Claim) -> Publisher:
         """Admit a publisher, or refuse its claim naming the signal."""
 
-    def watch_states(
-        self, network: str, resume_after: Position | None, min_interval_s: float
-    ) -> AsyncIterator[Delivery]:
+    def watch_states(self, network: str, resume_after: Position | None, min_interval_s: float) -> AsyncIterator[Delivery]:
         """The newest state (unless `resume_after` is it), then each next one; latest wins."""
 
     async def get_state(self, network: str, at: Position | AsOf | None) -> PublishedState:
         """The newest state, one revision, or as of two times."""
 
-    def read_states(
-        self, network: str, start_us: int, end_us: int, known_us: int | None
-    ) -> AsyncIterator[PublishedState]:
+    def read_states(self, network: str, start_us: int, end_us: int, known_us: int | None) -> AsyncIterator[PublishedState]:
         """Every kept revision in [start, end), in order, none merged."""
 
     @property

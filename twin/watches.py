@@ -51,9 +51,7 @@ class Watch(Protocol):
     def empty(self) -> Any:
         """The memory before the first state; it can be packed (`twin.packing`)."""
 
-    def step(
-        self, memory: Any, state: NetworkState, coupled: Mapping[str, NetworkState]
-    ) -> tuple[Any, tuple[Finding, ...]]:
+    def step(self, memory: Any, state: NetworkState, coupled: Mapping[str, NetworkState]) -> tuple[Any, tuple[Finding, ...]]:
         """Look at the next state.
 
         Args:

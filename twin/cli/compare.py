@@ -28,6 +28,8 @@ def command(
         typer.echo(comparison.json())
     elif geojson:
         typer.echo(comparison.geojson())
+    elif comparison.empty:
+        console.print("no difference above tolerance")
     else:
         console.print(comparison.table(top))
     return 0

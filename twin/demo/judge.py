@@ -62,7 +62,8 @@ def judge(truth: dict[str, Any], events: Sequence[TwinEvent]) -> Verdict:
     explained: set[str] = set()
     findings = []
     for entry in truth["events"]:
-        mine = [e for e in raised if e.code == entry["code"] and _names(e, entry, truth)]
+        latest = {e.alarm_id: e for e in events if e.candidates}
+        mine = [e for e in raised if e.code == entry["code"] and _names(latest.get(e.alarm_id, e), e, entry, truth)]
         explained |= {e.alarm_id for e in mine}
         first = min(mine, key=lambda e: e.valid_time_us, default=None)
         after = _seconds(first) - entry["start_s"] if first else float("nan")
@@ -79,7 +80,8 @@ def _seconds(event: TwinEvent) -> float:
     return (event.valid_time_us - MIDNIGHT_US) / 1e6
 
 
-def _names(event: TwinEvent, entry: dict[str, Any], truth: dict[str, Any]) -> bool:
+def _names(latest: TwinEvent, event: TwinEvent, entry: dict[str, Any], truth: dict[str, Any]) -> bool:
+    """Whether an alarm, raised in time, names the culprit; a leak's location counts as it was last told."""
     at = _seconds(event)
     if not entry["start_s"] <= at <= entry["end_s"] + _LATER_S:
         return False
@@ -87,7 +89,7 @@ def _names(event: TwinEvent, entry: dict[str, Any], truth: dict[str, Any]) -> bo
         case "LINE_OVERLOAD":
             return _near_worst(event.elements[0], at, truth)
         case "LEAK":
-            return _distance_m(event.elements[0], entry["element"]) <= _NEAR_M or entry["element"] in event.elements
+            return _distance_m(latest.elements[0], entry["element"]) <= _NEAR_M or entry["element"] in latest.elements
         case _:
             return bool(event.elements[0] == entry["element"])
 
