@@ -105,7 +105,9 @@ async def test_measurements_become_a_state_that_agrees_with_them(client: AsyncTw
     assert run.status == "SOLVED"
     np.testing.assert_allclose(run.patched["bus_vm_pu"], np.abs(solved.v)[solved.model.node_bus[:9]], atol=1e-8)
     assert np.abs(run.patched["line_loading_percent"] - run.base["line_loading_percent"]).max() > 1.0
-    np.testing.assert_array_equal((await client.frame("mv")).values["bus_vm_pu"], frame.values["bus_vm_pu"])
+    # The newest state may be of a later second than the watched one: same measurements, another starting point.
+    live = await client.frame("mv")
+    np.testing.assert_allclose(live.values["bus_vm_pu"], frame.values["bus_vm_pu"], atol=1e-9)
 
 
 async def test_hostile_bodies_get_listed_codes_from_the_real_core(edge: EdgeServer) -> None:
