@@ -55,7 +55,23 @@ def test_an_edited_callee_is_seen_and_a_second_process_compiles_nothing(tmp_path
     assert run(tmp_path) == [9.0, 0, 1]
     (package / "callee.py").write_text(CALLEE.format(factor=5.0))
     assert run(tmp_path) == [25.0, 1, 0]
-    assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+def test_only_what_a_module_imports_can_make_it_compile_again(tmp_path: Path) -> None:
+    package = tmp_path / "solvers"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    shutil.copy(solvers.accelerate.__file__, package / "accelerate.py")
+    (package / "callee.py").write_text(CALLEE.format(factor=3.0))
+    (package / "caller.py").write_text(CALLER)
+    assert run(tmp_path) == [9.0, 1, 0]
+    (package / "stranger.py").write_text("NOBODY = 1")
+    assert run(tmp_path) == [9.0, 0, 1]
+    (package / "constant.py").write_text("FACTOR = 7.0")
+    (package / "callee.py").write_text("from solvers.constant import (\n    FACTOR,\n)" + CALLEE.format(factor="FACTOR"))
+    assert run(tmp_path) == [49.0, 1, 0]
+    (package / "constant.py").write_text("FACTOR = 8.0")
+    assert run(tmp_path) == [64.0, 1, 0]
 
 
 def test_the_folder_of_other_users_of_numba_is_left_alone() -> None:

@@ -12,7 +12,7 @@ def command() -> int:
     """Compile all kernels; seconds when they are there already."""
     import grid_models.library.power as power
     import grid_models.library.water as water
-    from solvers.accelerate import cache_folder
+    from solvers.accelerate import cache_root
     from solvers.solve import solve
     from twin.cli.console import console
     from twin.warm import estimate_once
@@ -26,5 +26,5 @@ def command() -> int:
     }
     for name in track(jobs, description="compiling", console=console, transient=True):
         jobs[name]()
-    console.print(f"all kernels are in {cache_folder()} ({perf_counter() - begun:.1f} s)")
+    console.print(f"all kernels are in {cache_root()} ({perf_counter() - begun:.1f} s)")
     return 0
