@@ -1,0 +1,1 @@
+"""Ours beside the peers: each benchmark compares the answers first, then the time, in one run."""

@@ -1,0 +1,61 @@
+"""Ours and the peers by turns on one core, so that whatever slows the machine slows both."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from platform import machine, python_version
+from statistics import median
+from time import perf_counter, thread_time
+
+
+def interleaved(
+    jobs: Mapping[str, Callable[[], object]], rounds: int = 5, warm_up: int = 1, wall: bool = False, least_s: float = 0.02
+) -> dict[str, float]:
+    """Run each job in turn, `rounds` times, and return the median time of one run of each [s].
+
+    Args:
+        jobs: What to run, by name; each does the same work.
+        rounds: How often each is measured.
+        warm_up: Runs of each before the first measurement.
+        wall: Wall time instead of the CPU time of the calling thread: for jobs that use other threads or processes.
+        least_s: A job faster than this is repeated within a round until it takes so long.
+    """
+    clock = perf_counter if wall else thread_time
+    for job in jobs.values():
+        for _ in range(warm_up):
+            job()
+    repeats = {name: _repeats(job, clock, least_s) for name, job in jobs.items()}
+    times: dict[str, list[float]] = {name: [] for name in jobs}
+    for _ in range(rounds):
+        for name, job in jobs.items():
+            begun = clock()
+            for _ in range(repeats[name]):
+                job()
+            times[name].append((clock() - begun) / repeats[name])
+    return {name: median(taken) for name, taken in times.items()}
+
+
+def _repeats(job: Callable[[], object], clock: Callable[[], float], least_s: float) -> int:
+    begun = clock()
+    job()
+    return max(1, int(least_s / max(clock() - begun, 1e-7)))
+
+
+def pin_to_one_core() -> None:
+    """Keep this process on one core, where the system lets us."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+
+def this_machine() -> str:
+    """The processor, its vector width and the Python, in words."""
+    name, flags = machine(), ""
+    cpuinfo = Path("/proc/cpuinfo")
+    for line in cpuinfo.read_text("utf-8").splitlines() if cpuinfo.exists() else ():
+        key, _, value = line.partition(":")
+        name = value.strip() if key.strip() == "model name" else name
+        flags = value if key.strip() == "flags" else flags
+    width = "AVX-512" if "avx512f" in flags else "AVX2" if "avx2" in flags else "128-bit vectors"
+    return f"one core of {name} ({width}), Python {python_version()}"
