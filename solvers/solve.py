@@ -1,4 +1,4 @@
-"""One door to both kinds of network: read, solve, label."""
+"""One door to both kinds of network: solve or estimate, and label what was found."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any
 
 import xarray as xr
 
+from grid_models.errors import InvalidInput, Issue
 from grid_models.network import Network
 from grid_models.power.network import PowerNetwork
 from grid_models.water.network import WaterNetwork
 from solvers.labelled import Provenance, power_dataset, water_dataset
+from solvers.power.metering import estimate_measured
 from solvers.power.newton import load_flow
 from solvers.power.results import results
 from solvers.solution import Solution
@@ -45,8 +47,7 @@ def solve(
     >>> float(solve(read("pandapower:case9")).unwrap()["bus_vm_pu"][0])
     1.0
     """
-    path = Path(source)
-    digest = sha256(path.read_bytes()).hexdigest() if source and path.is_file() else network.revision
+    digest = _digest(network, source)
     if isinstance(network, PowerNetwork):
         flow = load_flow(network)
         provenance = Provenance("newton-raphson", {"tolerance_pu": 1e-8}, digest, command, created)
@@ -57,6 +58,38 @@ def solve(
         provenance = Provenance("gradient-method", {"duration_s": duration_s}, digest, command, created)
         return _with(trace, water_dataset(network, trace.value.values, trace, provenance, trace.value.time_s, start))
     raise TypeError(f"cannot solve {type(network).__name__}")
+
+
+def estimate(
+    network: Network,
+    *,
+    threshold: float = 4.5,
+    source: str = "",
+    command: str = "",
+    created: datetime | None = None,
+) -> Solution[xr.Dataset]:
+    """Estimate a power network from its own `measurement` table and label everything that was found.
+
+    Args:
+        network: with a `measurement` table.
+        threshold: normalised residual beyond which a reading is bad [1].
+        source: the file that the network was read from, for its hash.
+        command: as it was given, for the attributes.
+        created: when; a solver has no clock of its own.
+
+    Raises:
+        InvalidInput: a water network, or measurements that do not fit the network.
+    """
+    if not isinstance(network, PowerNetwork):
+        raise InvalidInput([Issue("", "", (network.name,), "only power networks have a measurement table")])
+    found = estimate_measured(network, threshold)
+    provenance = Provenance("weighted-least-squares", {"threshold": threshold}, _digest(network, source), command, created)
+    return _with(found, power_dataset(network, found.value.values, found, provenance))
+
+
+def _digest(network: Network, source: str) -> str:
+    path = Path(source)
+    return sha256(path.read_bytes()).hexdigest() if source and path.is_file() else network.revision
 
 
 def _with(solution: Solution[Any], data: xr.Dataset) -> Solution[xr.Dataset]:

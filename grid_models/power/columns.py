@@ -86,6 +86,7 @@ def _results() -> list[Column]:
     rows = [
         Column("bus", "vm_pu", "pu", "voltage magnitude", _R, lower=0.0),
         Column("bus", "va_degree", "degree", "voltage angle", _R),
+        Column("bus", "vm_sigma_pu", "pu", "standard deviation of the estimated voltage magnitude", _R, lower=0.0),
         *_pq("bus", ("",), "consumed at it, net of generation"),
         *_branch("line", ("from", "to")),
         Column("line", "i_ka", "kA", "larger current of both ends", _R, lower=0.0),
@@ -109,6 +110,14 @@ def _results() -> list[Column]:
         Column("switch", "i_ka", "kA", "current through it", _R, lower=0.0),
         Column("switch", "loading_percent", "%", "current over rated current", _R, lower=0.0),
         *_pq("switch", ("from", "to"), "into it"),
+    ]
+    rows += [
+        Column("measurement", "value", "as measured", "reading", _R),
+        Column("measurement", "sigma", "as measured", "standard deviation of the meter", _R, lower=0.0),
+        Column("measurement", "estimate", "as measured", "what it should have read", _R),
+        Column("measurement", "residual", "as measured", "reading less estimate", _R),
+        Column("measurement", "normalised_residual", "1", "residual over its standard deviation", _R, lower=0.0),
+        Column("measurement", "suspect", "1", "whether it was removed as bad data", _R, "bool"),
     ]
     for element in ("load", "storage", "motor", "asymmetric_load"):
         rows += _pq(element, ("",), "consumed")

@@ -27,6 +27,7 @@ COMMANDS = {
     "demo": "demo",
     "serve": "serve",
     "solve": "solve",
+    "estimate": "estimate",
     "validate": "validate",
     "what_if": "what-if",
     "compare": "compare",
