@@ -142,7 +142,8 @@ def aligned(shape: tuple[int, ...], dtype: Any = np.float64) -> NDArray[Any]:
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     raw = np.zeros(size + _ALIGNMENT, dtype=np.uint8)
     begin = -raw.ctypes.data % _ALIGNMENT
-    return raw[begin : begin + size].view(dtype).reshape(shape)
+    rows: NDArray[Any] = raw[begin : begin + size].view(dtype).reshape(shape)
+    return rows
 
 
 def _register(
@@ -160,9 +161,7 @@ def _register(
     templates.infer(template)
     templates.infer_global(function, types.Function(template))
 
-    @lower_builtin(function, *accepts)
-    def _lower(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        return emit(context, builder, signature, values)
+    lower_builtin(function, *accepts)(emit)
 
 
 def _intrinsic(name: str, n: int, *, negate: bool = False) -> Callable[..., Any]:

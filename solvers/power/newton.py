@@ -47,6 +47,7 @@ __all__ = [
     "Scratch",
     "Voltages",
     "factor",
+    "jacobian",
     "load_flow",
     "newton_raphson",
     "prepare",
@@ -232,6 +233,37 @@ def solve(
         return Solution(voltages, Status.SOLVED, stats)
     worst = tuple(f"bus-branch bus {i}" for i in worst_buses(voltages.mismatch))
     return Solution(voltages, Status.NOT_CONVERGED, stats, worst)
+
+
+def jacobian(plan: Plan, factor: Factor, injections: Injections, v: ComplexArray) -> FloatArray:
+    """The Jacobian at a state, ready to be factored.
+
+    Args:
+        plan: of the topology.
+        factor: of the parameters.
+        injections: per bus of the model.
+        v: (n_bus,) complex [pu].
+
+    Returns:
+        (n_free + 2 n_upper, 4) blocks in the slots of the plan's `Symbolic`.
+    """
+    scratch = Scratch(plan)
+    scratch.v[:] = _pairs(v[plan.bus])
+    s_power, s_current = _pairs(injections.s_power[plan.bus]), _pairs(injections.s_current[plan.bus])
+    _mismatch(
+        plan.is_pv,
+        plan.ptr,
+        plan.col,
+        plan.slot,
+        plan.fill,
+        factor.y,
+        s_power,
+        s_current,
+        scratch.v,
+        scratch.a,
+        scratch.residual,
+    )
+    return scratch.a
 
 
 def _starts(
