@@ -83,6 +83,14 @@ class Scratch:
         self.inflow = np.zeros(n_node)
         self.a, self.f = np.zeros(n + plan.factor.n_upper), np.zeros(n)
         self.original = np.zeros(n)
+        self._supply: tuple[bytes, NDArray[np.bool_]] | None = None
+
+    def reached(self, plan: WaterPlan, status: Index) -> NDArray[np.bool_]:
+        """`reached`, remembered from one solve to the next: statuses seldom change."""
+        key = status.tobytes()
+        if self._supply is None or self._supply[0] != key:
+            self._supply = key, reached(plan, status)
+        return self._supply[1]
 
 
 def initial_boundary(network: WaterNetwork, time_s: float = 0.0) -> Boundary:
@@ -203,7 +211,7 @@ def steady(
         scratch.p, scratch.y, scratch.inflow, scratch.a, scratch.f, scratch.original,
         accuracy, trials, options.check_frequency, options.max_check,
     )  # fmt: skip
-    supplied = reached(plan, status)
+    supplied = scratch.reached(plan, status)
     shut = status <= CLOSED
     stranded = ~supplied[laws.start] & ~supplied[laws.end]
     drawn = np.where((pressure[0] > 0) & (demand > 0), served, demand)

@@ -33,6 +33,7 @@ COMMANDS = {
     "compare": "compare",
     "export": "export",
     "forecast": "forecast",
+    "leaks": "leaks",
     "replay": "replay",
     "signals": "signals",
     "compile": "compile",

@@ -1,0 +1,190 @@
+"""Follow the slow model error and the flows of the known leaks: a Kalman filter, hour by hour.
+
+State x = (b, f): bias of each output and flow of each leak. With r the residual against a model in which the leaks flow
+already, and s_l their signatures,
+
+    r = b + sum_l s_l (f_l - flow in the model) + v,    v ~ N(0, R(demand)),    b, f random walks.
+
+A leak that has settled walks no more, so that it cannot swallow a new neighbour. Innovations are clipped at four
+deviations: an outlier is for the tests to judge, not for the filter to follow. f >= 0 by projection along the covariance.
+When a leak's flow jumps, and whenever it grows, the error of its signature is charged to the bias: a large leak's
+imprecise picture must not look like a new leak beside it.
+
+Reference: R. E. Kalman, J. Basic Eng. 82 (1960); A. S. Willsky, H. L. Jones, IEEE Trans. AC 21 (1976).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import cholesky, solve_triangular
+
+from solvers.water.leak_search.memory import Belief, Track
+from solvers.water.leak_search.noise import Noise
+from solvers.water.plan import Floats
+
+_UNREAD = 1e6  # variance of what was not read
+_RATE = 0.04  # of the bias's own deviation, per square root of an hour
+_CLIP = 4.0
+_JUMP_Z = 4.5
+_MOST_BIAS = 60.0  # of its own deviation
+_MOST_DOUBT = 12.0
+_OLD_HOURS = 2400
+_SETTLED_HOURS = 48
+
+
+@dataclass(frozen=True)
+class Walks:
+    """How flows move, scaled to the town.
+
+    Args:
+        unit: what one m3/h of a town of 180 m3/h is here [m3/h].
+    """
+
+    unit: float
+
+    def of(self, track: Track, h: int) -> float:
+        """Walk of a leak's flow [m3/h per sqrt(h)]."""
+        if h < track.walk_until:
+            return track.walk
+        return self.settled if self.is_settled(track, h) else 0.05 * self.unit
+
+    @property
+    def settled(self) -> float:
+        """Walk of a leak that has settled."""
+        return 0.004 * self.unit
+
+    def is_settled(self, track: Track, h: int) -> bool:
+        """Whether a leak has no freedom left: carried over, old, or a burst that has shown its size."""
+        burst = track.is_abrupt and h >= track.found + _SETTLED_HOURS
+        return track.carried or h - track.onset > _OLD_HOURS or burst
+
+
+@dataclass(frozen=True)
+class Jump:
+    """A known leak that jumped by itself in an hour: a repair, a growth."""
+
+    pipe: int
+    number: int
+    size: float
+
+
+def advance(belief: Belief, h: int, residual: Floats, signature: Floats, bin_: int, noise: Noise, walks: Walks) -> list[Jump]:
+    """Take in one hour, in place.
+
+    Args:
+        belief: before the hour; afterwards after it.
+        h: the hour.
+        residual: (n_output,) nan where nothing was read.
+        signature: (n_output, n_pipe).
+        bin_: consumption bin.
+        noise: of the town.
+        walks: of the flows.
+    """
+    n, k = len(belief.bias), len(belief.flow)
+    P = belief.covariance
+    _settle(belief, h)
+    P[np.arange(n), np.arange(n)] += (_RATE * noise.bias) ** 2
+    for q, track in enumerate(belief.tracks):
+        P[n + q, n + q] += walks.of(track, h) ** 2
+        if walks.is_settled(track, h) and h - track.changed > 72:
+            _hold(P, n + q, 0.15 * walks.unit)
+    R = noise.covariance[bin_].copy()
+    unread = ~np.isfinite(residual)
+    R[unread, unread] = _UNREAD
+    e = np.where(unread, 0.0, residual - belief.bias)
+    S = np.asarray(signature, dtype=np.float64)
+    jumps = _jump(belief, h, e, S, R, noise, walks) if k else []
+    H = np.zeros((n, n + k))
+    H[:, :n] = np.eye(n)
+    H[:, n:] = S[:, belief.pipes] if k else 0.0
+    PH = P @ H.T
+    V = H @ PH + R
+    sd = np.sqrt(np.diag(V))
+    e = np.clip(e, -_CLIP * sd, _CLIP * sd)
+    gain = np.linalg.solve(V, PH.T).T
+    x = gain @ e
+    P -= gain @ PH.T
+    belief.covariance = 0.5 * (P + P.T)
+    belief.bias = belief.bias + x[:n]
+    if k:
+        belief.flow = belief.flow + x[n:]
+        _keep_within(belief, noise, walks)
+    for track, flow in zip(belief.tracks, belief.flow.tolist(), strict=True):
+        track.peak = max(track.peak, flow)
+        if flow > track.charged + 0.5 * walks.unit:
+            grown = flow**2 - track.charged**2
+            belief.covariance[:n, :n] += noise.signature_error(track.pipe, 1.0) * grown
+            track.charged = flow
+    return jumps
+
+
+def _settle(belief: Belief, h: int) -> None:
+    """A leak found within hours whose flow at 48 hours is that at 8 is a burst."""
+    for track, flow in zip(belief.tracks, belief.flow.tolist(), strict=True):
+        age = h - track.found
+        if age == 8:
+            track.early = flow
+        if age == _SETTLED_HOURS and 0 < track.window <= 8 and abs(flow - track.early) < max(0.12 * track.early, 0.4):
+            track.is_abrupt = True
+
+
+def _hold(P: Floats, at: int, most: float) -> None:
+    """Scale a variance down to a bound, correlations kept."""
+    if P[at, at] > most**2:
+        c = most / np.sqrt(P[at, at])
+        P[at] *= c
+        P[:, at] *= c
+
+
+def _jump(belief: Belief, h: int, e: Floats, S: Floats, R: Floats, noise: Noise, walks: Walks) -> list[Jump]:
+    """Give a known leak room where its own signature explains the hour nearly as well as any."""
+    n = len(e)
+    L = cholesky(R + belief.covariance[:n, :n] + 1e-8 * np.eye(n), lower=True)
+    white = solve_triangular(L, np.column_stack([e, S]), lower=True)
+    power = (white[:, 1:] ** 2).sum(axis=0) + 1e-12
+    product = white[:, 0] @ white[:, 1:]
+    z, f = product / np.sqrt(power), product / power
+    mine = belief.pipes
+    q = int(np.abs(z[mine]).argmax())
+    own_z, size = z[mine[q]], f[mine[q]]
+    track = belief.tracks[q]
+    if abs(own_z) <= _JUMP_Z or abs(size) <= 0.8 * walks.unit:
+        return []
+    sign = np.sign(own_z)
+    best = (sign * z).max()
+    settled = walks.is_settled(track, h)
+    if sign < 0:
+        explains = own_z**2 > 0.6 * best**2 and belief.flow[q] > 0.4 * walks.unit
+        accepted = explains and (not settled or size < -0.5 * belief.flow[q])
+    else:
+        young = h - track.onset < 72
+        accepted = not settled and (own_z**2 > best**2 - 12 or (young and own_z**2 > 0.75 * best**2))
+    if not accepted:
+        return []
+    belief.covariance[n + q, n + q] += size**2
+    belief.covariance[:n, :n] += noise.signature_error(track.pipe, abs(size))
+    track.changed = h
+    return [Jump(track.pipe, track.number, abs(float(size)))]
+
+
+def _keep_within(belief: Belief, noise: Noise, walks: Walks) -> None:
+    """No negative flow, no bias and no doubt about it beyond reason."""
+    n = len(belief.bias)
+    P = belief.covariance
+    for q in np.flatnonzero(belief.flow < 0).tolist():
+        if belief.flow[q] >= 0:
+            continue
+        toward = P[:, n + q] / (P[n + q, n + q] + 1e-4)
+        lack = -belief.flow[q]
+        belief.bias = belief.bias + np.clip(toward[:n] * lack, -5 * noise.bias, 5 * noise.bias)
+        belief.flow = belief.flow + toward[n:] * lack
+        belief.flow[q] = 0.0
+    belief.flow = np.clip(belief.flow, 0.0, 45.0 * walks.unit)
+    doubt = np.sqrt(np.maximum(np.diag(P)[:n], 1e-18))
+    cap = np.minimum(1.0, _MOST_DOUBT * noise.bias / doubt)
+    if (cap < 1.0).any():
+        c = np.concatenate([cap, np.ones(len(belief.flow))])
+        belief.covariance = P * c[:, None] * c[None]
+    belief.bias = np.clip(belief.bias, -_MOST_BIAS * noise.bias, _MOST_BIAS * noise.bias)

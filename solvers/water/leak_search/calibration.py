@@ -1,0 +1,273 @@
+"""Learn a town's resistances and demands from a year of readings with its known leaks in the model.
+
+Unknowns theta = (ln resistance factors, ln base-demand factors, pattern harmonics), theta ~ N(0, S0); data: the mean
+residual of each output in each cell, a cell being one of four parts of the day within a block of eight days. Around the
+present theta the cells answer with J (from the sensitivities at a few hours of each cell), so in data space
+
+    C = J S0 J' + R,     theta := S0 J' C^-1 (r + J theta)                        (Gauss-Newton; r: residual cells)
+
+R: the scatter within a cell over its count, and a floor for what the model can never explain. The posterior covariance
+is S0 - S0 J' C^-1 J S0; samples of it are drawn by conditioning (Matheron): theta* - S0 J' C^-1 (J theta* + e).
+
+Where only repairs are known, the flow of each repaired leak in each block before its repair is one more unknown, with a
+prior that walks from zero.
+
+Reference: A. Tarantola, "Inverse Problem Theory" (2005), ch. 3.2; J.-P. Chiles, P. Delfiner, "Geostatistics" (2012), 7.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+
+from solvers.water.leak_search.town import Hours, Parameters, Town, harmonics
+from solvers.water.plan import Floats, Index
+
+_PRIOR_RESISTANCE, _PRIOR_BASE, _PRIOR_HARMONIC = 0.20, 0.08, 0.03
+_BLOCK_DAYS = 8
+_SAMPLED = 5  # hours of each cell at which J is evaluated
+_ROUNDS = 4
+_FLOOR_M, _FLOOR_SHARE = 0.0012, 6e-4  # heads [m]; flows, of the mean consumption
+_UNKNOWN = 1e6  # variance of a cell without data
+_WALK_SHARE = 0.02  # of the mean consumption: how far an unknown leak's flow walks from block to block
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """What was learnt.
+
+    Args:
+        town: with the learnt parameters.
+        samples: (n_sample,) parameters drawn from the posterior.
+        leaks: (n_hour, n_pipe) [m3/h] the known leaks, with the flows found for those of which only repairs are known.
+        residual: (n_hour, n_output) measured less predicted with them.
+        consumption: (n_hour,) of the balanced zones [m3/h].
+    """
+
+    town: Town
+    samples: tuple[Parameters, ...]
+    leaks: Floats
+    residual: Floats
+    consumption: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class _Unknowns:
+    """How theta is laid out: resistances, the demand rows that count, harmonics of the patterns that count, leaks."""
+
+    rows: Index
+    patterns: Index
+    leak_pipe: Index
+    leak_block: Index
+    prior: Floats  # (n, ) standard deviations
+    leak_prior: Floats  # (n_leak, n_leak) covariance
+    n_pipe: int
+
+    def spread(self, by_data: Floats) -> Floats:
+        """S0 J' for J' given by columns."""
+        out = by_data * (self.prior**2)[:, None]
+        n = len(self.leak_pipe)
+        if n:
+            out[-n:] = self.leak_prior @ by_data[-n:]
+        return out
+
+
+def calibrate(
+    town: Town,
+    hours: Hours,
+    leaks: Floats,
+    repaired: Sequence[tuple[int, int]] = (),
+    *,
+    n_sample: int = 32,
+    told: Callable[[str], None] = lambda _: None,
+) -> Calibration:
+    """Calibrate a town.
+
+    Args:
+        town: nominal.
+        hours: of the history.
+        leaks: (n_hour, n_pipe) known leaks [m3/h].
+        repaired: pipes with unknown flow and the hour of their repair.
+        n_sample: how many posterior samples to draw.
+        told: is told what goes on.
+    """
+    n, n_output = len(hours), town.n_output
+    measured = town.measured(hours)
+    cell = _cells(hours)
+    n_cell = int(cell.max()) + 1
+    rng = np.random.default_rng(0)
+    unknowns = _unknowns(town, repaired)
+    theta = np.zeros(len(unknowns.prior))
+    present, flowing = town, leaks
+    for k in range(_ROUNDS):
+        reading, consumption = run(present, hours, flowing)
+        residual = measured - reading
+        mean, scatter, count = _cell_means(residual, cell, n_cell)
+        floor = np.full(n_output, _FLOOR_SHARE * np.nanmean(consumption))
+        floor[: town.n_head] = _FLOOR_M
+        R = np.where(count > 0, 1.5 * scatter**2 / np.maximum(count, 1) + floor**2, _UNKNOWN)
+        R[:, n_output - town.n_balance :] = _UNKNOWN  # they know of demand alone; their factor is learnt below
+        rms = np.sqrt(np.nanmean(mean[:, : town.n_head] ** 2))
+        told(f"calibrating, round {k + 1} of {_ROUNDS}: cells differ by {rms * 1e3:.2f} mm")
+        J = _jacobian(present, hours, flowing, cell, n_cell, unknowns, rng).reshape(-1, len(theta))
+        data = np.where(count > 0, mean, 0.0).ravel()
+        SJ = unknowns.spread(J.T.copy())
+        C = J @ SJ
+        C[np.diag_indices_from(C)] += R.ravel()
+        solved = cho_factor(C, lower=True, overwrite_a=True)
+        theta = SJ @ cho_solve(solved, data + J @ theta)
+        present = town.with_parameters(_parameters(town, unknowns, theta))
+        flowing = leaks + _found_flows(unknowns, theta, repaired, n, len(town.pipe))
+    samples = _samples(town, unknowns, theta, J, SJ, R.ravel(), solved, n_sample, rng)
+    reading, consumption = run(present, hours, flowing)
+    residual = measured - reading
+    factor = _balance_factors(town, reading, measured, flowing)
+    present = town.with_parameters(_with_balance(present.parameters, factor))
+    residual[:, n_output - town.n_balance :] -= (reading - _leak_part(town, flowing))[:, n_output - town.n_balance :] * (
+        factor - 1
+    )
+    return Calibration(present, tuple(_with_balance(p, factor) for p in samples), flowing, residual, consumption)
+
+
+def run(town: Town, hours: Hours, leaks: Floats) -> tuple[Floats, Floats]:
+    """(n_hour, n_output) predictions and (n_hour,) consumption of the balanced zones [m3/h]."""
+    reading, consumption = np.empty((len(hours), town.n_output)), np.empty(len(hours))
+    for h in range(len(hours)):
+        view = town.view(hours, h, leaks[h])
+        reading[h], consumption[h] = view.reading, view.inflow_m3_per_h
+    return reading, consumption
+
+
+def _cells(hours: Hours) -> Index:
+    """(n,) cell of each hour: night, morning, day, rest, in blocks of days."""
+    hour = hours.hour_of_week % 24
+    part = np.select([(hour >= 2) & (hour < 5), (hour >= 6) & (hour < 10), (hour >= 10) & (hour < 16)], [0, 1, 2], 3)
+    return np.asarray((np.arange(len(hours)) // (24 * _BLOCK_DAYS)) * 4 + part)
+
+
+def _cell_means(values: Floats, cell: Index, n_cell: int) -> tuple[Floats, Floats, Floats]:
+    """(n_cell, n_output) means (0 where empty), (n_output,) scatter within cells, (n_cell, n_output) counts."""
+    there = np.isfinite(values)
+    filled = np.where(there, values, 0.0)
+    count, total = np.zeros((n_cell, values.shape[1])), np.zeros((n_cell, values.shape[1]))
+    np.add.at(count, cell, there)
+    np.add.at(total, cell, filled)
+    mean = total / np.maximum(count, 1)
+    return mean, np.nanstd(values - mean[cell], axis=0), count
+
+
+def _unknowns(town: Town, repaired: Sequence[tuple[int, int]]) -> _Unknowns:
+    network = town.network
+    base = np.asarray(network.tables["demand"]["base_m3_per_s"])
+    zone = town.zones.of_node[network.demand_node]
+    free = (base > 0) & (zone >= 0) & town.zones.balanced[np.maximum(zone, 0)]
+    share = np.bincount(town.pattern_of_row, base * free)
+    patterns = np.flatnonzero(share > 0.1 * share.sum())
+    rows = np.flatnonzero(free & np.isin(town.pattern_of_row, np.flatnonzero(share > 0.01 * share.sum())))
+    block_hours = 24 * _BLOCK_DAYS
+    pairs = [(p, b) for p, end in repaired for b in range(-(-end // block_hours))]
+    leak_pipe, leak_block = (np.array([pair[i] for pair in pairs], dtype=np.int64) for i in (0, 1))
+    walk = _WALK_SHARE * sum(base) * 3600.0
+    same = leak_pipe[:, None] == leak_pipe[None]
+    leak_prior = walk**2 * same * (1.0 + np.minimum(leak_block[:, None], leak_block[None]))
+    n_pipe = len(town.pipe)
+    prior = np.concatenate(
+        [
+            np.full(n_pipe, _PRIOR_RESISTANCE),
+            np.full(len(rows), _PRIOR_BASE),
+            np.full(12 * len(patterns), _PRIOR_HARMONIC),
+            np.sqrt(np.diag(leak_prior)),
+        ]
+    )
+    return _Unknowns(rows, patterns, leak_pipe, leak_block, prior, leak_prior, n_pipe)
+
+
+def _jacobian(
+    town: Town, hours: Hours, leaks: Floats, cell: Index, n_cell: int, u: _Unknowns, rng: np.random.Generator
+) -> Floats:
+    """(n_cell, n_output, n_unknown), the mean over a few hours of each cell."""
+    out = np.zeros((n_cell, town.n_output, len(u.prior)))
+    start, end = town.pipe_ends
+    pattern = town.pattern_of_row
+    row_zone = town.zones.of_node[town.network.demand_node]
+    drawn_in_balance = town.zones.balanced[np.maximum(row_zone, 0)] & (row_zone >= 0)
+    for c in range(n_cell):
+        mine = np.flatnonzero(cell == c)
+        chosen = rng.choice(mine, min(_SAMPLED, len(mine)), replace=False)
+        for h in chosen.tolist():
+            view = town.view(hours, h, leaks[h])
+            by_node, by_resistance = town.sensitivity(view)
+            how = int(hours.hour_of_week[h])
+            nominal = town.row_demand(how)
+            total = np.bincount(town.network.demand_node, nominal, len(view.demand_m3_per_h))
+            with np.errstate(invalid="ignore", divide="ignore"):
+                scale = np.where(total > 0, view.free_m3_per_h / total, 0.0)
+            by_row = by_node[:, town.network.demand_node] * (nominal * scale[town.network.demand_node] * drawn_in_balance)
+            by_pattern = np.stack([by_row[:, pattern == p].sum(axis=1) for p in u.patterns], axis=1)
+            parts = [by_resistance, by_row[:, u.rows], (by_pattern[:, :, None] * harmonics(how)).reshape(len(by_row), -1)]
+            if len(u.leak_pipe):
+                here = u.leak_block == h // (24 * _BLOCK_DAYS)
+                by_leak = 0.5 * (by_node[:, start[u.leak_pipe]] + by_node[:, end[u.leak_pipe]])
+                parts.append(by_leak * here)
+            out[c] += np.concatenate(parts, axis=1) / len(chosen)
+    out[:, town.n_output - town.n_balance :] = 0.0
+    return out
+
+
+def _parameters(town: Town, u: _Unknowns, theta: Floats) -> Parameters:
+    zero = town.parameters
+    base, wave = zero.base.copy(), zero.harmonics.copy()
+    n_row = len(u.rows)
+    base[u.rows] = theta[u.n_pipe : u.n_pipe + n_row]
+    at = u.n_pipe + n_row
+    wave[u.patterns] = theta[at : at + 12 * len(u.patterns)].reshape(len(u.patterns), 12)
+    return Parameters(theta[: u.n_pipe].copy(), base, wave, zero.balance)
+
+
+def _found_flows(u: _Unknowns, theta: Floats, repaired: Sequence[tuple[int, int]], n: int, n_pipe: int) -> Floats:
+    """(n_hour, n_pipe) flows of the repaired leaks, none negative, none after the repair."""
+    out = np.zeros((n, n_pipe))
+    block = np.arange(n) // (24 * _BLOCK_DAYS)
+    for pipe, end in repaired:
+        mine = u.leak_pipe == pipe
+        flow = np.maximum(theta[len(theta) - len(mine) :][mine], 0.0)
+        out[:end, pipe] += flow[np.minimum(block[:end], len(flow) - 1)]
+    return out
+
+
+def _samples(
+    town: Town, u: _Unknowns, theta: Floats, J: Floats, SJ: Floats, R: Floats, solved: object, n: int, rng: np.random.Generator
+) -> tuple[Parameters, ...]:
+    """Parameters from the posterior, by conditioning samples of the prior."""
+    n_leak = len(u.leak_pipe)
+    drawn = rng.standard_normal((len(theta), n)) * u.prior[:, None]
+    if n_leak:
+        root = np.linalg.cholesky(u.leak_prior + 1e-9 * np.eye(n_leak))
+        drawn[-n_leak:] = root @ rng.standard_normal((n_leak, n))
+    seen = J @ drawn + np.sqrt(R)[:, None] * rng.standard_normal((len(R), n))
+    left = drawn - SJ @ cho_solve(solved, seen)
+    return tuple(_parameters(town, u, theta + left[:, k]) for k in range(n))
+
+
+def _leak_part(town: Town, leaks: Floats) -> Floats:
+    """(n_hour, n_output) what leaks alone add to the balances."""
+    out = np.zeros((len(leaks), town.n_output))
+    for k, share in enumerate(town.balance_shares):
+        out[:, town.n_output - town.n_balance + k] = leaks @ share
+    return out
+
+
+def _balance_factors(town: Town, reading: Floats, measured: Floats, leaks: Floats) -> Floats:
+    """(n_balance,) by which the modelled demand of each balance is too small."""
+    first = town.n_output - town.n_balance
+    demand = (reading - _leak_part(town, leaks))[:, first:]
+    supplied = (measured - _leak_part(town, leaks))[:, first:]
+    there = np.isfinite(demand) & np.isfinite(supplied)
+    return np.asarray(np.where(there, supplied, 0.0).sum(axis=0) / np.maximum(np.where(there, demand, 0.0).sum(axis=0), 1e-9))
+
+
+def _with_balance(p: Parameters, factor: Floats) -> Parameters:
+    return Parameters(p.resistance, p.base, p.harmonics, factor)

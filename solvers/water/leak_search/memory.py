@@ -1,0 +1,208 @@
+"""What the search remembers of past hours: residuals, signatures, and what it believed before each hour.
+
+Hours are kept for the longest window; whole days also as sums, so that a window of weeks costs as little as one of days.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solvers.water.plan import Floats, Index
+
+
+@dataclass
+class Track:
+    """A leak that is followed, issued or not.
+
+    Args:
+        number: counts from 1; never used twice.
+        pipe: where it is believed to be.
+        onset: hour at which it began.
+        found: hour at which it was tracked.
+        window: length of the window that found it [h].
+        peak: largest flow seen [m3/h].
+        charged: flow up to which its signature error has been charged to the bias [m3/h].
+        rival: largest recent jump in its zone when it was found [m3/h]; a small leak beside it may be its shadow.
+        carried: it ran before the first hour.
+        issued: it has raised an alarm.
+        early: its flow 8 hours after it was found [m3/h].
+        is_abrupt: its flow has settled: it walks no more.
+        walk: extra walk of its flow until the hour `walk_until` [m3/h per sqrt(h)].
+        changed: last hour at which its flow jumped.
+        moved: last hour at which it was moved far.
+    """
+
+    number: int
+    pipe: int
+    onset: int
+    found: int
+    window: int = 0
+    peak: float = 0.0
+    charged: float = 0.0
+    rival: float = 0.0
+    carried: bool = False
+    issued: bool = False
+    early: float = np.nan
+    is_abrupt: bool = False
+    walk: float = 0.0
+    walk_until: int = 0
+    changed: int = -9999
+    moved: int = -9999
+
+
+@dataclass
+class Belief:
+    """What is believed before an hour's readings.
+
+    Args:
+        bias: (n_output,) slow model error.
+        flow: (n_track,) [m3/h].
+        covariance: (n_output + n_track,) squared.
+        tracks: the leaks.
+    """
+
+    bias: Floats
+    flow: Floats
+    covariance: Floats
+    tracks: list[Track] = field(default_factory=list)
+
+    def copy(self) -> Belief:
+        """One that may be changed alone."""
+        return Belief(self.bias.copy(), self.flow.copy(), self.covariance.copy(), [replace(t) for t in self.tracks])
+
+    @property
+    def pipes(self) -> Index:
+        """(n_track,) pipes."""
+        return np.array([t.pipe for t in self.tracks], dtype=np.int64)
+
+    def leaks(self, n_pipe: int) -> Floats:
+        """(n_pipe,) flows [m3/h]."""
+        return np.bincount(self.pipes, self.flow, n_pipe).astype(np.float64) if self.tracks else np.zeros(n_pipe)
+
+    def add(self, track: Track, flow: float, variance: float) -> None:
+        """Follow one more leak."""
+        n = len(self.covariance)
+        grown = np.zeros((n + 1, n + 1))
+        grown[:n, :n] = self.covariance
+        grown[n, n] = variance
+        self.covariance, self.flow = grown, np.append(self.flow, flow)
+        self.tracks.append(track)
+
+    def remove(self, k: int) -> Track:
+        """Follow a leak no longer."""
+        at = len(self.bias) + k
+        self.covariance = np.delete(np.delete(self.covariance, at, 0), at, 1)
+        self.flow = np.delete(self.flow, k)
+        return self.tracks.pop(k)
+
+    def index(self, number: int) -> int:
+        """Place of a track, -1 where it is not followed."""
+        return next((k for k, t in enumerate(self.tracks) if t.number == number), -1)
+
+
+@dataclass(frozen=True, eq=False)
+class Means:
+    """A window's weighted means.
+
+    Args:
+        residual: (n_output,), 0 where nothing was read.
+        signature: (n_output, n_pipe).
+        share: (n_output,) of the weight at which something was read.
+        noise: (n_bin,) sums of squared weights by consumption bin.
+    """
+
+    residual: Floats
+    signature: Floats
+    share: Floats
+    noise: Floats
+
+
+class Memory:
+    """Past hours.
+
+    Args:
+        n_output: of the town.
+        n_pipe: of the town.
+        longest: window [h].
+    """
+
+    def __init__(self, n_output: int, n_pipe: int, longest: int) -> None:
+        self.ring = longest + 8
+        self._signature = np.zeros((self.ring, n_output, n_pipe), dtype=np.float32)
+        self._residual = np.zeros((self.ring, n_output))
+        self._weight = np.zeros(self.ring)
+        self._bin = np.zeros(self.ring, dtype=np.int64)
+        self._days: dict[int, tuple[float, NDArray[np.float32], Floats, Floats, Floats]] = {}
+        self.before: dict[int, Belief] = {}
+
+    def keep(self, h: int, residual: Floats, signature: Floats, weight: float, bin_: int, belief: Belief) -> None:
+        """Remember an hour and what was believed before it."""
+        at = h % self.ring
+        self._signature[at], self._residual[at], self._weight[at], self._bin[at] = signature, residual, weight, bin_
+        self.before[h] = belief.copy()
+        self.before.pop(h - self.ring, None)
+        if h % 24 == 23 and h >= 23:
+            self._days[h // 24] = self._sums(np.arange(h - 23, h + 1))
+            self._days.pop(h // 24 - self.ring // 24 - 2, None)
+
+    def signature(self, h: int) -> Floats:
+        """(n_output, n_pipe) at an hour."""
+        return np.asarray(self._signature[h % self.ring], dtype=np.float64)
+
+    def signatures_of(self, hours: Index, pipe: int) -> Floats:
+        """(n, n_output) of one pipe at many hours."""
+        return np.asarray(self._signature[hours % self.ring, :, pipe], dtype=np.float64)
+
+    def residual(self, h: int) -> Floats:
+        """(n_output,) at an hour, nan where nothing was read."""
+        return np.array(self._residual[h % self.ring])
+
+    def weight(self, hours: Index) -> Floats:
+        """(n,) weights of hours."""
+        return np.array(self._weight[hours % self.ring])
+
+    def bin_of(self, h: int) -> int:
+        """Consumption bin of an hour."""
+        return int(self._bin[h % self.ring])
+
+    def means(self, first: int, last: int) -> Means:
+        """Weighted means over the hours first .. last; whole days where the window is long."""
+        if last - first >= 6 * 24:
+            days = [self._days[d] for d in range(first // 24, last // 24 + 1)]
+            parts = tuple(sum(day[i] for day in days) for i in range(5))
+        else:
+            parts = self._sums(np.arange(first, last + 1))
+        total, signature, residual, read, noise = parts
+        return Means(
+            residual / np.maximum(read, 1e-12),
+            np.asarray(signature, dtype=np.float64) / total,
+            np.asarray(read / total),
+            np.asarray(noise / total**2),
+        )
+
+    def weighted(self, hours: Index, weight: Floats) -> Means:
+        """Means over chosen hours with the caller's own weights."""
+        at = hours % self.ring
+        there = np.isfinite(self._residual[at])
+        read = weight @ there
+        return Means(
+            weight @ np.where(there, self._residual[at], 0.0) / np.maximum(read, 1e-12),
+            np.tensordot(weight.astype(np.float32), self._signature[at], (0, 0)).astype(np.float64) / weight.sum(),
+            read / weight.sum(),
+            np.bincount(self._bin[at], (weight / weight.sum()) ** 2, 4).astype(np.float64),
+        )
+
+    def _sums(self, hours: Index) -> tuple[float, NDArray[np.float32], Floats, Floats, Floats]:
+        at = hours % self.ring
+        weight = self._weight[at]
+        there = np.isfinite(self._residual[at])
+        return (
+            float(weight.sum()),
+            np.tensordot(weight.astype(np.float32), self._signature[at], (0, 0)),
+            weight @ np.where(there, self._residual[at], 0.0),
+            weight @ there,
+            np.bincount(self._bin[at], weight**2, 4).astype(np.float64),
+        )

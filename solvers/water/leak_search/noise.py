@@ -1,0 +1,130 @@
+"""What the calibrated model still misses: a weekly rhythm, hourly noise by demand, and how wrong a signature may be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import uniform_filter1d
+
+from grid_models.water.zones import pipe_distance_m
+from solvers.water.leak_search.calibration import Calibration
+from solvers.water.leak_search.town import Hours, Town
+from solvers.water.plan import Floats, Index
+
+_SLOW_HOURS = 120
+_BIN_QUANTILES = (0.15, 0.45, 0.75)
+_NEIGHBOUR_M = 120.0
+_POSITION_WEIGHT = 0.4
+_SCALE_ERROR = 0.03
+_BIAS_OF_DAILY = 0.8
+_LEAST_BIAS_M = 0.0005
+
+
+@dataclass(frozen=True, eq=False)
+class Noise:
+    """Statistics of the history's residuals.
+
+    Args:
+        rhythm: (48, n_output) mean residual by hour of day, workdays then weekends.
+        edges: (3,) of the consumption bins [m3/h].
+        covariance: (4, n_output, n_output) of an hour's residual in each bin.
+        reference_m3_per_h: median consumption.
+        bias: (n_output,) standard deviation of the slow model error.
+        last_bias: (n_output,) the slow model error at the end of the history.
+        signature: (n_output, n_pipe) at a typical hour.
+        spread: (n_sample, n_output, n_pipe) of the posterior's samples around it.
+        distance_m: (n_pipe, n_pipe) along pipes, between their middles.
+    """
+
+    rhythm: Floats
+    edges: Floats
+    covariance: Floats
+    reference_m3_per_h: float
+    bias: Floats
+    last_bias: Floats
+    signature: Floats
+    spread: Floats
+    distance_m: Floats
+
+    def bin_of(self, consumption: float) -> int:
+        """The bin of an hour."""
+        return int(np.searchsorted(self.edges, consumption))
+
+    def signature_error(self, pipe: int, flow: float) -> Floats:
+        """(n_output, n_output) covariance of what a leak's picture may miss: the model's error, its place, its scale."""
+        drawn = self.spread[:, :, pipe] * flow
+        near = np.flatnonzero(self.distance_m[pipe] < _NEIGHBOUR_M)
+        moved = (self.signature[:, near] - self.signature[:, [pipe]]) * flow
+        out = drawn.T @ drawn / len(drawn) + _POSITION_WEIGHT * (moved @ moved.T) / len(near)
+        out[np.diag_indices_from(out)] += (_SCALE_ERROR * flow * self.signature[:, pipe]) ** 2
+        return out
+
+
+def rhythm_key(hours: Hours) -> Index:
+    """(n,) row of `Noise.rhythm` of each hour."""
+    how = hours.hour_of_week
+    return how % 24 + 24 * (how >= 5 * 24)
+
+
+def learn_noise(calibration: Calibration, hours: Hours) -> Noise:
+    """Statistics of a calibrated history.
+
+    Args:
+        calibration: of these hours.
+        hours: of the history.
+    """
+    town, residual = calibration.town, calibration.residual.copy()
+    key = rhythm_key(hours)
+    with np.errstate(invalid="ignore"):
+        rhythm = np.array([np.nan_to_num(_mean(residual[key == k])) for k in range(48)])
+    residual = residual - rhythm[key]
+    slow = _slow(residual)
+    fast = np.nan_to_num(residual - slow)
+    sd = fast.std(axis=0)
+    fast = np.clip(fast, -5 * sd, 5 * sd)
+    edges = np.quantile(calibration.consumption, _BIN_QUANTILES)
+    bins = np.searchsorted(edges, calibration.consumption)
+    covariance = np.array([np.cov(fast[bins == k].T) for k in range(4)])
+    n_day = len(residual) // 24
+    daily = np.nanstd(_mean(residual[: n_day * 24].reshape(n_day, 24, -1), axis=1), axis=0)
+    bias = daily.copy()
+    bias[: town.n_head] = max(_BIAS_OF_DAILY * float(np.median(daily[: town.n_head])), _LEAST_BIAS_M)
+    typical = int(np.argmin(np.abs(calibration.consumption - np.quantile(calibration.consumption, 0.6))))
+    leaks = calibration.leaks[typical]
+    signature = _signature(town, hours, typical, leaks)
+    spread = np.array([_signature(town.with_parameters(p), hours, typical, leaks) - signature for p in calibration.samples])
+    return Noise(
+        rhythm, edges, covariance, float(np.median(calibration.consumption)), bias, np.nan_to_num(slow[-1]),
+        signature, spread, distances_m(town),
+    )  # fmt: skip
+
+
+def distances_m(town: Town) -> Floats:
+    """(n_pipe, n_pipe) way along pipes from middle to middle, inf where pipes do not join them [m]."""
+    start, end = town.pipe_ends
+    length = np.asarray(town.network.tables["pipe"]["length_m"], dtype=np.float64)
+    ways = pipe_distance_m(town.network, np.arange(len(town.network.node_ids)))
+    between = np.minimum.reduce([ways[np.ix_(a, b)] for a in (start, end) for b in (start, end)])
+    out: Floats = between + 0.5 * (length[:, None] + length[None])
+    np.fill_diagonal(out, 0.0)
+    return out
+
+
+def _signature(town: Town, hours: Hours, h: int, leaks: Floats) -> Floats:
+    return np.nan_to_num(town.signatures(town.view(hours, h, leaks)))
+
+
+def _mean(values: Floats, axis: int = 0) -> Floats:
+    """Mean of what is there, nan where nothing is."""
+    there = np.isfinite(values)
+    count = there.sum(axis=axis)
+    return np.where(count > 0, np.where(there, values, 0.0).sum(axis=axis) / np.maximum(count, 1), np.nan)
+
+
+def _slow(residual: Floats) -> Floats:
+    """Centred moving mean over days, of what is there."""
+    there = np.isfinite(residual).astype(np.float64)
+    total = uniform_filter1d(np.nan_to_num(residual), _SLOW_HOURS, axis=0, mode="constant")
+    weight = uniform_filter1d(there, _SLOW_HOURS, axis=0, mode="constant")
+    return np.where(weight > 0, total / np.maximum(weight, 1e-9), 0.0)

@@ -1,0 +1,117 @@
+"""Generalised likelihood ratios: does a change within a window, at some pipe, explain what the filter did not expect?
+
+For a window of w hours that begins at t0, with the bias b0 and its covariance P0 as believed at t0,
+
+    e = mean(r) - b0,    R = noise + walk of the bias + P0 + what known leaks may have contributed
+    f_j = s_j' R^-1 e / s_j' R^-1 s_j,    z_j = s_j' R^-1 e / sqrt(s_j' R^-1 s_j)
+
+over all pipes j; the same with the unit vectors of single outputs asks whether a meter alone has changed.
+
+Reference: M. Basseville, I. V. Nikiforov, "Detection of Abrupt Changes" (1993), ch. 7.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cholesky, solve_triangular
+
+from solvers.water.leak_search.bias_filter import Walks
+from solvers.water.leak_search.memory import Belief, Means, Memory
+from solvers.water.leak_search.noise import Noise
+from solvers.water.plan import Floats
+
+_UNREAD = 1e6
+
+
+@dataclass(frozen=True)
+class Past:
+    """A leak that is over; windows that reach back to it still see its shadow."""
+
+    pipe: int
+    peak: float
+    ended: int
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """A window's evidence.
+
+    Args:
+        first, last: its hours.
+        e: (n_output,) unexplained mean.
+        signature: (n_output, n_pipe) mean.
+        R: (n_output, n_output).
+        own: (n_track,) variance that each known leak's flow was granted in R.
+    """
+
+    first: int
+    last: int
+    e: Floats
+    signature: Floats
+    R: Floats
+    own: Floats
+
+
+def window(memory: Memory, belief: Belief, noise: Noise, walks: Walks, first: int, last: int, past: Sequence[Past]) -> Window:
+    """Collect a window's evidence."""
+    before, length = memory.before[first], last - first + 1
+    means = memory.means(first, last)
+    n = len(means.residual)
+    R = averaged_noise(means, noise)
+    R[np.arange(n), np.arange(n)] += (0.04 * noise.bias) ** 2 * length
+    R += before.covariance[:n, :n]
+    own = np.zeros(len(belief.tracks))
+    for k, track in enumerate(belief.tracks):
+        s = means.signature[:, track.pipe]
+        i = before.index(track.number)
+        walked = walks.of(track, last) ** 2 * length
+        if i >= 0:
+            own[k] = before.covariance[n + i, n + i] + walked
+            grown = abs(belief.flow[k] - before.flow[i])
+            if track.changed >= last + 1 - length:
+                grown = max(grown, abs(track.peak - before.flow[i]))
+            if grown > 0.7 * walks.unit:
+                R += noise.signature_error(track.pipe, grown)
+        else:
+            own[k] = belief.covariance[n + k, n + k] + walked
+            R += noise.signature_error(track.pipe, track.peak)
+        R += np.outer(s, s) * own[k]
+        if belief.flow[k] > 3.0 * walks.unit:
+            R += 0.04 * noise.signature_error(track.pipe, float(belief.flow[k]))
+    for leak in past:
+        if leak.ended >= first:
+            R += noise.signature_error(leak.pipe, leak.peak)
+    return Window(first, last, np.where(means.share > 0, means.residual - before.bias, 0.0), means.signature, R, own)
+
+
+def averaged_noise(means: Means, noise: Noise) -> Floats:
+    """(n_output, n_output) covariance of a mean; outputs that were read seldom are worth less, unread ones nothing."""
+    R = np.tensordot(means.noise, noise.covariance, (0, 0))
+    lost = 1.0 / np.maximum(means.share, 1e-9) - 1.0
+    R[np.diag_indices_from(R)] *= 1.0 + np.minimum(lost, _UNREAD)
+    R[np.diag_indices_from(R)] += np.where(means.share > 0, 0.0, _UNREAD)
+    return R
+
+
+def ratios(w: Window, R: Floats, allowed: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """(n_pipe,) flows [m3/h] and z of a change at each pipe."""
+    white = _white(R, np.column_stack([w.e, w.signature]))
+    power = (white[:, 1:] ** 2).sum(axis=0) + 1e-12
+    product = np.where(allowed, white[:, 0] @ white[:, 1:], 0.0)
+    return product / power, product / np.sqrt(power)
+
+
+def alone(w: Window) -> Floats:
+    """(n_output,) |z| of a change of one output by itself."""
+    white = _white(w.R, np.column_stack([w.e, np.eye(len(w.e))]))
+    power = (white[:, 1:] ** 2).sum(axis=0)
+    return np.asarray(np.abs(white[:, 0] @ white[:, 1:]) / np.sqrt(power))
+
+
+def _white(R: Floats, columns: Floats) -> Floats:
+    """L^-1 of columns, R = L L'; a tenth of a millimetre is what no meter tells."""
+    return np.asarray(solve_triangular(cholesky(R + 1e-8 * np.eye(len(R)), lower=True), columns, lower=True))

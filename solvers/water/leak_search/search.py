@@ -1,0 +1,455 @@
+"""The search: hour by hour, is there something new, whose is it, and when is it told?
+
+1. Predict the hour with all followed leaks flowing; remember residual and signatures.
+2. Test windows from two hours to four weeks (ratio_tests.py). If nothing is new, the filter takes the hour in.
+3. Otherwise: a meter alone? A known leak that grows or ends? Something that cannot be a leak (an unknown drop)? Or a new
+   leak: it must show in two hours, then it is located and followed from its onset on, tentatively: what it takes away
+   from the residuals at once cannot raise a second alarm.
+4. Told is what is large and sharp at once; anything else only after it has lasted for days and explains its share still.
+   After a large jump, small ones nearby must wait: they may be its shadow.
+
+Followed leaks are located again as evidence grows; moving one replays the hours since its onset. Strictly causal: an
+alarm issued at an hour's end uses nothing after it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+import numpy as np
+
+from solvers.water.leak_search.bias_filter import Walks, advance
+from solvers.water.leak_search.location import Place, Scene, locate, locate_again
+from solvers.water.leak_search.memory import Belief, Memory, Track
+from solvers.water.leak_search.noise import Noise, rhythm_key
+from solvers.water.leak_search.ratio_tests import Past, Window, alone, ratios, window
+from solvers.water.leak_search.town import Hours, Town
+
+WINDOWS_H = (2, 4, 8, 24, 72, 168, 336, 672)
+TYPICAL_M3_PER_H = 180.0  # consumption of the town that the flows below are stated for; they scale with the consumption
+_THRESHOLD = 6.0
+_LEAST_FLOW = 0.8
+_UNEXPLAINED = 3.0  # beyond the threshold: a drop that no leak's end explains
+_AT_ONCE = 14.0
+_SURE = 0.9
+_TENTATIVE_H = 72
+_SHADOW = 0.35
+_METER_ALONE = 1.5  # times the best leak's z^2 is what a pressure meter's own must be
+_RELOCATE_H = (12, 24, 48, 72, 96, 120, 168, 240, 336, 432, 528, 624)
+_SAME_M, _SAME_DAYS = 200.0, 120.0
+
+
+class Kind(Enum):
+    """What an event tells."""
+
+    ISSUED = "issued"
+    TRACKED = "tracked"
+    MOVED = "moved"
+    ENDED = "ended"
+    METER = "meter"
+    UNEXPLAINED = "unexplained"
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that the search has to say.
+
+    Args:
+        hour: it is known at the end of this hour.
+        kind: what.
+        number: of the leak, 0 where there is none.
+        pipe: row of the pipe, -1 where there is none.
+        onset: hour at which it began.
+        flow_m3_per_h: of the leak.
+        radius_m: of the credible zone.
+        near: probability within a crew's reach.
+        z: of the evidence.
+        text: for the log.
+    """
+
+    hour: int
+    kind: Kind
+    number: int = 0
+    pipe: int = -1
+    onset: int = 0
+    flow_m3_per_h: float = 0.0
+    radius_m: float = 0.0
+    near: float = 0.0
+    z: float = 0.0
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Known:
+    """A leak that runs before the first hour."""
+
+    pipe: int
+    flow_m3_per_h: float
+
+
+@dataclass(frozen=True)
+class _Change:
+    """The strongest change of an hour."""
+
+    z: float
+    window: int
+    pipe: int
+    flow: float
+    is_drop: bool
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A jump of some leak, for the shadow rule."""
+
+    hour: int
+    size: float
+    pipe: int
+
+
+@dataclass
+class _Waiting:
+    since: int = -1
+    last: int = -99
+
+
+@dataclass
+class LeakSearch:
+    """Searches one town; fed hour by hour.
+
+    Args:
+        town: calibrated.
+        hours: readings; at hour h only those up to h are looked at.
+        noise: of the history.
+        known: leaks that run already.
+    """
+
+    town: Town
+    hours: Hours
+    noise: Noise
+    known: tuple[Known, ...] = ()
+    belief: Belief = field(init=False)
+    _memory: Memory = field(init=False)
+    _events: list[Event] = field(default_factory=list)
+    _past: list[Past] = field(default_factory=list)
+    _seen: list[_Seen] = field(default_factory=list)
+    _issued: list[tuple[int, int]] = field(default_factory=list)
+    _dropped: set[int] = field(default_factory=set)
+    _rebased: list[tuple[int, int]] = field(default_factory=list)
+    _waiting: _Waiting = field(default_factory=_Waiting)
+    _quiet_until: int = 0
+    _barrier: int = 0
+    _last_number: int = 0
+
+    def __post_init__(self) -> None:
+        noise, n = self.noise, self.town.n_output
+        self.walks = Walks(noise.reference_m3_per_h / TYPICAL_M3_PER_H)
+        self.belief = Belief(noise.last_bias.copy(), np.zeros(0), np.diag(noise.bias**2))
+        for leak in self.known:
+            self._last_number += 1
+            track = Track(self._last_number, leak.pipe, 0, -9999, peak=leak.flow_m3_per_h, charged=leak.flow_m3_per_h)
+            track.carried = track.issued = True
+            self.belief.add(track, leak.flow_m3_per_h, (0.1 * leak.flow_m3_per_h + 0.2 * self.walks.unit) ** 2)
+            self.belief.covariance[:n, :n] += noise.signature_error(leak.pipe, leak.flow_m3_per_h)
+        self._memory = Memory(n, len(self.town.pipe), max(WINDOWS_H))
+        self._measured = self.town.measured(self.hours)
+        self._key = rhythm_key(self.hours)
+        zone = self.town.zone_of_pipe
+        self._zone = zone
+        self._scene = Scene(self.town, self.hours, self._memory, noise, self.walks, zone >= 0)
+
+    def step(self, h: int) -> list[Event]:
+        """Take in hour h, the one after the last."""
+        self._events = []
+        self._look(h)
+        change = self._strongest(h) if h >= self._quiet_until else None
+        if change is None:
+            self._advance(h)
+            if h % 6 == 0:
+                self._judge_tentative(h)
+                self._end_tracks(h)
+                self._relocate(h)
+        else:
+            self._explain(h, change)
+        return self._events
+
+    # -- one hour ------------------------------------------------------------------------------------------------------
+
+    def _look(self, h: int) -> None:
+        """Predict the hour with the followed leaks flowing, and remember what was different."""
+        belief = self.belief
+        view = self.town.view(self.hours, h, belief.leaks(len(self._zone)))
+        residual = self._measured[h] - view.reading - self.noise.rhythm[self._key[h]]
+        weight = self.noise.reference_m3_per_h / max(view.inflow_m3_per_h, 0.05 * self.noise.reference_m3_per_h)
+        signature = np.nan_to_num(self.town.signatures(view))
+        self._memory.keep(h, residual, signature, weight, self.noise.bin_of(view.inflow_m3_per_h), belief)
+
+    def _advance(self, h: int) -> None:
+        memory = self._memory
+        jumps = advance(self.belief, h, memory.residual(h), memory.signature(h), memory.bin_of(h), self.noise, self.walks)
+        self._seen += [_Seen(h, jump.size, jump.pipe) for jump in jumps]
+
+    def _replay(self, first: int, last: int) -> None:
+        for h in range(first, last + 1):
+            self._look(h)
+            self._advance(h)
+
+    def _window(self, h: int, length: int) -> Window:
+        first = h - length + 1
+        w = window(self._memory, self.belief, self.noise, self.walks, first, h, self._past)
+        for output, since in self._rebased:
+            if since >= first:
+                w.R[output, output] += 1e6 * self.noise.bias[output] ** 2
+        return w
+
+    def _strongest(self, h: int) -> _Change | None:
+        """The strongest change in any window that ends now."""
+        rise: _Change | None = None
+        drop: _Change | None = None
+        for length in WINDOWS_H:
+            first = h - length + 1
+            coarse = (length > 24 and h % 6 != 5) or (length >= 168 and h % 24 != 23)
+            if coarse or first < max(24, self._barrier) or first not in self._memory.before or (length >= 168 and first < 72):
+                continue
+            w = self._window(h, length)
+            f, z = ratios(w, w.R, self._scene.allowed)
+            lowest = float(z.min())
+            if lowest < -_THRESHOLD - _UNEXPLAINED and (drop is None or lowest < drop.z):
+                j = int(z.argmin())
+                drop = _Change(lowest, length, j, float(f[j]), is_drop=True)
+            large = np.where(f > _LEAST_FLOW * self.walks.unit, z, 0.0)
+            j = int(large.argmax())
+            if large[j] > _THRESHOLD and large[j] > -lowest and (rise is None or large[j] > rise.z):
+                rise = _Change(float(large[j]), length, j, float(f[j]), is_drop=False)
+        if drop is not None and (rise is None or -drop.z > rise.z):
+            return drop
+        return rise
+
+    # -- whose change is it? -------------------------------------------------------------------------------------------
+
+    def _explain(self, h: int, change: _Change) -> None:
+        w = self._window(h, change.window)
+        if self._is_meter(h, w, change) or self._is_known(h, w, change):
+            return
+        if change.is_drop:
+            self._loosen(h, change)
+            return
+        shadow = self._largest_near(h, change.pipe)
+        if change.flow < _SHADOW * shadow and not self._stands_alone(h, change):
+            self._advance(h)
+            self._quiet_until = h + 3
+            return
+        if self._waiting.since < 0 or h - self._waiting.last > 8:
+            self._waiting.since = h
+        self._waiting.last = h
+        if h == self._waiting.since:
+            self._advance(h)
+            return
+        self._track(h, change, shadow)
+
+    def _is_meter(self, h: int, w: Window, change: _Change) -> bool:
+        """A single output that explains the change far better than any leak has changed by itself."""
+        z = alone(w)[: self.town.n_head]
+        i = int(z.argmax()) if len(z) else -1
+        if i < 0 or z[i] ** 2 < _METER_ALONE * change.z**2 + 40.0:
+            return False
+        size = float(abs(w.e[i]))
+        self.belief.covariance[i, i] += size**2
+        self._rebased.append((i, h))
+        name = self.town.output_names[i]
+        self._say(Event(h, Kind.METER, z=float(z[i]), text=f"{name} has changed by itself, by {w.e[i]:+.3g}"))
+        self._advance(h)
+        return True
+
+    def _is_known(self, h: int, w: Window, change: _Change) -> bool:
+        """A followed leak that explains the change nearly as well as any pipe: it grew, or it ended."""
+        sign = -1.0 if change.is_drop else 1.0
+        found: tuple[int, float, float] | None = None
+        for k, track in enumerate(self.belief.tracks):
+            settled = self.walks.is_settled(track, h)
+            if change.is_drop and settled:
+                continue
+            s = w.signature[:, track.pipe]
+            f, z = ratios(w, w.R - 0.95 * w.own[k] * np.outer(s, s), self._scene.allowed)
+            best, own, size = float((sign * z).max()), float(z[track.pipe]), float(f[track.pipe])
+            margin = 20 + 0.25 * best**2 if change.is_drop else 12 + 0.1 * best**2 if not settled else 2.0
+            large_enough = not change.is_drop or self.belief.flow[k] > 0.4 * self.walks.unit
+            if best**2 - own**2 < margin and sign * size > 0 and large_enough and (found is None or abs(own) > abs(found[1])):
+                found = (k, own, size)
+        if found is None:
+            return False
+        k, _, size = found
+        track = self.belief.tracks[k]
+        if change.is_drop:
+            track.changed = h
+            at = self.town.n_output + k
+            self.belief.covariance[at, at] += 0.5 * size**2
+            self._advance(h)
+            self._quiet_until = h + 2
+            return True
+        first = max(h - change.window + 1, track.onset + 1, h - 72)
+        track.walk, track.walk_until = max(0.12 * self.walks.unit, 0.7 * abs(size) / change.window**0.5), h + 48
+        self._restore(first)
+        now = self.belief.index(track.number)
+        if now >= 0:
+            at = self.town.n_output + now
+            self.belief.covariance[at, at] += size**2
+        self._replay(first, h)
+        self._quiet_until = h + 3
+        return True
+
+    def _loosen(self, h: int, change: _Change) -> None:
+        """Nothing explains it: the bias may be elsewhere, and no window may reach back beyond now."""
+        belief, n = self.belief, self.town.n_output
+        belief.covariance[:n, :n] += np.diag((2.0 * self.noise.bias) ** 2)
+        for q, track in enumerate(belief.tracks):
+            if not self.walks.is_settled(track, h):
+                belief.covariance[n + q, n + q] += max(0.3 * self.walks.unit, 0.1 * belief.flow[q]) ** 2
+        self._barrier = h + 1
+        self._seen.append(_Seen(h, min(abs(change.flow), 30.0 * self.walks.unit), change.pipe))
+        self._say(Event(h, Kind.UNEXPLAINED, pipe=change.pipe, z=change.z, flow_m3_per_h=change.flow))
+        self._advance(h)
+
+    def _largest_near(self, h: int, pipe: int) -> float:
+        """Largest recent jump in the pipe's zone, fading after four days [m3/h]."""
+        sizes = [
+            jump.size / (1.0 + max(0, h - jump.hour - 96) / 48.0)
+            for jump in self._seen[-60:]
+            if h - jump.hour < 240 and self._zone[jump.pipe] == self._zone[pipe]
+        ]
+        return max(sizes, default=0.0)
+
+    def _stands_alone(self, h: int, change: _Change) -> bool:
+        """Strong evidence, and no much larger jump in the last two days."""
+        larger = max((jump.hour for jump in self._seen[-60:] if jump.size >= 2.5 * change.flow), default=-99)
+        return change.z > 2.5 * _THRESHOLD and h - larger > 48
+
+    # -- following a new leak ------------------------------------------------------------------------------------------
+
+    def _track(self, h: int, change: _Change, shadow: float) -> None:
+        age = h - self._waiting.since
+        length = 1 if change.z > 18 and age == 1 else change.window
+        place = locate(self._scene, self._window(h, length), change.pipe, change.flow)
+        flow = float(place.flow[place.pipe])
+        if flow < _SHADOW * shadow:
+            self._advance(h)
+            self._quiet_until = h + 3
+            return
+        needed = _SURE if age < 72 else 0.8 if age < 168 else 0.65 if age < 336 else 0.45
+        if place.near < needed:
+            self._advance(h)
+            self._quiet_until = h + (2 if age < 24 else 5)
+            return
+        onset = h - change.window + 1
+        at_once = change.z > _AT_ONCE and flow > max(2.0 * self.walks.unit, 0.5 * shadow) and place.near > _SURE
+        self._waiting = _Waiting()
+        self._restore(onset)
+        best = int(place.probability.argmax())
+        pipe = best if place.probability[best] > 0.3 else place.pipe
+        self._last_number += 1
+        track = Track(
+            self._last_number, pipe, onset, h, window=change.window, peak=flow, charged=flow, rival=shadow
+        )  # fmt: skip
+        self.belief.add(track, max(flow, 0.3 * self.walks.unit), (0.5 * max(flow, self.walks.unit)) ** 2)
+        self._seen.append(_Seen(h, flow, place.pipe))
+        n = self.town.n_output
+        self.belief.covariance[:n, :n] += self.noise.signature_error(pipe, flow)
+        self._replay(onset, h)
+        self._say(_event(h, Kind.TRACKED, track, place, flow, change.z))
+        if at_once:
+            self._issue(h, track, place, change.z)
+        self._quiet_until = h + 3
+
+    def _issue(self, h: int, track: Track, place: Place, z: float) -> None:
+        """Tell it, unless nearly the same has been told."""
+        track.issued = True
+        k = self.belief.index(track.number)
+        flow = float(self.belief.flow[k]) if k >= 0 else track.peak
+        near = self.noise.distance_m[place.pipe]
+        if any(near[pipe] < _SAME_M and h - at < 24 * _SAME_DAYS for pipe, at in self._issued):
+            return
+        self._issued.append((place.pipe, h))
+        self._say(_event(h, Kind.ISSUED, track, place, flow, z))
+
+    def _judge_tentative(self, h: int) -> None:
+        """Issue followed leaks that have lasted, still flow, and are still explained by no other place."""
+        n, unit = self.town.n_output, self.walks.unit
+        for k, track in enumerate(self.belief.tracks):
+            age, flow = h - track.found, float(self.belief.flow[k])
+            if track.issued or age < 6 or flow <= unit:
+                continue
+            needed = _TENTATIVE_H * (1 if track.rival < 1.5 * unit else 2)
+            lasted = age >= needed or (flow > 4 * unit and flow > track.rival and age >= 12)
+            certain = flow > 5 * float(np.sqrt(self.belief.covariance[n + k, n + k]))
+            moving = age < 240 and h - track.moved < 24
+            if not lasted or not certain or moving:
+                continue
+            place = locate_again(self._scene, h, self.belief, k)
+            if place is None or min(place.z[track.pipe], place.z[place.pipe]) <= 10:
+                continue
+            if place.near > (0.85 if age < 240 else 0.6):
+                self._issue(h, track, place, float(place.z[place.pipe]))
+
+    def _end_tracks(self, h: int) -> None:
+        """Leaks that flow no more are followed no more; their shadow is remembered."""
+        unit = self.walks.unit
+        for k in range(len(self.belief.tracks) - 1, -1, -1):
+            track, flow, age = self.belief.tracks[k], float(self.belief.flow[k]), h - self.belief.tracks[k].onset
+            over = (flow < max(0.25 * unit, 0.06 * track.peak) and age > 48) or (age > 240 and flow < 0.2 * unit)
+            if over:
+                if track.peak < 2.5 * unit and not track.issued:
+                    self._dropped.add(track.number)
+                self.belief.remove(k)
+                self._past.append(Past(track.pipe, track.peak, h))
+                self._say(Event(h, Kind.ENDED, track.number, track.pipe, track.onset, flow))
+
+    def _relocate(self, h: int) -> None:
+        """Look again at young leaks, at set ages; move one that is clearly elsewhere and replay since its onset."""
+        for k, track in enumerate(self.belief.tracks):
+            age = (h - track.onset) // 6 * 6
+            due = age in _RELOCATE_H and (age >= 48 or self.belief.flow[k] > 4 * self.walks.unit)
+            if track.carried or not due:
+                continue
+            place = locate_again(self._scene, h, self.belief, k)
+            if place is None or place.pipe == track.pipe or place.z[place.pipe] <= 8:
+                continue
+            there, here = float(place.z[place.pipe]) ** 2, float(place.z[track.pipe]) ** 2
+            way = float(self.noise.distance_m[track.pipe, place.pipe])
+            if way < 1500 and there - here > max(12.0, 0.03 * there):
+                if way > 150:
+                    track.moved = h
+                track.pipe = place.pipe
+                self._say(_event(h, Kind.MOVED, track, place, float(self.belief.flow[k]), float(place.z[place.pipe])))
+                first = max(track.onset + 1, h - self._memory.ring + 6)
+                self._restore(first)
+                self._replay(first, h)
+                return
+
+    def _restore(self, first: int) -> None:
+        """Go back to what was believed before an hour, with the leaks as they are known now.
+
+        Leaks that have ended since stay in the past: without them their water would look like something new.
+        """
+        present = self.belief
+        belief = self._memory.before[first].copy()
+        now = {t.number: t for t in present.tracks}
+        for k in range(len(belief.tracks) - 1, -1, -1):
+            number = belief.tracks[k].number
+            if number in self._dropped:
+                belief.remove(k)
+            elif number in now:
+                belief.tracks[k] = replace(now[number])
+        n, unit = self.town.n_output, self.walks.unit
+        for track in present.tracks:
+            if belief.index(track.number) < 0:
+                belief.add(replace(track), 0.3 * unit, (0.5 * max(track.peak, unit)) ** 2)
+                belief.covariance[:n, :n] += self.noise.signature_error(track.pipe, track.peak)
+        self.belief = belief
+
+    def _say(self, event: Event) -> None:
+        self._events.append(event)
+
+
+def _event(h: int, kind: Kind, track: Track, place: Place, flow: float, z: float) -> Event:
+    return Event(h, kind, track.number, place.pipe, track.onset, flow, place.radius_m, place.near, z)

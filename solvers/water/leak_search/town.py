@@ -1,0 +1,388 @@
+"""A network as its instruments see it, hour by hour: what they should read, and how a leak anywhere would change that.
+
+Outputs, in this order:
+
+    head       pressure meters [m]
+    flow       flow meters of links that carry water into a balanced zone [m3/h]; one per zone is left out, since the
+               demands are scaled to their sum
+    balance    metered inflow less what the tanks of a zone gain, where every other border of the zone is a tank with a
+               measured level [m3/h]; the model says: factor * demand + leaks
+
+Demands: base * exp(a_row) * pattern(t) * exp(c_pattern' h(t)) with h six harmonics (week, day and their halves and
+thirds, cosine and sine), scaled zone by zone to the metered balance (zones.py); smart-metered nodes as measured. Pipes:
+resistance * exp(k). Leaks draw half at each end of their pipe.
+
+Signature of a leak at node j: the sensitivity of the outputs to a demand there, the balances kept (estimation.py).
+Flows are in m3/h here, as people who look for leaks speak.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from grid_models.errors import InvalidInput, Issue
+from grid_models.water.network import WaterNetwork
+from solvers.water.estimation import balanced, prior_demand
+from solvers.water.gradient import CLOSED
+from solvers.water.plan import Floats, Index, WaterPlan, prepare
+from solvers.water.steady import Boundary, Hydraulics, Linear, Scratch, initial_boundary, steady
+from solvers.water.zones import Zones, zones
+
+M3_PER_H = 1.0 / 3600.0
+HOURS_PER_WEEK = 168
+_HARMONICS = (1.0, 2.0, 3.0, 7.0, 14.0, 21.0)  # per week
+_MOST_ITERATIONS = 60
+_ACCURACY = 1e-5  # of flows; heads follow to 0.01 mm, far below what a meter tells
+
+
+@dataclass(frozen=True)
+class Sensors:
+    """Ids of what is measured.
+
+    Args:
+        pressure: nodes.
+        flow: links.
+        level: tanks.
+        drawn: nodes with a smart meter.
+    """
+
+    pressure: tuple[str, ...]
+    flow: tuple[str, ...]
+    level: tuple[str, ...]
+    drawn: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Hours:
+    """Hourly means of the readings; nan where nothing was read.
+
+    Args:
+        start_s: (n,) begin of each hour, seconds since 1970 UTC.
+        pressure_m: (n, n_pressure).
+        flow_m3_per_h: (n, n_flow).
+        level_m: (n, n_level).
+        level_gain_m: (n, n_level) from the hour's begin to its end.
+        drawn_m3_per_h: (n, n_drawn).
+    """
+
+    start_s: Floats
+    pressure_m: Floats
+    flow_m3_per_h: Floats
+    level_m: Floats
+    level_gain_m: Floats
+    drawn_m3_per_h: Floats
+
+    @cached_property
+    def hour_of_week(self) -> Index:
+        """(n,) 0 on Monday at midnight."""
+        return ((self.start_s / 3600.0).astype(np.int64) + 3 * 24) % HOURS_PER_WEEK
+
+    def __len__(self) -> int:
+        """The number of hours."""
+        return len(self.start_s)
+
+
+@dataclass(frozen=True, eq=False)
+class Parameters:
+    """What calibration learns.
+
+    Args:
+        resistance: (n_pipe,) ln of the factor on each pipe's resistance.
+        base: (n_demand,) ln of the factor on each row of the demand table.
+        harmonics: (n_pattern, 12) c.
+        balance: (n_balance,) factor on the demands of each balance.
+    """
+
+    resistance: Floats
+    base: Floats
+    harmonics: Floats
+    balance: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """One hour as the model sees it.
+
+    Args:
+        reading: (n_output,) what the instruments should show.
+        demand_m3_per_h: (n_node,) without leaks.
+        free_m3_per_h: (n_node,) of it, what the zones' balances may move.
+        inflow_m3_per_h: consumption of the balanced zones.
+        boundary: what was solved.
+        found: the solution.
+    """
+
+    reading: Floats
+    demand_m3_per_h: Floats
+    free_m3_per_h: Floats
+    inflow_m3_per_h: float
+    boundary: Boundary
+    found: Hydraulics
+
+
+class Town:
+    """A network with its instruments and parameters; one worker's, since it keeps the last solution as a start.
+
+    Args:
+        network: the network.
+        sensors: what is measured.
+
+    Raises:
+        InvalidInput: sensors that the network does not have; all at once.
+    """
+
+    def __init__(self, network: WaterNetwork, sensors: Sensors) -> None:
+        _check(network, sensors)
+        self.network, self.sensors = network, sensors
+        self._nominal_plan = prepare(network)
+        self._scratch = Scratch(self._nominal_plan)
+        laws = self._nominal_plan.laws
+        self.pipe = network.pipe_link
+        self.pipe_ends = laws.start[self.pipe], laws.end[self.pipe]
+        self.pipe_ids = tuple(str(i) for i in network.link_ids[self.pipe])
+        self._node = network.nodes(list(sensors.pressure))
+        self._meter = network.links(list(sensors.flow))
+        self._level = network.tables["tank"].rows(list(sensors.level))
+        self._drawn = network.nodes(list(sensors.drawn))
+        self._is_pump = np.isin(self._meter, network.pump_link)
+        self.zones: Zones = zones(self._nominal_plan, self._meter)
+        self._shown = self._independent_meters()
+        self._balance_zone, self._balance_tanks, self._balance_meters = self._tank_balances()
+        self._area_m2 = np.pi * network.tables["tank"]["diameter_m"] ** 2 / 4.0
+        self._pattern_names, self._pattern_of, self._profile = self._profiles()
+        self.parameters = Parameters(
+            np.zeros(len(self.pipe)),
+            np.zeros(network.tables["demand"].size),
+            np.zeros((len(self._pattern_names), 2 * len(_HARMONICS))),
+            np.ones(len(self._balance_zone)),
+        )
+        self._last: Hydraulics | None = None
+        self._scale: Floats = np.ones(len(self.zones.balanced))
+        self._apply(self.parameters)
+
+    def with_parameters(self, parameters: Parameters) -> Town:
+        """The same town with other parameters."""
+        out = object.__new__(Town)
+        out.__dict__.update(self.__dict__)
+        out._scratch = Scratch(self._nominal_plan)  # a copy of its own kind
+        out._apply(parameters)
+        return out
+
+    @property
+    def n_head(self) -> int:
+        """Outputs that are heads; they come first."""
+        return len(self._node)
+
+    @property
+    def n_balance(self) -> int:
+        """Outputs that are balances; they come last."""
+        return len(self._balance_zone)
+
+    @property
+    def n_output(self) -> int:
+        """All outputs."""
+        return len(self._node) + len(self._shown) + len(self._balance_zone)
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """For messages."""
+        flows = tuple(self.sensors.flow[i] for i in self._shown)
+        return (*self.sensors.pressure, *flows, *(f"balance of zone {z}" for z in self._balance_zone))
+
+    @property
+    def zone_of_pipe(self) -> Index:
+        """(n_pipe,) zone of each pipe's ends, -1 where it leaves one."""
+        a, b = (self.zones.of_node[ends] for ends in self.pipe_ends)
+        return np.where((a == b) | (b < 0), a, np.where(a < 0, b, -1))
+
+    @property
+    def balance_shares(self) -> Floats:
+        """(n_balance, n_pipe) how much of a leak at each pipe counts in each balance."""
+        start, end = self.pipe_ends
+        of_node = self.zones.of_node
+        shares = [0.5 * (of_node[start] == z) + 0.5 * (of_node[end] == z) for z in self._balance_zone]
+        return np.array(shares).reshape(self.n_balance, len(self.pipe))
+
+    def measured(self, hours: Hours) -> Floats:
+        """(n, n_output) what the instruments showed; nan where they did not."""
+        elevation = self._plan.laws.elevation[self._node]
+        flow, gain = hours.flow_m3_per_h, hours.level_gain_m
+        balances = [
+            np.nan_to_num(flow) @ sign
+            + 0.0 * flow[:, sign != 0].sum(axis=1)
+            - gain[:, tanks] @ self._area_m2[self._level[tanks]]
+            for sign, tanks in zip(self._balance_meters, self._balance_tanks, strict=True)
+        ]
+        return np.column_stack([hours.pressure_m + elevation, flow[:, self._shown], *balances])
+
+    def view(self, hours: Hours, h: int, leaks: Floats) -> View:
+        """Predict one hour.
+
+        Args:
+            hours: readings.
+            h: which.
+            leaks: (n_pipe,) [m3/h].
+        """
+        n = len(self._plan.laws.row)
+        lost = np.zeros(n)
+        flowing = np.flatnonzero(leaks)
+        for ends in self.pipe_ends:
+            np.add.at(lost, ends[flowing], 0.5 * leaks[flowing])
+        read, metered = np.zeros(n), np.zeros(n, dtype=bool)
+        drawn = hours.drawn_m3_per_h[h]
+        known = np.isfinite(drawn)
+        read[self._drawn[known]], metered[self._drawn[known]] = drawn[known], True
+        nominal = self.nominal(int(hours.hour_of_week[h]))
+        flow = hours.flow_m3_per_h[h]
+        demand, self._scale = prior_demand(self.zones, nominal, metered, read, flow, lost, self._scale)
+        boundary = self._boundary(hours.level_m[h], flow, demand + lost)
+        solution = steady(self._plan, self._scratch, boundary, self._last, accuracy=_ACCURACY, trials=_MOST_ITERATIONS)
+        found = solution.value
+        self._last = found if solution.status.usable else None
+        of_balance = [
+            factor * demand[self.zones.of_node == zone].sum() + lost[self.zones.of_node == zone].sum()
+            for zone, factor in zip(self._balance_zone, self.parameters.balance, strict=True)
+        ]
+        shown = found.flow_m3_per_s[self._meter[self._shown]] / M3_PER_H
+        reading = np.concatenate([found.head_m[self._node], shown, of_balance])
+        served = self.zones.balanced[self.zones.of_node] & (self.zones.of_node >= 0)
+        return View(reading, demand, np.where(metered, 0.0, demand), float(demand[served].sum()), boundary, found)
+
+    def sensitivity(self, view: View) -> tuple[Floats, Floats]:
+        """How the outputs answer, the last `view` being this one.
+
+        Returns:
+            (n_output, n_node) per m3/h drawn, the balances kept; (n_output, n_pipe) per ln of resistance.
+        """
+        linear = Linear(self._plan, self._scratch, view.boundary, view.found)
+        links = self._meter[self._shown]
+        raw = np.concatenate([linear.heads(self._node) * M3_PER_H, linear.flows(links)])
+        start, end = self.pipe_ends
+        q = view.found.flow_m3_per_s[self.pipe] / M3_PER_H / (self._plan.laws.exponent or 2.0)
+        by_resistance = (raw[:, end] - raw[:, start]) * q
+        for row, link in enumerate(links.tolist()):
+            by_resistance[self.n_head + row, self.pipe == link] -= q[self.pipe == link]
+        kept = balanced(raw, self.zones, view.free_m3_per_h)
+        of_balance = [(self.zones.of_node == zone).astype(np.float64)[None] for zone in self._balance_zone]
+        none = np.zeros((self.n_balance, len(self.pipe)))
+        return np.concatenate([kept, *of_balance]), np.concatenate([by_resistance, none])
+
+    def signatures(self, view: View) -> Floats:
+        """(n_output, n_pipe) change of the outputs per m3/h of leak, the last `view` being this one."""
+        by_node, _ = self.sensitivity(view)
+        start, end = self.pipe_ends
+        return 0.5 * (by_node[:, start] + by_node[:, end])
+
+    def nominal(self, hour_of_week: int) -> Floats:
+        """(n_node,) demands by base and pattern [m3/h]."""
+        total = np.bincount(self.network.demand_node, self.row_demand(hour_of_week), len(self._plan.laws.row))
+        return total.astype(np.float64)
+
+    def row_demand(self, hour_of_week: int) -> Floats:
+        """(n_demand,) of each row of the demand table [m3/h]."""
+        profile = self._profile[:, hour_of_week] * np.exp(self.parameters.harmonics @ harmonics(hour_of_week))
+        return self._base * profile[self._pattern_of]
+
+    @property
+    def pattern_of_row(self) -> Index:
+        """(n_demand,) number of the pattern of each row of the demand table."""
+        return self._pattern_of
+
+    def _apply(self, parameters: Parameters) -> None:
+        laws = self._nominal_plan.laws
+        resistance = laws.resistance.copy()
+        resistance[self.pipe] *= np.exp(parameters.resistance)
+        plan = self._nominal_plan
+        self._plan = WaterPlan(plan.network, laws._replace(resistance=resistance), plan.factor, plan.junction)
+        table = self.network.tables["demand"]
+        base = table["base_m3_per_s"] * self.network.options.demand_multiplier / M3_PER_H
+        self._base = base * np.exp(parameters.base)
+        self.parameters = parameters
+        self._last = None
+        self._scale = np.ones(len(self.zones.balanced))
+        self._start = initial_boundary(self.network)
+
+    def _boundary(self, level: Floats, flow: Floats, drawn: Floats) -> Boundary:
+        """Held heads from measured levels; metered pumps as what they take and give."""
+        head, status = self._start.head_m.copy(), self._start.status.copy()
+        tank = self.network.tables["tank"]
+        known = np.isfinite(level)
+        at = self._level[known]
+        head[self.network.tank_node[at]] = tank["elevation_m"][at] + level[known]
+        demand = drawn.copy()
+        pumps = self._meter[self._is_pump]
+        pumped = np.nan_to_num(flow[self._is_pump])
+        np.add.at(demand, self._plan.laws.start[pumps], pumped)
+        np.add.at(demand, self._plan.laws.end[pumps], -pumped)
+        status[pumps] = CLOSED
+        return Boundary(demand * M3_PER_H, head, status, self._start.setting)
+
+    def _independent_meters(self) -> Index:
+        """Flow meters, pumps aside, but for the last one into each balanced zone."""
+        shown = np.flatnonzero(~self._is_pump)
+        for zone in np.flatnonzero(self.zones.balanced):
+            borders = [i for i in shown if zone in (self.zones.to_zone[i], self.zones.from_zone[i])]
+            if borders:
+                shown = shown[shown != borders[-1]]
+        return shown
+
+    def _tank_balances(self) -> tuple[Index, list[Index], list[Floats]]:
+        """Zones whose borders are meters and measured tanks.
+
+        Returns:
+            The zones; for each the rows of its tanks in `Sensors.level`, and the sign with which each flow meter counts.
+        """
+        laws, network, of_node = self._nominal_plan.laws, self.network, self.zones.of_node
+        metered = np.isin(np.arange(len(laws.kind)), self._meter)
+        held = laws.row < 0
+        border = ~metered & (held[laws.start] != held[laws.end])
+        tank_end = np.where(held[laws.start], laws.start, laws.end)
+        inner_end = np.where(held[laws.start], laws.end, laws.start)
+        level_node = network.tank_node[self._level]
+        found, tanks, signs = [], [], []
+        for zone in np.flatnonzero(~self.zones.balanced).tolist():
+            mine = np.unique(tank_end[border & (of_node[inner_end] == zone)])
+            inside = np.append(np.flatnonzero(of_node == zone), mine)
+            enters = np.isin(laws.end[self._meter], inside).astype(np.float64)
+            sign = enters - np.isin(laws.start[self._meter], inside)
+            if np.isin(mine, level_node).all() and (sign > 0).any():
+                found.append(zone)
+                tanks.append(np.flatnonzero(np.isin(level_node, mine)))
+                signs.append(sign)
+        return np.array(found, dtype=np.int64), tanks, signs
+
+    def _profiles(self) -> tuple[tuple[str, ...], Index, Floats]:
+        """Patterns of the demand table, which each row has, and their hourly means over a week."""
+        network = self.network
+        names, of_row = np.unique(network.tables["demand"]["pattern"].astype(str), return_inverse=True)
+        table, step = network.tables["pattern"], network.options.pattern_step_s
+        within = np.arange(0, 3600, min(step, 3600)) + 0.5 * min(step, 3600)
+        instant = np.arange(HOURS_PER_WEEK)[:, None] * 3600.0 + within + network.options.pattern_start_s
+        profile = np.ones((len(names), HOURS_PER_WEEK))
+        for i, name in enumerate(names.tolist()):
+            if name:
+                factors = np.asarray(table["multipliers"][int(table.rows([name])[0])], dtype=np.float64)
+                profile[i] = factors[(instant // step).astype(np.int64) % len(factors)].mean(axis=1)
+        return tuple(names.tolist()), of_row.astype(np.int64), profile
+
+
+def harmonics(hour_of_week: int) -> Floats:
+    """(12,) cosines and sines of the week, the day, and their halves and thirds."""
+    angle = 2.0 * np.pi * np.array(_HARMONICS) * (hour_of_week + 0.5) / HOURS_PER_WEEK
+    return np.concatenate([np.cos(angle), np.sin(angle)])
+
+
+def _check(network: WaterNetwork, sensors: Sensors) -> None:
+    tanks = {str(i) for i in network.tables["tank"].index.tolist()}
+    nodes, links = {str(i) for i in network.node_ids}, {str(i) for i in network.link_ids}
+    known = {"pressure": nodes, "flow": links, "level": tanks, "drawn": nodes}
+    issues = [
+        Issue("sensor", kind, tuple(unknown), f"the network {network.name} has no such {kind} sensor's element")
+        for kind, ids in known.items()
+        if (unknown := [i for i in getattr(sensors, kind) if i not in ids])
+    ]
+    if issues:
+        raise InvalidInput(issues)

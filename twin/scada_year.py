@@ -1,0 +1,210 @@
+"""A folder with a year of readings: pressures, flows, levels and smart meters as parquet, what was repaired as CSV.
+
+    pressures_cm_*.parquet          cm of water, a column a node
+    flows_level_x100_*.parquet      m3/h x 100 a column a link; level in cm a column a tank
+    demands_Lh_*.parquet            L/h, a column a node
+    repairs_*.csv                   pipe,repaired
+    leaks_*.csv, leak_flow_*.parquet    where the truth is known: pipe,start,end,...; m3/h, a column a pipe
+
+Each parquet has a column `time`, naive UTC, in steps of a whole part of an hour.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grid_models.errors import InvalidInput, Issue
+from grid_models.water.network import WaterNetwork
+from solvers.water.leak_search.town import Hours, Sensors
+
+Floats = NDArray[np.float64]
+_HOUR_NS = 3_600_000_000_000
+_MOST_HOURS_STILL = 12  # without the slightest change of the mean: a pressure that stands still is not measured
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """Leaks that are known of a year.
+
+    Args:
+        pipe: (n,) ids.
+        start: (n,) datetime64, when each began.
+        flow_m3_per_h: (n_hour, n) hourly means.
+    """
+
+    pipe: tuple[str, ...]
+    start: NDArray[np.datetime64]
+    flow_m3_per_h: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class ScadaYear:
+    """A year of readings.
+
+    Args:
+        sensors: what was measured.
+        hours: hourly means.
+        truth: where the folder has it.
+        repairs: (pipe, instant) of what an operator was told.
+        step_s: of the readings.
+    """
+
+    sensors: Sensors
+    hours: Hours
+    truth: Truth | None
+    repairs: tuple[tuple[str, np.datetime64], ...]
+    step_s: float
+
+
+def in_common(past: ScadaYear, year: ScadaYear) -> tuple[ScadaYear, ScadaYear]:
+    """Both years with the sensors that both have, in one order.
+
+    Raises:
+        InvalidInput: they have no pressure meter in common.
+    """
+    kinds = ("pressure", "flow", "level", "drawn")
+    shared = {k: tuple(i for i in getattr(past.sensors, k) if i in getattr(year.sensors, k)) for k in kinds}
+    if not shared["pressure"]:
+        raise InvalidInput([Issue("", "pressure", (), "history and readings have no pressure meter in common")])
+    return _only(past, Sensors(**shared)), _only(year, Sensors(**shared))
+
+
+def _only(year: ScadaYear, sensors: Sensors) -> ScadaYear:
+    at = {k: [getattr(year.sensors, k).index(i) for i in getattr(sensors, k)] for k in ("pressure", "flow", "level", "drawn")}
+    h = year.hours
+    hours = Hours(
+        h.start_s, h.pressure_m[:, at["pressure"]], h.flow_m3_per_h[:, at["flow"]], h.level_m[:, at["level"]],
+        h.level_gain_m[:, at["level"]], h.drawn_m3_per_h[:, at["drawn"]],
+    )  # fmt: skip
+    return replace(year, sensors=sensors, hours=hours)
+
+
+def read_year(folder: Path, network: WaterNetwork) -> ScadaYear:
+    """Read a year folder.
+
+    Args:
+        folder: as described above.
+        network: says which column is a link and which a tank.
+
+    Raises:
+        InvalidInput: a file is missing or cannot be read, its times are not regular, or a column is no element.
+    """
+    pressure_ids, time, pressure = _parquet(folder, "pressures_cm_*.parquet")
+    flow_ids, flow_time, flow = _parquet(folder, "flows_level_x100_*.parquet")
+    drawn_ids, drawn_time, drawn = _parquet(folder, "demands_Lh_*.parquet")
+    for name, other in (("flows_level_x100", flow_time), ("demands_Lh", drawn_time)):
+        if len(other) != len(time) or (other != time).any():
+            raise InvalidInput([Issue("", "time", (), f"{name} and pressures_cm have different times", file=str(folder))])
+    per_hour = _steps_per_hour(time, folder)
+    skip = int(-time[0].astype("datetime64[ns]").astype(np.int64) % _HOUR_NS // (_HOUR_NS // per_hour))
+    n = (len(time) - skip) // per_hour
+
+    def hourly(values: Floats) -> Floats:
+        return _mean(values[skip : skip + n * per_hour].reshape(n, per_hour, -1))
+
+    links = {str(i) for i in network.link_ids}
+    is_link = np.array([i in links for i in flow_ids])
+    level = flow[:, ~is_link] / 100.0
+    at_begin = level[skip : skip + n * per_hour : per_hour]
+    at_end = np.concatenate([at_begin[1:], level[min(skip + n * per_hour, len(level) - 1)][None]])
+    sensors = Sensors(
+        pressure_ids,
+        tuple(i for i, link in zip(flow_ids, is_link, strict=True) if link),
+        tuple(i for i, link in zip(flow_ids, is_link, strict=True) if not link),
+        drawn_ids,
+    )
+    start = time[skip : skip + n * per_hour : per_hour]
+    hours = Hours(
+        start.astype("datetime64[s]").astype(np.int64).astype(np.float64),
+        _without_stuck(hourly(pressure / 100.0)),
+        hourly(flow[:, is_link] / 100.0),
+        hourly(level),
+        at_end - at_begin,
+        hourly(drawn / 1000.0),
+    )
+    return ScadaYear(sensors, hours, _truth(folder, start, per_hour, skip), _repairs(folder), 3600.0 / per_hour)
+
+
+def _mean(values: Floats) -> Floats:
+    """Mean of each hour over what was read, nan where that is less than half."""
+    there = np.isfinite(values)
+    count = there.sum(axis=1)
+    total = np.where(there, values, 0.0).sum(axis=1)
+    return np.where(2 * count >= values.shape[1], total / np.maximum(count, 1), np.nan)
+
+
+def _without_stuck(pressure: Floats) -> Floats:
+    """Readings that have not moved for hours are no readings."""
+    out = pressure.copy()
+    still = np.zeros(pressure.shape[1], dtype=np.int64)
+    for h in range(1, len(pressure)):
+        still = np.where(pressure[h] == pressure[h - 1], still + 1, 0)
+        out[h, still >= _MOST_HOURS_STILL] = np.nan
+    return out
+
+
+def _steps_per_hour(time: NDArray[np.datetime64], folder: Path) -> int:
+    step = np.diff(time.astype("datetime64[ns]").astype(np.int64))
+    if not len(step) or (step != step[0]).any() or step[0] <= 0 or _HOUR_NS % step[0]:
+        raise InvalidInput([Issue("", "time", (), "is not in equal steps that divide an hour", file=str(folder))])
+    return int(_HOUR_NS // step[0])
+
+
+def _one(folder: Path, pattern: str) -> Path | None:
+    found = sorted(folder.glob(pattern))
+    if len(found) > 1:
+        raise InvalidInput([Issue("", "", tuple(p.name for p in found), f"more than one {pattern}", file=str(folder))])
+    return found[0] if found else None
+
+
+def _parquet(folder: Path, pattern: str) -> tuple[tuple[str, ...], NDArray[np.datetime64], Floats]:
+    path = _one(folder, pattern)
+    if path is None:
+        raise InvalidInput([Issue("", "", (), f"no {pattern} in this folder", file=str(folder))])
+    import duckdb
+
+    try:
+        # One file of our own naming; its path is the only thing that is put into the text.
+        found = duckdb.connect().execute("select * from read_parquet($1)", [str(path)]).fetchnumpy()
+    except duckdb.Error as error:
+        raise InvalidInput([Issue("", "", (), f"cannot be read as parquet: {error}", file=str(path))]) from None
+    if "time" not in found:
+        raise InvalidInput([Issue("", "time", (), "the file has no such column", file=str(path))])
+    ids = tuple(name for name in found if name != "time")
+    return ids, np.asarray(found["time"]), np.column_stack([_floats(found[name]) for name in ids])
+
+
+def _floats(values: NDArray[np.generic]) -> Floats:
+    return np.ma.filled(np.ma.asarray(values).astype(np.float64), np.nan)
+
+
+def _truth(folder: Path, start: NDArray[np.datetime64], per_hour: int, skip: int) -> Truth | None:
+    listed, flows = _one(folder, "leaks_*.csv"), _one(folder, "leak_flow_*.parquet")
+    if listed is None or flows is None:
+        return None
+    ids, _, flow = _parquet(folder, "leak_flow_*.parquet")
+    began = {row["pipe"]: row["start"] for row in _rows(listed, ("pipe", "start"))}
+    n = len(start)
+    hourly = _mean(flow[skip : skip + n * per_hour].reshape(n, per_hour, -1))
+    return Truth(ids, np.array([np.datetime64(began[i]) for i in ids], dtype="datetime64[s]"), np.nan_to_num(hourly))
+
+
+def _repairs(folder: Path) -> tuple[tuple[str, np.datetime64], ...]:
+    path = _one(folder, "repairs_*.csv")
+    if path is None:
+        return ()
+    return tuple((row["pipe"], np.datetime64(row["repaired"])) for row in _rows(path, ("pipe", "repaired")))
+
+
+def _rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    missing = [c for c in columns if rows and c not in rows[0]]
+    if missing:
+        raise InvalidInput([Issue("", c, (), "the file has no such column", file=str(path)) for c in missing])
+    return rows
