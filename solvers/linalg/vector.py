@@ -12,6 +12,7 @@ and a processor without either give the same bits.
     fma(x, y, z)  fnma(x, y, z)     x y + z,  z - x y
     larger(x, y), magnitude(x), root(x)
     pick(x, y, a, b)                a where x < y, else b (also where x or y is nan)
+    exceeds(x, y)                   whether x > y in any lane
     power(x, n)                     |x|^n for a scalar n, to 3e-15 of itself; x normal and not 0
     narrow(x), widen(x)             f64 <-> f32
 
@@ -122,6 +123,11 @@ def pick(x: Vector, y: Vector, a: Vector, b: Vector) -> Vector:
     return np.where(x < y, a, b)
 
 
+def exceeds(x: Vector, y: Vector) -> bool:
+    """Whether x > y in any lane."""
+    return bool((x > y).any())
+
+
 def power(x: Vector, exponent: float) -> Vector:
     """|x|^exponent in each lane; every x normal and not 0."""
     return np.abs(x) ** exponent
@@ -209,6 +215,12 @@ def _pick(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
     return builder.select(builder.fcmp_ordered("<", values[0], values[1]), values[2], values[3])
 
 
+def _exceeds(_context: Any, builder: Any, signature: Any, values: Any) -> Any:
+    lanes = signature.args[0].width
+    which = builder.bitcast(builder.fcmp_ordered(">", values[0], values[1]), ir.IntType(lanes))
+    return builder.icmp_unsigned("!=", which, ir.Constant(ir.IntType(lanes), 0))
+
+
 def _power(_context: Any, builder: Any, signature: Any, values: Any) -> Any:
     """2^(n log2|x|): the mantissa in [sqrt(1/2), sqrt 2) by the series of artanh, the result by that of 2^f, |f| <= 1/2."""
     lanes = signature.args[0]
@@ -266,6 +278,7 @@ _register(larger, (_Lanes,) * 2, _same, _intrinsic("maxnum", 2))
 _register(magnitude, (_Lanes,), _same, _intrinsic("fabs", 1))
 _register(root, (_Lanes,), _same, _intrinsic("sqrt", 1))
 _register(pick, (_Lanes,) * 4, _same, _pick)
+_register(exceeds, (_Lanes,) * 2, lambda *_: types.boolean, _exceeds)
 _register(power, (_Lanes, types.Number), _same, _power)
 _register(load, (_Lanes, types.Array, types.Integer), _same, _load)
 _register(store, (types.Array, types.Integer, _Lanes), lambda *_: types.void, _store)

@@ -113,7 +113,7 @@ def chord(
             lane[0, w] = 1.0
         moving = LANES
         for iteration in range(max_iterations + 1):
-            _mismatch(is_pv, ptr, col, y, s_current, here, demand, residual, lane)
+            mismatch_lanes(is_pv, ptr, col, y, s_current, here, demand, residual, lane)
             for w in range(LANES):
                 if lane[0, w] != 0.0:
                     sound = np.isfinite(lane[2, w])
@@ -126,12 +126,12 @@ def chord(
                             mismatch[first + w] = lane[1, w] if sound else np.nan
             if moving == 0:
                 break
-            _substitute(up, uj, lower, upper, residual)
-            _rotate(residual, lane, here)
+            substitute_lanes(up, uj, lower, upper, residual)
+            rotate_lanes(residual, lane, here)
 
 
 @kernel
-def _mismatch(
+def mismatch_lanes(
     is_pv: NDArray[np.int8],
     ptr: IntArray,
     col: IntArray,
@@ -172,7 +172,7 @@ def _mismatch(
 
 
 @kernel
-def _substitute(up: IntArray, uj: IntArray, lower: SingleArray, upper: SingleArray, x: SingleArray) -> None:
+def substitute_lanes(up: IntArray, uj: IntArray, lower: SingleArray, upper: SingleArray, x: SingleArray) -> None:
     """Solve L U x = x in place, factor entries once for all lanes, in the order in which they stand."""
     n = len(up) - 1
     like = f32x16(0.0)
@@ -199,7 +199,7 @@ def _substitute(up: IntArray, uj: IntArray, lower: SingleArray, upper: SingleArr
 
 
 @kernel
-def _rotate(step: SingleArray, lane: FloatArray, v: FloatArray) -> None:
+def rotate_lanes(step: SingleArray, lane: FloatArray, v: FloatArray) -> None:
     """Apply the step to the lanes that move; a frozen lane is multiplied by exactly 1."""
     zero = f64x16(0.0)
     one = f64x16(1.0)

@@ -94,7 +94,7 @@ def test_the_kernels_run_in_plain_python_and_agree(monkeypatch: pytest.MonkeyPat
     flow, base = solved("case9")
     s_power = scenarios(flow, 3, 0.1, seed=2)
     compiled = run_batch(base, s_power)
-    for name in ("chord", "_mismatch", "_substitute", "_rotate"):
+    for name in ("chord", "mismatch_lanes", "substitute_lanes", "rotate_lanes"):
         monkeypatch.setattr(kernels, name, getattr(kernels, name).py_func)
     monkeypatch.setattr("solvers.power.batch.chord", kernels.chord)
     plain = run_batch(base, s_power)

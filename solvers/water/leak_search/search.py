@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 import numpy as np
+from numpy.typing import NDArray
 
 from solvers.water.leak_search.bias_filter import Walks, advance
 from solvers.water.leak_search.location import Place, Scene, locate, locate_again
@@ -139,7 +140,7 @@ class LeakSearch:
     _rebased: list[tuple[int, int]] = field(default_factory=list)
     _waiting: _Waiting = field(default_factory=_Waiting)
     _quiet_until: int = 0
-    _barrier: int = 0
+    _barrier: dict[int, int] = field(default_factory=dict)
     _last_number: int = 0
 
     def __post_init__(self) -> None:
@@ -210,13 +211,13 @@ class LeakSearch:
         for length in WINDOWS_H:
             first = h - length + 1
             coarse = (length > 24 and h % 6 != 5) or (length >= 168 and h % 24 != 23)
-            if coarse or first < max(24, self._barrier) or first not in self._memory.before or (length >= 168 and first < 72):
+            if coarse or first < 24 or first not in self._memory.before or (length >= 168 and first < 72):
                 continue
             w = self._window(h, length)
-            f, z = ratios(w, w.R, self._scene.allowed)
-            lowest = float(z.min())
+            f, z = ratios(w, w.R, self._open_to(first))
+            lowest = float(np.where(f < -_LEAST_FLOW * self.walks.unit, z, 0.0).min())
             if lowest < -_THRESHOLD - _UNEXPLAINED and (drop is None or lowest < drop.z):
-                j = int(z.argmin())
+                j = int(np.where(f < -_LEAST_FLOW * self.walks.unit, z, 0.0).argmin())
                 drop = _Change(lowest, length, j, float(f[j]), is_drop=True)
             large = np.where(f > _LEAST_FLOW * self.walks.unit, z, 0.0)
             j = int(large.argmax())
@@ -225,6 +226,11 @@ class LeakSearch:
         if drop is not None and (rise is None or -drop.z > rise.z):
             return drop
         return rise
+
+    def _open_to(self, first: int) -> NDArray[np.bool_]:
+        """(n_pipe,) pipes whose zone no barrier closes to a window that begins so early."""
+        closed = [zone for zone, barrier in self._barrier.items() if first < barrier]
+        return self._scene.allowed & ~np.isin(self._zone, closed)
 
     # -- whose change is it? -------------------------------------------------------------------------------------------
 
@@ -300,13 +306,15 @@ class LeakSearch:
         return True
 
     def _loosen(self, h: int, change: _Change) -> None:
-        """Nothing explains it: the bias may be elsewhere, and no window may reach back beyond now."""
+        """Nothing explains it: the bias of its zone may be elsewhere, and no window may reach back beyond now there."""
         belief, n = self.belief, self.town.n_output
-        belief.covariance[:n, :n] += np.diag((2.0 * self.noise.bias) ** 2)
+        zone = int(self._zone[change.pipe])
+        mine = np.flatnonzero(self.town.zone_of_output == zone)
+        belief.covariance[mine, mine] += (2.0 * self.noise.bias[mine]) ** 2
         for q, track in enumerate(belief.tracks):
-            if not self.walks.is_settled(track, h):
+            if self._zone[track.pipe] == zone and not self.walks.is_settled(track, h):
                 belief.covariance[n + q, n + q] += max(0.3 * self.walks.unit, 0.1 * belief.flow[q]) ** 2
-        self._barrier = h + 1
+        self._barrier[zone] = h + 1
         self._seen.append(_Seen(h, min(abs(change.flow), 30.0 * self.walks.unit), change.pipe))
         self._say(Event(h, Kind.UNEXPLAINED, pipe=change.pipe, z=change.z, flow_m3_per_h=change.flow))
         self._advance(h)

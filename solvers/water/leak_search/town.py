@@ -193,6 +193,12 @@ class Town:
         return (*self.sensors.pressure, *flows, *(f"balance of zone {z}" for z in self._balance_zone))
 
     @property
+    def zone_of_output(self) -> Index:
+        """(n_output,) zone that each output tells about."""
+        meters = np.maximum(self.zones.to_zone, self.zones.from_zone)[self._shown]
+        return np.concatenate([self.zones.of_node[self._node], meters, self._balance_zone])
+
+    @property
     def zone_of_pipe(self) -> Index:
         """(n_pipe,) zone of each pipe's ends, -1 where it leaves one."""
         a, b = (self.zones.of_node[ends] for ends in self.pipe_ends)
