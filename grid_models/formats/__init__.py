@@ -14,6 +14,8 @@ from grid_models.network import Network
 _READERS = {
     ".json": ("grid_models.formats.pandapower", "read_json"),
     ".inp": ("grid_models.formats.epanet", "read_inp"),
+    ".m": ("grid_models.formats.matpower", "read_m"),
+    ".mat": ("grid_models.formats.matpower", "read_mat"),
     ".twin": ("grid_models.formats.compiled", "read_compiled"),
 }
 _WRITERS = {
@@ -34,8 +36,8 @@ def read(source: str | Path) -> Network:
     """Read a network.
 
     Args:
-        source: a file (pandapower `.json`, EPANET `.inp`, compiled `.twin`), or `pandapower:NAME`, `simbench:CODE`,
-            `epyt:NAME`, `wntr:NAME`.
+        source: a file (pandapower `.json`, MATPOWER `.m` or `.mat`, EPANET `.inp`, compiled `.twin`), or
+            `pandapower:NAME`, `simbench:CODE`, `epyt:NAME`, `wntr:NAME`.
 
     Raises:
         InvalidInput: no such file or name, an unknown format, or faults in the content; all of them at once.

@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 
 from grid_models.errors import InvalidInput, Issue
+from grid_models.import_report import ImportReport, Note
 from grid_models.network import Network
 from grid_models.power.network import Equivalents, PowerNetwork
 from grid_models.tables import Array, Table, frozen
 from grid_models.water.controls import Action, Premise, Rule, SimpleControl
 from grid_models.water.network import Options, WaterNetwork
 
-_VERSION = 1
+_VERSION = 2
 
 
 def write_compiled(network: Network, path: Path) -> None:
@@ -44,6 +45,7 @@ def write_compiled(network: Network, path: Path) -> None:
         document |= {"kind": "power", "sn_mva": network.sn_mva, "frequency_hz": network.frequency_hz}
         for f in fields(Equivalents):
             keep(f"equivalents/{f.name}", getattr(network.equivalents, f.name))
+        document["report"] = asdict(network.report)
     elif isinstance(network, WaterNetwork):
         document |= {"kind": "water", "options": asdict(network.options)}
         document["controls"] = [asdict(c) for c in network.controls]
@@ -92,7 +94,7 @@ def read_compiled(path: Path) -> Network:
     if document["kind"] == "power":
         equivalents = Equivalents(**{f.name: column(f"equivalents/{f.name}") for f in fields(Equivalents)})
         base = document["sn_mva"], document["frequency_hz"]
-        return PowerNetwork(document["name"], tables, *base, equivalents, document["source"])
+        return PowerNetwork(document["name"], tables, *base, equivalents, document["source"], _report(document["report"]))
     return WaterNetwork(
         document["name"],
         tables,
@@ -101,6 +103,14 @@ def read_compiled(path: Path) -> Network:
         tuple(_rule(r) for r in document["rules"]),
         document["source"],
     )
+
+
+def _report(document: dict[str, Any]) -> ImportReport:
+    defaulted, dropped = (
+        tuple(Note(note["kind"], tuple(note["ids"]), note["reason"]) for note in document[name])
+        for name in ("defaulted", "dropped")
+    )
+    return ImportReport(document["source"], document["mapped"], defaulted, dropped)
 
 
 def _rule(document: dict[str, Any]) -> Rule:

@@ -19,6 +19,10 @@ from grid_models.tables import frozen
 # Controlled power electronics change their equivalent while solving; they are refused by name, not approximated.
 UNSUPPORTED = ("svc", "tcsc", "ssc", "vsc", "vsc_stacked", "vsc_bipolar", "bus_dc", "line_dc", "b2b_vsc")
 
+INJECTING = (
+    "ext_grid", "gen", "sgen", "load", "storage", "motor", "shunt", "ward", "dcline", "asymmetric_load", "asymmetric_sgen",
+)  # fmt: skip
+
 
 def equivalents(net: Any) -> Equivalents:
     """The pi equivalents of a pandapower net.
@@ -66,9 +70,15 @@ def equivalents(net: Any) -> Equivalents:
         y_ft=frozen(y_ft),
         y_tf=frozen(y_tf),
         y_tt=frozen(y_tt),
-        shift_rad=frozen(np.deg2rad(branch[:, SHIFT].real)),
+        shift_rad=frozen(_shift_rad(element, np.deg2rad(branch[:, SHIFT].real), y_ft, y_tf)),
         node_vn_kv=frozen(ppc["bus"][lookup[bus_ids], BASE_KV]),
     )
+
+
+def _shift_rad(element: Any, shift: Any, y_ft: Any, y_tf: Any) -> Any:
+    """Impedances that differ by direction may turn the voltage too: y_ft / y_tf = exp(2j shift)."""
+    turned = (element == "impedance") & (y_ft != y_tf)
+    return np.where(turned, 0.5 * np.angle(y_ft * np.conj(y_tf)), shift)
 
 
 def _everything_in_service(net: Any) -> Any:
@@ -79,17 +89,22 @@ def _everything_in_service(net: Any) -> Any:
         table = whole[name]
         if not name.startswith(("res_", "_")) and hasattr(table, "columns") and "in_service" in table.columns:
             table["in_service"] = True
+    # What injects has no part in a branch, and pandapower would compare set-points of machines that never run together.
+    for name in INJECTING:
+        if name in whole:
+            whole[name] = whole[name].iloc[:0]
     with_impedance = (whole.switch.et == "b") & (whole.switch.z_ohm > 0)
     whole.switch = whole.switch[with_impedance].copy()
     whole.switch["closed"] = True
-    if not len(whole.ext_grid):
-        pp.create_ext_grid(whole, whole.bus.index[0])
+    pp.create_ext_grid(whole, whole.bus.index[0])
     return whole
 
 
 def _options(whole: Any) -> None:
     from pandapower.auxiliary import _init_runpp_options
 
+    # Of what a net prescribes for its load flow, only this changes admittances.
+    trafo_model = whole.user_pf_options.get("trafo_model", "t")
     whole.user_pf_options = {}
     _init_runpp_options(
         whole,
@@ -98,7 +113,7 @@ def _options(whole: Any) -> None:
         init="flat",
         max_iteration="auto",
         tolerance_mva=1e-8,
-        trafo_model="t",
+        trafo_model=trafo_model,
         trafo_loading="current",
         enforce_p_lims=False,
         enforce_q_lims=False,

@@ -14,6 +14,7 @@ from hashlib import sha256
 import numpy as np
 from numpy.typing import NDArray
 
+from grid_models.import_report import ImportReport
 from grid_models.network import Network
 from grid_models.tables import Array
 
@@ -81,12 +82,14 @@ class PowerNetwork(Network):
         frequency_hz: nominal frequency.
         equivalents: of all branches.
         source: the pandapower JSON it was read from, so that an export loses nothing.
+        report: what became of each object of the file.
     """
 
     sn_mva: float
     frequency_hz: float
     equivalents: Equivalents
     source: str = field(default="", repr=False)
+    report: ImportReport = field(default=ImportReport(), repr=False)
 
     @cached_property
     def revision(self) -> str:

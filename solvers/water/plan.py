@@ -32,7 +32,15 @@ HW_EXPONENT, CM_EXPONENT = 1.852, 2.0
 _WATT_PER_HP = 745.7
 # A pump of one horsepower lifts one cubic foot per second by this many feet (EPANET).
 _FEET_PER_HP = 8.814
-POWER, POWER_LAW, TABLE = 0, 1, 2  # kinds of pump
+CONSTANT_POWER, POWER_LAW, TABLE = 0, 1, 2  # kinds of pump
+CV, PIPE, PUMP, PRV, PSV, PBV, FCV, TCV, GPV, PCV = range(10)  # LinkKind, as kernels take it
+# Statuses with EPANET's numbers: pumps that cannot lift, links shut by a full or empty tank, shut, open, in control, an
+# FCV that cannot hold its flow.
+XHEAD, TEMPCLOSED, CLOSED, OPEN, ACTIVE, XFCV = 0, 1, 2, 3, 4, 6
+FOOT, CUBIC_FOOT = M_PER_FT, M3_PER_FT3
+LANES = 8  # links that one vector holds
+_FIRST_VELOCITY = 0.3048  # m/s in a pipe, where nothing better is known
+_LEAK = 4.8149866  # 0.6 sqrt(2 g) in feet (EPANET)
 
 
 class Laws(NamedTuple):
@@ -53,8 +61,12 @@ class Laws(NamedTuple):
         curve_q, curve_h: points [m3/s], [m].
         elevation: (n_node,) [m].
         low, high: (n_node,) heads at which a tank gives or takes no more; -inf, inf elsewhere.
-        emitter: (n_node,) coefficient k of q = k p^n [SI].
-        emitter_exponent: n.
+        first_flow: (n_link,) where an iteration begins that knows nothing better [m3/s].
+        lane: (n_row, 8) pipes with a power law, -1 beyond the last; without rows where there is none.
+        out_node: (n_out,) junctions with an opening q = k p^n: emitters, and what pipes leak at fixed and growing area.
+        out_k, out_n: (n_out,) k [SI] and n.
+        out_one_way: (n_out,) whether nothing may flow back in.
+        pressure: (4,) 1 where demand depends on pressure, p_min, p_required [m], exponent.
         row: (n_node,) position in elimination order, -1 for reservoirs and tanks.
         slot: (n_link,) slot of the off-diagonal entry, -1 where one end is fixed.
         up, uj, target: of the symbolic factor.
@@ -77,8 +89,13 @@ class Laws(NamedTuple):
     elevation: Floats
     low: Floats
     high: Floats
-    emitter: Floats
-    emitter_exponent: float
+    first_flow: Floats
+    lane: Index
+    out_node: Index
+    out_k: Floats
+    out_n: Floats
+    out_one_way: NDArray[np.bool_]
+    pressure: Floats
     row: Index
     slot: Index
     up: NDArray[np.int32]
@@ -132,13 +149,15 @@ def prepare(network: WaterNetwork) -> WaterPlan:
     low[at] = tank["elevation_m"] + tank["minimum_level_m"]
     overflows = tank.column("can_overflow", False).astype(bool)
     high[at] = np.where(overflows, np.inf, tank["elevation_m"] + tank["maximum_level_m"])
-    emitter = np.zeros(n_node)
-    emitter[network.junction_node] = network.tables["junction"]["emitter_coefficient"]
+    out_node, out_k, out_n, one_way = _openings(network)
+    kinds = network.link_kind.astype(np.int64)
+    o = network.options
     laws = Laws(
-        network.link_kind.astype(np.int64), start, end, resistance, exponent, minor, rough, viscous, diameter,
+        kinds, start, end, resistance, exponent, minor, rough, viscous, diameter,
         pump, law, curve_start, curve_q, curve_h, np.array(network.node_elevation_m), low, high,
-        emitter, float(network.options.emitter_exponent), row, slot,
-        np.array(factor.up), np.array(factor.uj), np.array(factor.target),
+        _first_flow(diameter, pump, curve_start, curve_q), _lanes(kinds, exponent), out_node, out_k, out_n, one_way,
+        np.array([o.demand_model == "PDA", o.minimum_pressure_m, o.required_pressure_m, o.pressure_exponent]),
+        row, slot, np.array(factor.up), np.array(factor.uj), np.array(factor.target),
     )  # fmt: skip
     return WaterPlan(network, laws, factor, free)
 
@@ -178,6 +197,43 @@ def _pipes(network: WaterNetwork) -> tuple[Floats, Floats, Floats, Floats, Float
     return resistance, minor, rough, viscous, diameter, exponent
 
 
+def _lanes(kind: Index, exponent: float) -> Index:
+    pipes = np.flatnonzero(kind <= PIPE) if exponent > 0 else np.zeros(0, dtype=np.int64)
+    lane = np.full((-(-len(pipes) // LANES), LANES), -1, dtype=np.int64)
+    lane.ravel()[: len(pipes)] = pipes
+    return lane
+
+
+def _first_flow(diameter: Floats, pump: Index, curve_start: Index, curve_q: Floats) -> Floats:
+    """One foot per second in pipes and valves, the design flow in pumps."""
+    out = np.pi * diameter**2 / 4.0 * _FIRST_VELOCITY
+    for k in np.flatnonzero(pump >= 0):
+        points = curve_q[curve_start[k] : curve_start[k + 1]]
+        if pump[k] == CONSTANT_POWER:
+            out[k] = CUBIC_FOOT
+        else:
+            out[k] = points[-1] / 2 if pump[k] == TABLE else points[len(points) // 2]
+    return np.asarray(out)
+
+
+def _openings(network: WaterNetwork) -> tuple[Index, Floats, Floats, NDArray[np.bool_]]:
+    """Emitters, then the leaks of pipes, half at each end that is a junction (FAVAD: q = C L (A + m p) sqrt p)."""
+    n_node = len(network.node_ids)
+    k = np.zeros((3, n_node))
+    k[0, network.junction_node] = network.tables["junction"]["emitter_coefficient"]
+    pipe, at = network.tables["pipe"], network.pipe_link
+    ends = np.stack([network.link_from[at], network.link_to[at]])
+    is_junction = network.node_table[ends] == 0
+    share = np.where(is_junction, 1.0, 0.0) / np.maximum(is_junction.sum(axis=0), 1)
+    orifice = _LEAK * np.sqrt(FOOT) * M3_PER_FT3 / FOOT**3
+    for row, name in ((1, "leak_area_m2_per_m"), (2, "leak_expansion_m2_per_m2")):
+        np.add.at(k[row], ends, orifice * share * pipe["length_m"] * pipe.column(name, 0.0))
+    n = (float(network.options.emitter_exponent), 0.5, 1.5)
+    which, node = np.nonzero(k > 0)
+    one_way = (which > 0) | (not network.options.emitter_backflow)
+    return node.astype(np.int64), k[which, node], np.array(n)[which], one_way
+
+
 def _curves(network: WaterNetwork) -> tuple[Index, Floats, Index, Floats, Floats]:
     n_link = len(network.link_ids)
     kind, law = np.full(n_link, -1, dtype=np.int64), np.zeros((n_link, 4))
@@ -187,7 +243,7 @@ def _curves(network: WaterNetwork) -> tuple[Index, Floats, Index, Floats, Floats
     for i, link in enumerate(network.pump_link.tolist()):
         name = str(pumps["head_curve"][i])
         if not name:
-            kind[link] = POWER
+            kind[link] = CONSTANT_POWER
             feet = _FEET_PER_HP * float(pumps["power_w"][i]) / _WATT_PER_HP
             law[link] = (0.0, -feet * M_PER_FT * M3_PER_FT3, -1.0, np.inf)
             continue

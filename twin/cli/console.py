@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from grid_models.errors import InvalidInput, Issue
+from grid_models.import_report import ImportReport
 from solvers.solution import Solution
 
 if TYPE_CHECKING:
@@ -81,6 +82,18 @@ def report_solution(source: str, solution: Solution[xr.Dataset], out: Path) -> N
             table.add_row(name, _extremes(data[name]))
     table.add_row("written", str(out))
     console.print(table)
+
+
+def report_import(report: ImportReport) -> None:
+    """One screen about a file that was read: how many objects of each kind became what, and why some did not."""
+    table = Table("kind", "objects", "as they stand", "with a default", "dropped", title="import", title_justify="left")
+    for row in report.rows():
+        table.add_row(*map(str, row))
+    console.print(table)
+    for heading, notes in (("default", report.defaulted), ("dropped", report.dropped)):
+        for note in notes:
+            shown = ", ".join(map(str, note.ids[:8])) + (f" and {len(note.ids) - 8} more" if len(note.ids) > 8 else "")
+            console.print(f"{heading}: {note.kind} {shown}: {note.reason}")
 
 
 def _extremes(values: Any) -> str:

@@ -1,4 +1,4 @@
-"""`twin validate`: every problem of a network file at once."""
+"""`twin validate`: every problem of a network file at once, and what became of each of its objects."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ def command(network: Annotated[str, typer.Argument(help="a network file or a nam
     """Read a network and list all that is wrong with it."""
     from grid_models.formats import read
     from grid_models.validation import validate
-    from twin.cli.console import console
+    from grid_models.power.network import PowerNetwork
+    from twin.cli.console import console, report_import
 
     model = read(network)
     issues = validate(model)
@@ -21,4 +22,6 @@ def command(network: Annotated[str, typer.Argument(help="a network file or a nam
         raise InvalidInput(issues)
     counts = ", ".join(f"{table.size} {name}" for name, table in model.tables.items() if table.size)
     console.print(f"{network}: valid ({counts})")
+    if isinstance(model, PowerNetwork) and model.report.source:
+        report_import(model.report)
     return 0
