@@ -11,7 +11,7 @@ from twin.cli.console import parse_duration, report_solution
 
 
 def command(
-    network: Annotated[str, typer.Argument(help="pandapower .json, .twin, EPANET .inp, pandapower:case118, simbench:CODE")],
+    network: Annotated[str, typer.Argument(help="pandapower .json, MATPOWER .m, .twin, EPANET .inp, pandapower:case118")],
     out: Annotated[Path, typer.Option(help="netCDF file to write")],
     duration: Annotated[str, typer.Option(help="for water: 24h, 90m, 3600s; the file's own unless told")] = "",
 ) -> int:

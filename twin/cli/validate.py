@@ -12,8 +12,8 @@ from grid_models.errors import InvalidInput
 def command(network: Annotated[str, typer.Argument(help="a network file or a name such as pandapower:case118")]) -> int:
     """Read a network and list all that is wrong with it."""
     from grid_models.formats import read
-    from grid_models.validation import validate
     from grid_models.power.network import PowerNetwork
+    from grid_models.validation import validate
     from twin.cli.console import console, report_import
 
     model = read(network)
