@@ -23,6 +23,11 @@ class Status(Enum):
         "close a switch; dead parts are reported as such",
     )
     NO_SUPPLY = ("solved; some nodes have no path to a source", "open a valve or pipe toward the named nodes")
+    SUPPLY_LIMITED = (
+        "solved; valves let through less than is drawn behind them",
+        "raise the setting of the named flow control valves",
+    )
+    VALVES_HUNT = ("no positions of some links satisfy their rules at once", "check the settings of the named links")
     NO_SLACK = ("no source holds the voltage", "add an ext_grid or a generator with slack=true")
     VOLTAGE_COLLAPSE = ("no voltage can carry this load", "reduce the load at the named buses, or add reactive support")
     NOT_CONVERGED = ("the iteration limit was reached", "look at the named elements with the largest mismatch")

@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 
 from solvers.solution import Solution
 from solvers.water.plan import Floats, Index, WaterPlan
-from solvers.water.steady import Boundary, Hydraulics, Linear, Scratch, steady
+from solvers.water.sensitivity import Linear
+from solvers.water.steady import Boundary, Hydraulics, Scratch, steady
 from solvers.water.zones import Zones
 
 _SAMPLES = 24

@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from grid_models.water.controls import SimpleControl
 from grid_models.water.network import LinkKind, WaterNetwork
 from solvers.solution import Solution, Stats, Status
-from solvers.water.gradient import ACTIVE, CLOSED, OPEN
-from solvers.water.plan import Floats, Index, WaterPlan, prepare
+from solvers.water.plan import ACTIVE, CLOSED, OPEN, Floats, Index, WaterPlan, prepare
 from solvers.water.rules import applied
 from solvers.water.steady import (
     Boundary,

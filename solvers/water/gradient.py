@@ -1,495 +1,393 @@
 """Steady hydraulics by the global gradient algorithm.
 
-Unknowns: heads H of junctions, flows q of links. Equations:
+Unknowns: heads H of junctions, flows q of links, outflows e of openings. With the law h of each link (laws.py)
 
-    H_i - H_j = h(q)                    every link i -> j             (head loss, plan.py)
-    sum_in q - sum_out q = d_i + e_i    every junction                (demand, emitter)
+    r_k = h(q_k) - (H_i - H_j) = 0       every link i -> j
+    m_i = sum_in q - sum_out q - d_i - e_i = 0       every junction
+    r_e = h(e) - (H_i - z_i) = 0         every emitter, leak, and demand that depends on pressure
 
-With gradient g = dh/dq, p = 1/g, y = h/g, Newton's step eliminates the flows (Todini and Pilati 1988):
+and p = 1 / h'(q), Newton's step eliminates the flows (Todini and Pilati 1988). It is written for the changes, not for the
+values, so that mass balances to the last digit and the residuals tell the distance still to go:
 
-    A H = F,   A_ii = sum p,  A_ij = -p,   F_i = sum (+-)(q - y) - d_i + p H_fixed
-    q := q - (y - p (H_i - H_j))
+    A dH = f,   A_ii = sum p,  A_ij = -p,   f_i = m_i + sum_out p r - sum_in p r + sum_e p_e r_e
+    dq = p (dH_i - dH_j - r),   de = p_e (dH_i - r_e)
 
-Valves by kind: a PRV in control holds H_j = z_j + setting and carries what its downstream side draws; a PSV holds
-H_i = z_i + setting; an FCV carries its setting; PBV, TCV, GPV and PCV are links with a law. Statuses are judged after
-each step by EPANET's rules (Rossman et al. 2020, app. D), so that the same network ends in the same statuses; but the
-iteration goes on to far smaller residuals.
-
-Pressure-dependent demand (Wagner) and emitters are outflows with a law of their own, p - p_0 = a e^(1/n), eliminated
-like links to a reservoir at the junction's elevation.
+A PRV in control holds H_j = z_j + setting and carries what balances j; a PSV holds H_i; an FCV carries its setting. Such
+nodes, and one of each part without source (supply.py), have a known dH: their rows leave the matrix. Statuses
+change by EPANET's rules (statuses.py), at first all at once as they are met; if they do not come to rest, only the first
+that is wrong, and only when the flows have settled (K. G. Murty's least-index rule for complementarity problems, 1974).
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
 from solvers.accelerate import kernel
 from solvers.linalg.ldl import ldl_factor, ldl_solve
-from solvers.water.plan import Floats, Index, Laws
+from solvers.water.laws import demand_law, link_law, outflow_law, pipe_lanes
+from solvers.water.plan import ACTIVE, CLOSED, CONSTANT_POWER, FCV, LANES, PRV, PSV, PUMP, XFCV, Floats, Index, Laws
+from solvers.water.statuses import next_status, wake
+from solvers.water.supply import Flags, find_parts
 
-# Statuses, with EPANET's numbers.
-XHEAD, TEMPCLOSED, CLOSED, OPEN, ACTIVE, XFCV = 0, 1, 2, 3, 4, 6
-
-_FT, _FT3 = 0.3048, 0.028317
-# EPANET's constants, turned from feet and cubic feet per second.
-FLOOR = 1e-7 * _FT / _FT3  # least gradient of a link [s/m2]
-BIG = 1e8 * _FT3 / _FT  # conductance of what must not give way [m2/s]
-SHUT = 1e8 * _FT / _FT3  # gradient of what must not flow [s/m2]
-HEAD_TOLERANCE = 0.0005 * _FT
-FLOW_TOLERANCE = 0.0001 * _FT3
-_TINY = 1e-6 * _FT3
-
-CV, PIPE, PUMP, PRV, PSV, PBV, FCV, TCV, GPV, PCV = range(10)
+HEAD_ERROR = 1e-7  # m, at which the laws of all links hold
+MASS_ERROR = 1e-9  # of the sum of all flows
+ROUNDING_HEAD, ROUNDING_MASS = 1e-6, 1e-7  # what is good enough when no more can be had
+PATIENCE = 25  # iterations without a change of status after which rounding is the limit
+ALL_AT_ONCE = 60  # iterations after which statuses change one by one
+SETTLED, HUNTING, STUCK = 0, 1, 2
 
 
-@kernel
-def friction(q: float, relative: float, viscous: float) -> tuple[float, float]:
-    """Darcy-Weisbach friction factor and its derivative by flow: Swamee-Jain, with Dunlop's cubic below Re 4000."""
-    w = q / viscous
-    if w >= 1000.0 * np.pi:
-        y1 = 4.61841319859 / w**0.9
-        y2 = relative / 3.7 + y1
-        y3 = -8.685889638e-01 * np.log(y2)
-        f = 1.0 / (y3 * y3)
-        return f, 1.8 * f * y1 * -8.685889638e-01 / y2 / y3 / q
-    y2 = relative / 3.7 + 3.28895476345e-03
-    y3 = -8.685889638e-01 * np.log(y2)
-    fa = 1.0 / (y3 * y3)
-    fb = (2.0 - 5.14214965799e-03 / (y2 * y3)) * fa
-    r = w / (500.0 * np.pi)
-    x1 = 7.0 * fa - fb
-    x2 = 0.128 - 17.0 * fa + 2.5 * fb
-    x3 = -0.128 + 13.0 * fa - 2.0 * fb
-    x4 = 0.032 - 3.0 * fa + 0.5 * fb
-    f = x1 + r * (x2 + r * (x3 + r * x4))
-    return f, (x2 + r * (2.0 * x3 + r * 3.0 * x4)) / viscous / (500.0 * np.pi)
+class Work(NamedTuple):
+    """Work space of one worker for one network.
 
+    Args:
+        p, r: (n_link,) conductance and residual; p = 0 where a link has no law.
+        mass: (n_node,) m.
+        known: (n_node,) dH where `held`.
+        held: (n_node,) rows that leave the matrix.
+        part, grounded, pin, scale: (n_node,) see supply.py.
+        seen, before: (n_link,) statuses, to notice changes.
+        flips: (n_link,) how often a status changed one by one.
+        lane_q, lane_r, lane_m, lane_h, lane_g: (n_row, 8) pipes in vectors.
+        out_q, out_p, out_r: (n_out,) openings.
+        served, served_p, served_r: (n_node,) demands that depend on pressure.
+        a: (n + n_upper,), f, original: (n,) of the factor.
+    """
 
-@kernel
-def segment(first: int, last: int, x: Floats, y: Floats, at: float) -> tuple[float, float]:
-    """Intercept and slope of the piece of a table that holds `at`; the end pieces go on beyond it."""
-    k = first
-    while k < last and x[k] < at:
-        k += 1
-    k = min(max(k, first + 1), last - 1)
-    slope = (y[k] - y[k - 1]) / (x[k] - x[k - 1])
-    return y[k - 1] - slope * x[k - 1], slope
-
-
-@kernel
-def link_law(net: Laws, k: int, status: int, setting: float, q: float) -> tuple[float, float]:
-    """Head loss and gradient of link k at flow q, apart from PRV, PSV and FCV in control."""
-    kind = net.kind[k]
-    if status <= CLOSED or (kind == PUMP and setting == 0.0):
-        return SHUT * q, SHUT
-    size = abs(q)
-    minor, first, last = net.minor[k], net.curve_start[k], net.curve_start[k + 1]
-    if kind == PUMP:
-        size = max(size, _TINY)
-        if net.pump[k] == 2:
-            intercept, slope = segment(first, last, net.curve_q, net.curve_h, size / setting)
-            gradient = -slope * setting
-            return -intercept * setting**2 + gradient * q, gradient
-        if net.pump[k] == 0:
-            gradient = -net.pump_law[k, 1] / size / size
-            if gradient > SHUT:
-                return -SHUT * q, SHUT
-            if gradient < FLOOR:
-                return -FLOOR * q, FLOOR
-            return net.pump_law[k, 1] / q, gradient
-        r = net.pump_law[k, 1] * setting ** (2.0 - net.pump_law[k, 2])
-        gradient = net.pump_law[k, 2] * r * size ** (net.pump_law[k, 2] - 1.0)
-        shut_off = -net.pump_law[k, 0] * setting**2
-        if gradient < FLOOR:
-            return shut_off + FLOOR * q, FLOOR
-        return shut_off + gradient * q / net.pump_law[k, 2], gradient
-    if kind <= PIPE:
-        if net.exponent == 0.0:
-            if size <= 500.0 * np.pi * net.viscous[k]:
-                r = 16.0 * np.pi * net.viscous[k] * net.resistance[k]
-                return q * (r + minor * size), r + 2.0 * minor * size
-            f, slope = friction(size, net.roughness[k], net.viscous[k])
-            r = f * net.resistance[k] + minor
-            return r * size * q, 2.0 * r * size + slope * net.resistance[k] * size * size
-        loss = net.resistance[k] * size**net.exponent
-        gradient = net.exponent * loss / size if size > 0.0 else 0.0
-        if gradient < FLOOR:
-            gradient = FLOOR / net.exponent
-            loss = gradient * size
-        if minor > 0.0:
-            loss += minor * size * size
-            gradient += 2.0 * minor * size
-        return (loss if q >= 0.0 else -loss), gradient
-    if kind == GPV:
-        size = max(size, _TINY)
-        intercept, slope = segment(first, last, net.curve_q, net.curve_h, size)
-        gradient = max(slope, _TINY)
-        loss = intercept + gradient * size
-        return (loss if q >= 0.0 else -loss), gradient
-    if kind == PBV and status == ACTIVE and setting != 0.0 and minor * q * q <= setting:
-        return setting, 1.0 / BIG
-    m = minor
-    if status == ACTIVE and kind == TCV:
-        m = 0.02517 * setting / (net.diameter[k] / _FT) ** 4 * _FT / _FT3**2
-    if status == ACTIVE and kind == PCV:
-        m = positional(setting, minor, first, last, net.curve_q, net.curve_h)
-    if m > 0.0:
-        gradient = 2.0 * m * size
-        if gradient < FLOOR:
-            return q * FLOOR, FLOOR
-        return q * gradient / 2.0, gradient
-    return q * FLOOR, FLOOR
+    p: Floats
+    r: Floats
+    mass: Floats
+    known: Floats
+    held: Flags
+    part: Index
+    grounded: Flags
+    pin: Flags
+    scale: Floats
+    seen: Index
+    before: Index
+    flips: Index
+    lane_q: Floats
+    lane_r: Floats
+    lane_m: Floats
+    lane_h: Floats
+    lane_g: Floats
+    out_q: Floats
+    out_p: Floats
+    out_r: Floats
+    served: Floats
+    served_p: Floats
+    served_r: Floats
+    a: Floats
+    f: Floats
+    original: Floats
 
 
 @kernel
-def positional(opening: float, minor: float, first: int, last: int, x: Floats, y: Floats) -> float:
-    """Loss coefficient of a positional valve: that of the open valve over its relative flow coefficient squared."""
-    share = opening
-    if last - first > 1:
-        intercept, slope = segment(first, last, x, y, opening)
-        share = intercept + slope * opening
-    share = min(max(share / 100.0, 1e-3), 1.0)
-    return min(minor / share**2, 1e8 * minor)
+def fill_lanes(net: Laws, w: Work) -> None:
+    """Take the pipes' present resistances into the vectors."""
+    for row in range(len(net.lane)):
+        for x in range(LANES):
+            k = net.lane[row, x]
+            w.lane_r[row, x] = net.resistance[k] if k >= 0 else 0.0
+            w.lane_m[row, x] = net.minor[k] if k >= 0 else 0.0
 
 
 @kernel
-def valve_status(kind: int, status: int, target: float, minor: float, q: float, h1: float, h2: float) -> int:
-    """Next status of a PRV or PSV; `target` is the head that it is to hold."""
-    loss = minor * q * q
-    tolerance = HEAD_TOLERANCE
-    if kind == PRV:
-        if status == ACTIVE:
-            if q < -FLOW_TOLERANCE:
-                return CLOSED
-            return OPEN if h1 - loss < target - tolerance else ACTIVE
-        if status == OPEN:
-            if q < -FLOW_TOLERANCE:
-                return CLOSED
-            return ACTIVE if h2 >= target + tolerance else OPEN
-        if h1 >= target + tolerance and h2 < target - tolerance:
-            return ACTIVE
-        return OPEN if h1 < target - tolerance and h1 > h2 + tolerance else CLOSED
-    if status == ACTIVE:
-        if q < -FLOW_TOLERANCE:
-            return CLOSED
-        return OPEN if h2 + loss > target + tolerance else ACTIVE
-    if status == OPEN:
-        if q < -FLOW_TOLERANCE:
-            return CLOSED
-        return ACTIVE if h1 < target - tolerance else OPEN
-    if h2 > target + tolerance and h1 > h2 + tolerance:
-        return OPEN
-    return ACTIVE if h1 >= target + tolerance and h1 > h2 + tolerance else CLOSED
-
-
-@kernel
-def check_valve(status: int, dh: float, q: float) -> int:
-    """Next status of a link that lets water flow forward only."""
-    if abs(dh) > HEAD_TOLERANCE:
-        return CLOSED if dh < -HEAD_TOLERANCE or q < -FLOW_TOLERANCE else OPEN
-    return CLOSED if q < -FLOW_TOLERANCE else status
-
-
-@kernel
-def judge_links(net: Laws, setting: Floats, head: Floats, q: Floats, status: Index) -> bool:
-    """Pumps, check valves, FCVs and links at full or empty tanks, after EPANET's `linkstatus`; True if one changed."""
-    changed = False
-    for k in range(len(net.kind)):
-        i, j = net.start[k], net.end[k]
-        dh = head[i] - head[j]
-        before = status[k]
-        now = before
-        if now in (XHEAD, TEMPCLOSED):
-            now = OPEN
-        if net.kind[k] == CV:
-            now = check_valve(now, dh, q[k])
-        elif net.kind[k] == PUMP and now >= OPEN and setting[k] > 0.0:
-            top = net.pump_law[k, 3] * setting[k] ** 2 if net.pump[k] != 0 else np.inf
-            now = XHEAD if -dh > top + HEAD_TOLERANCE else OPEN
-        elif net.kind[k] == FCV and now in (ACTIVE, XFCV):
-            if dh < -HEAD_TOLERANCE or q[k] < -FLOW_TOLERANCE:
-                now = XFCV
-            elif now == XFCV and q[k] >= setting[k]:
-                now = ACTIVE
-        if now > CLOSED and (net.row[i] < 0 or net.row[j] < 0):
-            for tank, other, outflow in ((i, j, q[k]), (j, i, -q[k])):
-                if net.row[tank] >= 0 or now <= CLOSED:
-                    continue
-                fall = head[tank] - head[other]
-                if head[tank] >= net.high[tank] - HEAD_TOLERANCE:
-                    if net.kind[k] == PUMP:
-                        if j == tank:
-                            now = TEMPCLOSED
-                    elif check_valve(OPEN, fall, outflow) == CLOSED:
-                        now = TEMPCLOSED
-                if head[tank] <= net.low[tank] + HEAD_TOLERANCE:
-                    if net.kind[k] == PUMP:
-                        if i == tank:
-                            now = TEMPCLOSED
-                    elif check_valve(CLOSED, fall, outflow) == OPEN:
-                        now = TEMPCLOSED
-        status[k] = now
-        changed |= now != before
-    return changed
-
-
-@kernel
-def judge_valves(net: Laws, setting: Floats, head: Floats, q: Floats, status: Index) -> bool:
-    """PRVs and PSVs that have not been fixed open or closed (their setting is then nan)."""
-    changed = False
-    for k in range(len(net.kind)):
-        kind = net.kind[k]
-        if (kind != PRV and kind != PSV) or np.isnan(setting[k]):
-            continue
-        i, j = net.start[k], net.end[k]
-        target = net.elevation[j if kind == PRV else i] + setting[k]
-        now = valve_status(kind, status[k], target, net.minor[k], q[k], head[i], head[j])
-        changed |= now != status[k]
-        status[k] = now
-    return changed
-
-
-@kernel
-def linearise(net: Laws, status: Index, setting: Floats, q: Floats, p: Floats, y: Floats) -> None:
-    """Set p = 1/g and y = h/g of every link; p = 0 marks a valve in control, whose flow is set by what it holds."""
-    for k in range(len(net.kind)):
-        kind = net.kind[k]
-        if status[k] == ACTIVE and kind in (PRV, PSV, FCV):
-            p[k] = 0.0
-            y[k] = 0.0
-            continue
-        h, g = link_law(net, k, status[k], setting[k], q[k])
-        p[k] = 1.0 / g
-        y[k] = h / g
-
-
-@kernel
-def outflow_law(q: float, coefficient: float, exponent: float) -> tuple[float, float]:
-    """Pressure and its gradient at which an emitter q = k p^n gives q."""
-    power = 1.0 / exponent
-    size = abs(q)
-    pressure = (size / coefficient) ** power
-    gradient = power * pressure / size if size > 0.0 else 0.0
-    if gradient < FLOOR:
-        gradient = FLOOR / power
-        pressure = gradient * size
-    return (pressure if q >= 0.0 else -pressure), gradient
-
-
-@kernel
-def demand_law(q: float, full: float, span: float, exponent: float) -> tuple[float, float]:
-    """Pressure above the minimum, and its gradient, at which a demand is served with q; barriers at 0 and at full."""
-    share = q / full
-    if share <= 0.0:
-        return BIG * q, BIG
-    if share < 1.0:
-        power = 1.0 / exponent
-        pressure = span * share**power
-        gradient = power * pressure / q
-        if gradient < FLOOR:
-            gradient = FLOOR
-            pressure = gradient * q
-        return pressure, gradient
-    return span + BIG * (q - full), BIG
-
-
-@kernel
-def assemble(
-    net: Laws, setting: Floats, demand: Floats, head: Floats, q: Floats, p: Floats, y: Floats,
-    inflow: Floats, a: Floats, f: Floats,
-) -> None:  # fmt: skip
-    """The matrix A in its slots, F in elimination order; `inflow` becomes each node's balance of flows and demand."""
-    row, start, end = net.row, net.start, net.end
-    a[:] = 0.0
-    f[:] = 0.0
-    for i in range(len(row)):
-        inflow[i] = -demand[i]
+def evaluate_links(net: Laws, w: Work, status: Index, setting: Floats, head: Floats, q: Floats) -> None:
+    """Set p and r of every link, and the flow of those without law: 0 where shut."""
+    for row in range(len(net.lane)):
+        for x in range(LANES):
+            k = net.lane[row, x]
+            w.lane_q[row, x] = q[k] if k >= 0 else 0.0
+    pipe_lanes(w.lane_q, w.lane_r, w.lane_m, net.exponent, w.lane_h, w.lane_g)
+    for row in range(len(net.lane)):
+        for x in range(LANES):
+            k = net.lane[row, x]
+            if k < 0:
+                break
+            if status[k] <= CLOSED:
+                q[k] = w.p[k] = w.r[k] = 0.0
+                continue
+            loss = w.lane_h[row, x] if q[k] >= 0.0 else -w.lane_h[row, x]
+            w.p[k] = 1.0 / w.lane_g[row, x]
+            w.r[k] = loss - (head[net.start[k]] - head[net.end[k]])
+    first = 0 if len(net.lane) == 0 else PUMP
     for k in range(len(q)):
-        inflow[start[k]] -= q[k]
-        inflow[end[k]] += q[k]
-    for i in range(len(row)):
-        if row[i] >= 0:
-            f[row[i]] += inflow[i]
-    for k in range(len(q)):
-        i, j = row[start[k]], row[end[k]]
-        if p[k] == 0.0:
-            _hold(net, setting, k, q[k], inflow, a, f)
+        kind = net.kind[k]
+        if kind < first:
             continue
-        if i >= 0:
-            a[i] += p[k]
-            f[i] += y[k]
-            if j < 0:
-                f[i] += p[k] * head[end[k]]
-        if j >= 0:
-            a[j] += p[k]
-            f[j] -= y[k]
-            if i < 0:
-                f[j] += p[k] * head[start[k]]
-        if net.slot[k] >= 0:
-            a[net.slot[k]] -= p[k]
-
-
-@kernel
-def _hold(net: Laws, setting: Floats, k: int, q: float, inflow: Floats, a: Floats, f: Floats) -> None:
-    """A valve in control: what it holds, and what it carries from one side to the other."""
-    i, j = net.start[k], net.end[k]
-    row = net.row
-    if net.kind[k] == FCV:
-        # The setting is drawn at one side and fed in at the other, whatever the heads.
-        change = setting[k] - q
-        if row[i] >= 0:
-            f[row[i]] -= change
-            a[row[i]] += 1.0 / SHUT
-        if row[j] >= 0:
-            f[row[j]] += change
-            a[row[j]] += 1.0 / SHUT
-        if net.slot[k] >= 0:
-            a[net.slot[k]] -= 1.0 / SHUT
-        return
-    held, other = (j, i) if net.kind[k] == PRV else (i, j)
-    if row[held] >= 0:
-        a[row[held]] += BIG
-        f[row[held]] += BIG * (net.elevation[held] + setting[k])
-    if row[other] >= 0:
-        # The other side carries what the held side needs, and nothing backwards.
-        if net.kind[k] == PRV:
-            carried = max(q - inflow[held], 0.0)
-            f[row[other]] -= carried - q
+        if status[k] <= CLOSED or (kind == PUMP and setting[k] == 0.0):
+            q[k] = w.p[k] = w.r[k] = 0.0
+        elif status[k] == ACTIVE and (kind in (PRV, PSV, FCV)):
+            w.p[k] = w.r[k] = 0.0
         else:
-            carried = max(q + inflow[held], 0.0)
-            f[row[other]] += carried - q
+            loss, gradient = link_law(net, k, status[k], setting[k], q[k])
+            w.p[k] = 1.0 / gradient
+            w.r[k] = loss - (head[net.start[k]] - head[net.end[k]])
 
 
 @kernel
-def update_flows(
-    net: Laws, setting: Floats, head: Floats, inflow: Floats, p: Floats, y: Floats, status: Index, q: Floats
-) -> tuple[float, float]:
-    """Step q := q - (y - p dh); returns the sums of |change| and of |q|."""
-    moved, total = 0.0, 0.0
-    for k in range(len(q)):
-        kind = net.kind[k]
-        if p[k] != 0.0:
-            change = y[k] - p[k] * (head[net.start[k]] - head[net.end[k]])
-        elif kind == FCV:
-            change = q[k] - setting[k]
-        elif kind == PRV:
-            change = inflow[net.end[k]]
-        else:
-            change = -inflow[net.start[k]]
-        if kind == PUMP and net.pump[k] == 0 and change > q[k] and status[k] > CLOSED:
-            change = q[k] / 2.0
-        q[k] -= change
-        moved += abs(change)
-        if status[k] > CLOSED:
-            total += abs(q[k])
-    return moved, total
-
-
-@kernel
-def add_outflows(net: Laws, full: Floats, pressure: Floats, emitted: Floats, served: Floats, a: Floats, f: Floats) -> None:
-    """Emitters, and demands that depend on pressure, as links to a reservoir at the junction's elevation."""
-    for i in range(len(net.row)):
-        r = net.row[i]
-        if r < 0:
+def evaluate_outflows(net: Laws, w: Work, demand: Floats, head: Floats) -> None:
+    """Set p and r of openings and of demands that depend on pressure; a part without source loses nothing."""
+    for o in range(len(net.out_node)):
+        i = net.out_node[o]
+        if not w.grounded[i]:
+            w.out_q[o] = w.out_p[o] = w.out_r[o] = 0.0
             continue
-        if net.emitter[i] > 0.0:
-            h, g = outflow_law(emitted[i], net.emitter[i], net.emitter_exponent)
-            a[r] += 1.0 / g
-            f[r] += (h + net.elevation[i]) / g - emitted[i]
-        if pressure[0] > 0.0 and full[i] > 0.0:
-            h, g = demand_law(served[i], full[i], pressure[2] - pressure[1], pressure[3])
-            a[r] += 1.0 / g
-            f[r] += (h + net.elevation[i] + pressure[1]) / g - served[i]
+        pressure, gradient = outflow_law(w.out_q[o], net.out_k[o], net.out_n[o], net.out_one_way[o])
+        w.out_p[o] = 1.0 / gradient
+        w.out_r[o] = pressure - (head[i] - net.elevation[i])
+    low, span, n = net.pressure[1], net.pressure[2] - net.pressure[1], net.pressure[3]
+    for i in range(len(demand)):
+        w.served[i] = w.served[i] if net.pressure[0] > 0.0 and demand[i] > 0.0 and w.grounded[i] else w.scale[i] * demand[i]
+        w.served_p[i] = w.served_r[i] = 0.0
+        if net.pressure[0] > 0.0 and demand[i] > 0.0 and w.grounded[i] and net.row[i] >= 0:
+            pressure, gradient = demand_law(w.served[i], demand[i], span, n)
+            w.served_p[i] = 1.0 / gradient
+            w.served_r[i] = pressure + low - (head[i] - net.elevation[i])
 
 
 @kernel
-def update_outflows(
-    net: Laws, full: Floats, pressure: Floats, head: Floats, emitted: Floats, served: Floats
-) -> tuple[float, float]:
-    """Newton's step of the outflows; returns the sums of |change| and of |outflow|."""
-    moved, total = 0.0, 0.0
-    for i in range(len(net.row)):
+def evaluate_nodes(net: Laws, w: Work, status: Index, setting: Floats, head: Floats, q: Floats) -> None:
+    """Set the mass balances, and dH of the nodes that are held."""
+    for i in range(len(w.mass)):
+        w.mass[i] = -w.served[i]
+        w.held[i] = w.pin[i]
+        w.known[i] = 0.0
+    for o in range(len(net.out_node)):
+        w.mass[net.out_node[o]] -= w.out_q[o]
+    for k in range(len(q)):
+        w.mass[net.start[k]] -= q[k]
+        w.mass[net.end[k]] += q[k]
+        if status[k] == ACTIVE and (net.kind[k] == PRV or net.kind[k] == PSV):
+            h = net.end[k] if net.kind[k] == PRV else net.start[k]
+            w.held[h] = True
+            w.known[h] = net.elevation[h] + setting[k] - head[h]
+
+
+@kernel
+def errors(net: Laws, w: Work, status: Index, setting: Floats, q: Floats) -> tuple[float, float, float, float]:
+    """Largest head residual [m] and mass residual [m3/s], the sum of flow corrections at fixed heads, the sum of flows."""
+    head_error, mass_error, moved, total = 0.0, 0.0, 0.0, 0.0
+    for k in range(len(q)):
+        head_error = max(head_error, abs(w.r[k]))
+        moved += w.p[k] * abs(w.r[k])
+        total += abs(q[k])
+        if status[k] == ACTIVE and net.kind[k] == FCV:
+            mass_error = max(mass_error, abs(q[k] - setting[k]))
+    for o in range(len(net.out_node)):
+        moved += w.out_p[o] * abs(w.out_r[o])
+        total += abs(w.out_q[o])
+        # Where nothing flows the law of an opening holds by not being asked.
+        if w.out_q[o] > 0.0:
+            head_error = max(head_error, min(abs(w.out_r[o]), abs(w.out_r[o]) * w.out_p[o] * 1e6))
+    for i in range(len(w.mass)):
+        moved += w.served_p[i] * abs(w.served_r[i])
+        total += abs(w.served[i])
         if net.row[i] < 0:
             continue
-        if net.emitter[i] > 0.0:
-            h, g = outflow_law(emitted[i], net.emitter[i], net.emitter_exponent)
-            change = (h - (head[i] - net.elevation[i])) / g
-            emitted[i] -= change
-            moved += abs(change)
-            total += abs(emitted[i])
-        if pressure[0] > 0.0 and full[i] > 0.0:
-            h, g = demand_law(served[i], full[i], pressure[2] - pressure[1], pressure[3])
-            change = (h - (head[i] - net.elevation[i] - pressure[1])) / g
-            served[i] -= change
-            moved += abs(change)
-            total += abs(served[i])
-    return moved, total
+        if w.held[i]:
+            head_error = max(head_error, abs(w.known[i]))
+        if not w.pin[i]:
+            mass_error = max(mass_error, abs(w.mass[i]))
+    return head_error, mass_error, moved, total
+
+
+@kernel
+def assemble(net: Laws, w: Work, status: Index, setting: Floats, q: Floats) -> None:
+    """A in its slots and f in elimination order."""
+    a, f, row = w.a, w.f, net.row
+    a[:] = 0.0
+    for i in range(len(row)):
+        if row[i] >= 0:
+            f[row[i]] = w.mass[i] + w.served_p[i] * w.served_r[i]
+            a[row[i]] = w.served_p[i]
+    for o in range(len(net.out_node)):
+        i = row[net.out_node[o]]
+        a[i] += w.out_p[o]
+        f[i] += w.out_p[o] * w.out_r[o]
+    for k in range(len(q)):
+        p = w.p[k]
+        if p == 0.0:
+            if status[k] == ACTIVE:
+                _carry(net, w, k, setting[k], q[k])
+            continue
+        i, j = net.start[k], net.end[k]
+        x, y = row[i], row[j]
+        if x >= 0:
+            a[x] += p
+            f[x] += p * w.r[k]
+            if w.held[j]:
+                f[x] += p * w.known[j]
+        if y >= 0:
+            a[y] += p
+            f[y] -= p * w.r[k]
+            if w.held[i]:
+                f[y] += p * w.known[i]
+        if net.slot[k] >= 0 and not (w.held[i] or w.held[j]):
+            a[net.slot[k]] -= p
+    for i in range(len(row)):
+        if w.held[i] and row[i] >= 0:
+            a[row[i]] = 1.0
+            f[row[i]] = w.known[i]
+
+
+@kernel
+def _carry(net: Laws, w: Work, k: int, setting: float, q: float) -> None:
+    """What a valve in control will carry from one side to the other, by the balance of the node that it holds."""
+    i, j, kind = net.start[k], net.end[k], net.kind[k]
+    if kind == FCV:
+        change = setting - q
+    elif kind == PRV:
+        change = max(q - w.mass[j], 0.0) - q
+    elif kind == PSV:
+        change = max(q + w.mass[i], 0.0) - q
+    else:
+        return
+    if net.row[i] >= 0 and (kind != PSV):
+        w.f[net.row[i]] -= change
+    if net.row[j] >= 0 and (kind != PRV):
+        w.f[net.row[j]] += change
+
+
+@kernel
+def step(net: Laws, w: Work, status: Index, setting: Floats, head: Floats, q: Floats, damping: float) -> None:
+    """Heads by the solution in f, then flows and outflows."""
+    f, row, mass = w.f, net.row, w.mass
+    for k in range(len(q)):
+        p = w.p[k]
+        i, j = net.start[k], net.end[k]
+        if p != 0.0:
+            dh = (f[row[i]] if row[i] >= 0 else 0.0) - (f[row[j]] if row[j] >= 0 else 0.0)
+            change = damping * p * (dh - w.r[k])
+            if net.kind[k] == PUMP and net.pump[k] == CONSTANT_POWER and -change > q[k]:
+                change = -q[k] / 2.0
+        elif status[k] == ACTIVE and net.kind[k] == FCV:
+            change = setting[k] - q[k]
+        else:
+            continue
+        q[k] += change
+        mass[i] -= change
+        mass[j] += change
+    for o in range(len(net.out_node)):
+        i = net.out_node[o]
+        change = damping * w.out_p[o] * (f[row[i]] - w.out_r[o])
+        if w.out_q[o] + change > 0.0:  # from almost nothing the tangent leads far beyond the curve
+            above = head[i] + f[row[i]] - net.elevation[i]
+            change = min(change, max(4.0 * net.out_k[o] * max(above, 0.0) ** net.out_n[o] - w.out_q[o], 0.0))
+        w.out_q[o] += change
+        mass[i] -= change
+    for i in range(len(row)):
+        if row[i] >= 0:
+            change = damping * w.served_p[i] * (f[row[i]] - w.served_r[i])
+            w.served[i] += change
+            mass[i] -= change
+            head[i] += damping * f[row[i]]
+    for k in range(len(q)):
+        if status[k] == ACTIVE and net.kind[k] == PRV:
+            q[k] -= mass[net.end[k]]
+        elif status[k] == ACTIVE and net.kind[k] == PSV:
+            q[k] += mass[net.start[k]]
+
+
+@kernel
+def judge(net: Laws, w: Work, status: Index, setting: Floats, head: Floats, q: Floats, which: int) -> int:
+    """Let links change their status by its rule; returns how many did.
+
+    Args:
+        net: the network's numbers.
+        w: with the parts of the network.
+        status: (n_link,) start and result.
+        setting: (n_link,).
+        head: (n_node,).
+        q: (n_link,) what opens begins with its first flow.
+        which: 0 for PRVs and PSVs, 1 for all links, 2 for the first link that is wrong.
+    """
+    changed = 0
+    for k in range(len(q)):
+        kind = net.kind[k]
+        if which == 0 and kind != PRV and kind != PSV:
+            continue
+        i, j, before = net.start[k], net.end[k], status[k]
+        if w.grounded[i] and w.grounded[j]:
+            now = next_status(net, k, before, setting[k], head, q[k])
+        elif kind == FCV and before == ACTIVE and not w.grounded[j] and w.scale[j] == 1.0:
+            now = XFCV
+        elif which > 0 and not w.grounded[j] and w.part[i] != w.part[j]:
+            now = wake(net, k, before, setting[k], head, w.grounded[i], w.scale[j] < 1.0)
+        else:
+            continue
+        if now == before:
+            continue
+        status[k] = now
+        changed += 1
+        if before <= CLOSED < now:
+            q[k] = net.first_flow[k] * (setting[k] if kind == PUMP else 1.0)
+        if which == 2:
+            w.flips[k] += 1
+            return 1
+    return changed
 
 
 @kernel
 def balance(
-    net: Laws, pressure: Floats, setting: Floats, demand: Floats, head: Floats, q: Floats, status: Index,
-    emitted: Floats, served: Floats, p: Floats, y: Floats, inflow: Floats, a: Floats, f: Floats, original: Floats,
+    net: Laws, w: Work, setting: Floats, demand: Floats, head: Floats, q: Floats, status: Index,
     accuracy: float, trials: int, check_every: int, check_until: int,
-) -> tuple[int, float]:  # fmt: skip
+) -> tuple[int, float, float, int]:  # fmt: skip
     """Iterate to a balance of heads, flows and statuses.
 
     Args:
         net: the network's numbers.
-        pressure: (4,) whether demand depends on pressure, p_min, p_required [m], exponent.
+        w: scratch; `out_q` and `served` are start and result.
         setting: (n_link,) speed, or a valve's setting; nan where a valve is fixed open or closed.
-        demand: (n_node,) [m3/s].
-        head: (n_node,) fixed ones as given; the others are filled in [m].
+        demand: (n_node,) [m3/s], 0 at reservoirs and tanks.
+        head: (n_node,) start and result [m]; fixed ones stay.
         q: (n_link,) start and result [m3/s].
         status: (n_link,) start and result.
-        emitted: (n_node,) through emitters, start and result [m3/s].
-        served: (n_node,) of demands that depend on pressure, start and result [m3/s].
-        p: (n_link,) scratch.
-        y: (n_link,) scratch.
-        inflow: (n_node,) scratch.
-        a: (n + n_upper,) scratch, the factor.
-        f: (n,) scratch.
-        original: (n,) scratch.
-        accuracy: sum of changes over sum of flows at which the flows are balanced.
+        accuracy: sum of flow corrections over the sum of flows at which to stop.
         trials: at most so many iterations.
-        check_every: iterations between judgements of pumps, check valves and tanks before convergence.
-        check_until: iteration after which they are judged at convergence only.
+        check_every: iterations between judgements of all links before the flows have settled.
+        check_until: iteration after which links other than PRVs and PSVs are judged at rest only.
 
     Returns:
-        Iterations used (trials + 1 where not balanced) and the last relative change.
+        Iterations, largest head residual [m], largest mass residual [m3/s], and SETTLED, HUNTING or STUCK.
     """
-    next_check = check_every
-    relative = np.inf
-    fixed = np.zeros(len(demand))
-    dependent = pressure[0] > 0.0
-    for iteration in range(1, trials + 1):
-        linearise(net, status, setting, q, p, y)
-        for i in range(len(demand)):
-            fixed[i] = emitted[i] * 0.0 + (demand[i] if not (dependent and demand[i] > 0.0) else 0.0)
-        assemble(net, setting, fixed, head, q, p, y, inflow, a, f)
-        add_outflows(net, demand, pressure, emitted, served, a, f)
-        ldl_factor(net.up, net.uj, net.target, a, original, 0.0)
-        ldl_solve(net.up, net.uj, a, f)
-        for i in range(len(net.row)):
-            if net.row[i] >= 0:
-                head[i] = f[net.row[i]]
-                # What emitters and consumers draw belongs to the balance that valves in control must carry.
-                if net.emitter[i] > 0.0:
-                    inflow[i] -= emitted[i]
-                if dependent and demand[i] > 0.0:
-                    inflow[i] -= served[i]
-        moved, total = update_flows(net, setting, head, inflow, p, y, status, q)
-        moved_out, total_out = update_outflows(net, demand, pressure, head, emitted, served)
-        relative = (moved + moved_out) / max(total + total_out, 1e-12)
-        if np.isnan(relative):
-            return trials + 1, relative
-        valves = judge_valves(net, setting, head, q, status)
-        if relative <= accuracy:
-            links = judge_links(net, setting, head, q, status)
-            if not (valves or links):
-                return iteration, relative
-            next_check = iteration + check_every
-        elif iteration <= check_until and iteration == next_check:
-            judge_links(net, setting, head, q, status)
-            next_check += check_every
-    return trials + 1, relative
+    fill_lanes(net, w)
+    w.flips[:] = 0
+    w.seen[:] = -1
+    last_change, outcome = 0, STUCK
+    head_error, mass_error = np.inf, np.inf
+    iteration = 0
+    while iteration <= trials:
+        if not np.array_equal(w.seen, status):
+            find_parts(net, setting, status, demand, w.part, w.grounded, w.pin, w.scale)
+            w.seen[:] = status
+        evaluate_links(net, w, status, setting, head, q)
+        evaluate_outflows(net, w, demand, head)
+        evaluate_nodes(net, w, status, setting, head, q)
+        head_error, mass_error, moved, total = errors(net, w, status, setting, q)
+        if not (np.isfinite(head_error) and np.isfinite(mass_error)):
+            return iteration, head_error, mass_error, STUCK
+        total = max(total, 1e-9)
+        at_rest = head_error <= HEAD_ERROR and mass_error <= MASS_ERROR * total and moved <= accuracy * total
+        if iteration - last_change > PATIENCE:
+            at_rest |= head_error <= ROUNDING_HEAD and mass_error <= ROUNDING_MASS * total
+        if at_rest:
+            if judge(net, w, status, setting, head, q, 1 if iteration < ALL_AT_ONCE else 2) == 0:
+                return iteration, head_error, mass_error, SETTLED
+            last_change, outcome = iteration, HUNTING
+            iteration += 1
+            continue
+        outcome = STUCK if iteration - last_change > PATIENCE else outcome
+        assemble(net, w, status, setting, q)
+        ldl_factor(net.up, net.uj, net.target, w.a, w.original, 0.0)
+        ldl_solve(net.up, net.uj, w.a, w.f)
+        step(net, w, status, setting, head, q, 1.0)
+        iteration += 1
+        if iteration < ALL_AT_ONCE:
+            which = 1 if iteration <= check_until and iteration % check_every == 0 else 0
+            if judge(net, w, status, setting, head, q, which) > 0:
+                last_change = iteration
+    return iteration, head_error, mass_error, outcome

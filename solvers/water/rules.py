@@ -14,8 +14,7 @@ import numpy as np
 from grid_models.water.controls import Premise, Rule
 from grid_models.water.network import LinkKind, WaterNetwork
 from grid_models.water.units import Units
-from solvers.water.gradient import ACTIVE, CLOSED, OPEN
-from solvers.water.plan import Floats, Index, WaterPlan
+from solvers.water.plan import ACTIVE, CLOSED, OPEN, Floats, Index, WaterPlan
 
 if TYPE_CHECKING:
     from solvers.water.extended import SimulationState

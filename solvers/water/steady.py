@@ -1,12 +1,4 @@
-"""One hydraulic state: the gradient method behind plain values, and what it answers about small changes.
-
-Around a solved state, heads answer linearly to demands: dH = S dd. A column costs one back-substitution, and so does a
-row. Valves in control make S unsymmetric: with A the matrix of gradient.py, h the node a valve v holds and o the node on
-its other side, the share of a demand that reaches o through v is c_v = A^-1 sum_k p_hk e_k (k: neighbours of h), valves in
-series multiply, C = (I - M)^-1 c with M_vw = c_v[o_w], and
-
-    dH = -A^-1 (dd + sum_v e_o(v) C_v dd)
-"""
+"""One hydraulic state: the gradient method behind plain values, and the named outcome of it."""
 
 from __future__ import annotations
 
@@ -14,26 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from grid_models.water.network import LinkKind, WaterNetwork
-from solvers.linalg.ldl import ldl_factor, ldl_solve
+from solvers.linalg.vector import aligned
 from solvers.solution import Solution, Stats, Status
-from solvers.water.gradient import (
-    ACTIVE,
-    CLOSED,
-    OPEN,
-    XHEAD,
-    add_outflows,
-    assemble,
-    balance,
-    linearise,
-)
-from solvers.water.plan import POWER, TABLE, Floats, Index, WaterPlan
+from solvers.water.gradient import SETTLED, STUCK, Work, balance
+from solvers.water.plan import ACTIVE, CLOSED, FCV, OPEN, PRV, PSV, PUMP, XHEAD, Floats, Index, WaterPlan
 
 _ACCURACY = 1e-7  # of flows; heads follow to well below a millimetre
-_FOOT_PER_S = 0.3048
+_NAMED = 16  # links that a solve without result tells
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,19 +59,24 @@ class Scratch:
     """Work space of one worker for one plan; never stored, never shared."""
 
     def __init__(self, plan: WaterPlan) -> None:
-        n_node, n_link, n = len(plan.laws.row), len(plan.laws.kind), plan.factor.n
-        self.p, self.y = np.zeros(n_link), np.zeros(n_link)
-        self.inflow = np.zeros(n_node)
-        self.a, self.f = np.zeros(n + plan.factor.n_upper), np.zeros(n)
-        self.original = np.zeros(n)
-        self._supply: tuple[bytes, NDArray[np.bool_]] | None = None
+        n_node, n_link, n, n_out = len(plan.laws.row), len(plan.laws.kind), plan.factor.n, len(plan.laws.out_node)
 
-    def reached(self, plan: WaterPlan, status: Index) -> NDArray[np.bool_]:
-        """`reached`, remembered from one solve to the next: statuses seldom change."""
-        key = status.tobytes()
-        if self._supply is None or self._supply[0] != key:
-            self._supply = key, reached(plan, status)
-        return self._supply[1]
+        def flags() -> NDArray[np.bool_]:
+            return np.zeros(n_node, dtype=np.bool_)
+
+        def numbers(size: int) -> Index:
+            return np.zeros(size, dtype=np.int64)
+
+        self.work = Work(
+            p=np.zeros(n_link), r=np.zeros(n_link), mass=np.zeros(n_node), known=np.zeros(n_node), held=flags(),
+            part=numbers(n_node), grounded=flags(), pin=flags(), scale=np.zeros(n_node),
+            seen=numbers(n_link), before=numbers(n_link), flips=numbers(n_link),
+            lane_q=aligned(plan.laws.lane.shape), lane_r=aligned(plan.laws.lane.shape), lane_m=aligned(plan.laws.lane.shape),
+            lane_h=aligned(plan.laws.lane.shape), lane_g=aligned(plan.laws.lane.shape),
+            out_q=np.zeros(n_out), out_p=np.zeros(n_out), out_r=np.zeros(n_out),
+            served=np.zeros(n_node), served_p=np.zeros(n_node), served_r=np.zeros(n_node),
+            a=np.zeros(n + plan.factor.n_upper), f=np.zeros(n), original=np.zeros(n),
+        )  # fmt: skip
 
 
 def initial_boundary(network: WaterNetwork, time_s: float = 0.0) -> Boundary:
@@ -149,16 +135,18 @@ def link_start(network: WaterNetwork) -> tuple[Index, Floats]:
 
 
 def first_flows(plan: WaterPlan, boundary: Boundary) -> Floats:
-    """(n_link,) flows to begin with: one foot per second in pipes, the design flow in pumps."""
-    laws = plan.laws
-    q = np.pi * laws.diameter**2 / 4.0 * _FOOT_PER_S
-    for k in np.flatnonzero(laws.kind == LinkKind.PUMP):
-        points = laws.curve_q[laws.curve_start[k] : laws.curve_start[k + 1]]
-        design = (
-            0.028317 if laws.pump[k] == POWER else float(points[-1] / 2 if laws.pump[k] == TABLE else points[len(points) // 2])
-        )
-        q[k] = design * boundary.setting[k]
-    return np.where(boundary.status <= CLOSED, 1e-6 * 0.028317, q)
+    """(n_link,) flows to begin with: one foot per second in pipes, the design flow in pumps, none where shut."""
+    pump = plan.laws.kind == PUMP
+    q = np.where(pump, plan.laws.first_flow * boundary.setting, plan.laws.first_flow)
+    return np.where(boundary.status <= CLOSED, 0.0, q)
+
+
+def take_outflows(plan: WaterPlan, scratch: Scratch, head: Floats, served: Floats) -> None:
+    """Begin with the outflows that these heads make, and with these demands served."""
+    laws, w = plan.laws, scratch.work
+    above = np.maximum(head[laws.out_node] - laws.elevation[laws.out_node], 0.0)
+    w.out_q[:] = laws.out_k * above**laws.out_n
+    w.served[:] = served
 
 
 def steady(
@@ -181,176 +169,68 @@ def steady(
         trials: at most so many iterations.
 
     Returns:
-        SOLVED; NO_SUPPLY naming the nodes that no water reaches; NEGATIVE_PRESSURE; PUMP_CANNOT_DELIVER naming pumps;
-        NOT_CONVERGED naming the links whose flow moved most.
+        SOLVED; NO_SUPPLY naming the nodes that no water reaches; SUPPLY_LIMITED naming the valves; NEGATIVE_PRESSURE;
+        PUMP_CANNOT_DELIVER naming pumps; VALVES_HUNT naming links that find no rest; NOT_CONVERGED naming the links
+        whose law holds least. `stats.extra`: `head_error_m`, `mass_error_m3_per_s`.
     """
-    network, laws = plan.network, plan.laws
-    q = first_flows(plan, boundary) if start is None else start.flow_m3_per_s.copy()
-    status = boundary.status.copy()
-    if start is not None:
-        same = (start.status > CLOSED) == (boundary.status > CLOSED)
-        valve = np.isin(laws.kind, (LinkKind.PRV, LinkKind.PSV))
-        status = np.where(valve & same & ~np.isnan(boundary.setting), start.status, status)
-        q = np.where(status <= CLOSED, 1e-6 * 0.028317, np.where(start.status <= CLOSED, first_flows(plan, boundary), q))
-    head = boundary.head_m.copy()
-    options = network.options
-    pressure = np.array(
-        [
-            options.demand_model == "PDA",
-            options.minimum_pressure_m,
-            options.required_pressure_m,
-            options.pressure_exponent,
-        ],
-        dtype=np.float64,
-    )
+    laws, w = plan.laws, scratch.work
+    options = plan.network.options
     demand = np.where(laws.row >= 0, boundary.demand_m3_per_s, 0.0)
-    emitted = np.where(laws.emitter > 0, 1e-3, 0.0) if start is None else start.emitted_m3_per_s.copy()
-    served = np.where(demand > 0, demand, 0.0)
-    iterations, relative = balance(
-        laws, pressure, boundary.setting, demand, head, q, status, emitted, served,
-        scratch.p, scratch.y, scratch.inflow, scratch.a, scratch.f, scratch.original,
-        accuracy, trials, options.check_frequency, options.max_check,
-    )  # fmt: skip
-    supplied = scratch.reached(plan, status)
-    shut = status <= CLOSED
-    stranded = ~supplied[laws.start] & ~supplied[laws.end]
-    drawn = np.where((pressure[0] > 0) & (demand > 0), served, demand)
-    hydraulics = Hydraulics(
-        head_m=np.where(supplied, head, np.nan),
-        flow_m3_per_s=np.where(shut | stranded, 0.0, q),
-        status=status,
-        demand_m3_per_s=np.where(supplied, drawn, 0.0),
-        emitted_m3_per_s=np.where(supplied, emitted, 0.0),
-        supplied=supplied,
+    status, q, head = _begin(plan, scratch, boundary, start, demand)
+    iterations, head_error, mass_error, outcome = balance(
+        laws, w, boundary.setting, demand, head, q, status, accuracy, trials, options.check_frequency, options.max_check
     )
-    verdict, culprits = _verdict(plan, hydraulics, demand, iterations > trials)
-    return Solution(hydraulics, verdict, Stats(iterations, relative), culprits)
+    supplied = w.grounded.copy()
+    emitted = np.zeros(len(head))
+    np.add.at(emitted, laws.out_node, w.out_q)
+    hydraulics = Hydraulics(np.where(supplied, head, np.nan), q, status, w.served.copy(), emitted, supplied)
+    verdict, culprits = _verdict(plan, scratch, boundary, hydraulics, demand, outcome)
+    extra = {"head_error_m": head_error, "mass_error_m3_per_s": mass_error}
+    return Solution(hydraulics, verdict, Stats(iterations, mass_error, extra=extra), culprits)
 
 
-def _verdict(plan: WaterPlan, found: Hydraulics, demand: Floats, failed: bool) -> tuple[Status, tuple[str, ...]]:
+def _begin(
+    plan: WaterPlan, scratch: Scratch, boundary: Boundary, start: Hydraulics | None, demand: Floats
+) -> tuple[Index, Floats, Floats]:
+    """Statuses, flows and heads to begin with; outflows go to the scratch."""
+    laws, status, q = plan.laws, boundary.status.copy(), first_flows(plan, boundary)
+    served = np.where(demand > 0, demand, 0.0)
+    fixed = laws.row < 0
+    if start is None:
+        head = np.where(fixed, boundary.head_m, laws.elevation)
+        take_outflows(plan, scratch, head + 1.0, served)
+        return status, q, head
+    same = (start.status > CLOSED) == (boundary.status > CLOSED)
+    controls = np.isin(laws.kind, (PRV, PSV)) & same & ~np.isnan(boundary.setting)
+    status = np.where(controls, start.status, status)
+    q = np.where(status <= CLOSED, 0.0, np.where(start.status <= CLOSED, q, start.flow_m3_per_s))
+    head = np.where(fixed, boundary.head_m, np.where(np.isfinite(start.head_m), start.head_m, laws.elevation))
+    take_outflows(plan, scratch, head, np.minimum(served, np.where(start.supplied, start.demand_m3_per_s, served)))
+    return status, q, head
+
+
+def _verdict(
+    plan: WaterPlan, scratch: Scratch, boundary: Boundary, found: Hydraulics, demand: Floats, outcome: int
+) -> tuple[Status, tuple[str, ...]]:
     """What must be said of the solution, the gravest first."""
-    network, laws = plan.network, plan.laws
-    if failed:
-        return Status.NOT_CONVERGED, ()
-    nodes, links = network.node_ids, network.link_ids
-    dry = np.flatnonzero(~found.supplied)
+    laws, w = plan.laws, scratch.work
+    nodes, links = plan.network.node_ids, plan.network.link_ids
+    if outcome == STUCK:
+        worst = np.argsort(-np.abs(w.r))[:_NAMED]
+        return Status.NOT_CONVERGED, tuple(f"link {links[k]}" for k in worst if abs(w.r[k]) > 0)
+    if outcome != SETTLED:
+        return Status.VALVES_HUNT, tuple(f"link {links[k]}" for k in np.flatnonzero(w.flips > 0))
+    short = ~found.supplied & (w.scale > 0.0) & (w.scale < 1.0)
+    dry = np.flatnonzero(~found.supplied & ~short)
     if len(dry):
         return Status.NO_SUPPLY, tuple(f"node {nodes[i]}" for i in dry)
-    stalled = np.flatnonzero((laws.kind == LinkKind.PUMP) & (found.status == XHEAD))
+    if short.any():
+        holding = (laws.kind == FCV) & (found.status == ACTIVE) & ~found.supplied[laws.end]
+        return Status.SUPPLY_LIMITED, tuple(f"valve {links[k]}" for k in np.flatnonzero(holding))
+    stalled = np.flatnonzero((laws.kind == PUMP) & (found.status == XHEAD))
     if len(stalled):
         return Status.PUMP_CANNOT_DELIVER, tuple(f"pump {links[k]}" for k in stalled)
     negative = np.flatnonzero((found.head_m < laws.elevation) & (demand > 0) & (laws.row >= 0))
     if len(negative):
         return Status.NEGATIVE_PRESSURE, tuple(f"node {nodes[i]}" for i in negative)
     return Status.SOLVED, ()
-
-
-def reached(plan: WaterPlan, status: Index) -> NDArray[np.bool_]:
-    """(n_node,) whether an open way leads to a reservoir or tank."""
-    laws = plan.laws
-    n = len(laws.row)
-    use = status > CLOSED
-    graph = coo_array((np.ones(int(use.sum()), dtype=np.int8), (laws.start[use], laws.end[use])), shape=(n, n)).tocsr()
-    _, label = connected_components(graph, directed=False)
-    fed = np.zeros(int(label.max()) + 1, dtype=bool)
-    fed[label[laws.row < 0]] = True
-    return np.asarray(fed[label])
-
-
-class Linear:
-    """A solved state's answers to small changes of demand.
-
-    Args:
-        plan: of the network.
-        scratch: a worker's; it is overwritten.
-        boundary: what was solved.
-        at: the solution.
-    """
-
-    def __init__(self, plan: WaterPlan, scratch: Scratch, boundary: Boundary, at: Hydraulics) -> None:
-        laws, factor = plan.laws, plan.factor
-        self._plan = plan
-        head = np.where(np.isfinite(at.head_m), at.head_m, laws.elevation)
-        q = np.where(at.status <= CLOSED, 0.0, at.flow_m3_per_s)
-        p, y = np.zeros(len(q)), np.zeros(len(q))
-        linearise(laws, at.status, boundary.setting, q, p, y)
-        a = np.zeros(factor.n + factor.n_upper)
-        assemble(laws, boundary.setting, at.demand_m3_per_s, head, q, p, y, scratch.inflow, a, scratch.f)
-        none = np.zeros(4)
-        add_outflows(laws, at.demand_m3_per_s, none, at.emitted_m3_per_s, at.demand_m3_per_s, a, scratch.f)
-        ldl_factor(laws.up, laws.uj, laws.target, a, scratch.original, 0.0)
-        self._a, self._p = a, p
-        holds = (p == 0.0) & np.isin(laws.kind, (LinkKind.PRV, LinkKind.PSV))
-        self._valves = np.flatnonzero(holds)
-        prv = laws.kind[self._valves] == LinkKind.PRV
-        self._held = np.where(prv, laws.end[self._valves], laws.start[self._valves])
-        self._other = np.where(prv, laws.start[self._valves], laws.end[self._valves])
-        self._carried = self._carry()
-
-    def heads(self, nodes: Index) -> Floats:
-        """dH_i / d demand_j [m per m3/s].
-
-        Args:
-            nodes: (k,) whose heads.
-
-        Returns:
-            (k, n_node): the change of each head by a demand at each node.
-        """
-        out = np.zeros((len(nodes), len(self._plan.laws.row)))
-        for i, node in enumerate(nodes.tolist()):
-            z = self._solve_at(np.array([node]), np.ones(1))
-            out[i] = -z - z[self._other] @ self._carried
-        return out
-
-    def flows(self, links: Index) -> Floats:
-        """(k, n_node) dq_k / d demand_j of chosen links [1]."""
-        laws = self._plan.laws
-        ends = self.heads(np.concatenate([laws.start[links], laws.end[links]]))
-        out = self._p[links][:, None] * (ends[: len(links)] - ends[len(links) :])
-        for i, link in enumerate(links.tolist()):
-            if self._p[link] == 0.0 and link in self._valves:
-                out[i] = self._carried[int(np.flatnonzero(self._valves == link)[0])]
-        return np.asarray(out)
-
-    def respond(self, demand: Floats) -> tuple[Floats, Floats]:
-        """Heads' and flows' answers to changes of demand.
-
-        Args:
-            demand: (k, n_node) changes [m3/s].
-
-        Returns:
-            (k, n_node) head changes [m] and (k, n_link) flow changes [m3/s].
-        """
-        laws = self._plan.laws
-        head = np.zeros((len(demand), len(laws.row)))
-        every = np.arange(len(laws.row))
-        through = demand @ self._carried.T
-        for i, change in enumerate(demand):
-            drawn = change.copy()
-            np.add.at(drawn, self._other, through[i])
-            head[i] = -self._solve_at(every, drawn)
-        flow = self._p * (head[:, laws.start] - head[:, laws.end])
-        flow[:, self._valves] = through
-        return head, flow
-
-    def _solve_at(self, nodes: Index, values: Floats) -> Floats:
-        """(n_node,) A^-1 b with b given at some nodes; zero at fixed ones."""
-        laws, factor = self._plan.laws, self._plan.factor
-        b = np.zeros(factor.n)
-        row = laws.row[nodes]
-        np.add.at(b, row[row >= 0], values[row >= 0])
-        ldl_solve(laws.up, laws.uj, self._a, b)
-        return np.where(laws.row >= 0, b[np.maximum(laws.row, 0)], 0.0)
-
-    def _carry(self) -> Floats:
-        """(n_valve, n_node) C: how much more a valve in control carries per unit of demand at each node."""
-        laws = self._plan.laws
-        direct = np.zeros((len(self._valves), len(laws.row)))
-        for v, held in enumerate(self._held.tolist()):
-            links = np.flatnonzero(((laws.start == held) | (laws.end == held)) & (self._p > 0))
-            far = np.where(laws.start[links] == held, laws.end[links], laws.start[links])
-            direct[v] = self._solve_at(far, self._p[links])
-            direct[v, held] = 1.0
-        chained = direct[:, self._other]
-        np.fill_diagonal(chained, 0.0)
-        return np.asarray(np.linalg.solve(np.eye(len(self._valves)) - chained, direct)) if len(direct) else direct

@@ -28,9 +28,9 @@ from solvers.water.estimation import (
     prior_demand,
     update,
 )
-from solvers.water.gradient import CLOSED, OPEN
-from solvers.water.plan import Floats, Index, prepare
-from solvers.water.steady import Boundary, Hydraulics, Linear, Scratch, demand_at, initial_boundary, steady
+from solvers.water.plan import CLOSED, OPEN, Floats, Index, prepare
+from solvers.water.sensitivity import Linear
+from solvers.water.steady import Boundary, Hydraulics, Scratch, demand_at, initial_boundary, steady
 from solvers.water.zones import zones
 from twin.estimators import InForce
 

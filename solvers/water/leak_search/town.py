@@ -26,9 +26,9 @@ import numpy as np
 from grid_models.errors import InvalidInput, Issue
 from grid_models.water.network import WaterNetwork
 from solvers.water.estimation import balanced, prior_demand
-from solvers.water.gradient import CLOSED
-from solvers.water.plan import Floats, Index, WaterPlan, prepare
-from solvers.water.steady import Boundary, Hydraulics, Linear, Scratch, initial_boundary, steady
+from solvers.water.plan import CLOSED, Floats, Index, WaterPlan, prepare
+from solvers.water.sensitivity import Linear
+from solvers.water.steady import Boundary, Hydraulics, Scratch, initial_boundary, steady
 from solvers.water.zones import Zones, zones
 
 M3_PER_H = 1.0 / 3600.0

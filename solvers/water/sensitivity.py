@@ -1,0 +1,121 @@
+"""What a solved state answers to small changes of demand: heads and flows, at the price of a back-substitution each.
+
+Around a solved state, heads answer linearly to demands: dH = S dd. A column costs one back-substitution, and so does a
+row. Valves in control make S unsymmetric: with A the matrix of gradient.py, h the node a valve v holds and o the node on
+its other side, the share of a demand that reaches o through v is c_v = A^-1 sum_k p_hk e_k (k: neighbours of h), valves in
+series multiply, C = (I - M)^-1 c with M_vw = c_v[o_w], and
+
+    dH = -A^-1 (dd + sum_v e_o(v) C_v dd)
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from solvers.linalg.ldl import ldl_factor, ldl_solve
+from solvers.water.gradient import assemble, evaluate_links, evaluate_nodes, evaluate_outflows, fill_lanes
+from solvers.water.plan import CLOSED, PRV, PSV, Floats, Index, WaterPlan
+from solvers.water.steady import Boundary, Hydraulics, Scratch, take_outflows
+
+
+class Linear:
+    """A solved state's answers to small changes of demand.
+
+    Args:
+        plan: of the network.
+        scratch: a worker's; it is overwritten.
+        boundary: what was solved.
+        at: the solution.
+    """
+
+    def __init__(self, plan: WaterPlan, scratch: Scratch, boundary: Boundary, at: Hydraulics) -> None:
+        laws, w = plan.laws, scratch.work
+        self._plan = plan
+        head = np.where(np.isfinite(at.head_m), at.head_m, laws.elevation)
+        q = np.where(at.status <= CLOSED, 0.0, at.flow_m3_per_s)
+        w.grounded[:] = at.supplied
+        w.pin[:], w.scale[:] = ~at.supplied, at.supplied
+        take_outflows(plan, scratch, head, at.demand_m3_per_s)
+        fill_lanes(laws, w)
+        evaluate_links(laws, w, at.status, boundary.setting, head, q)
+        evaluate_outflows(laws, w, np.where(laws.row >= 0, boundary.demand_m3_per_s, 0.0), head)
+        evaluate_nodes(laws, w, at.status, boundary.setting, head, q)
+        assemble(laws, w, at.status, boundary.setting, q)
+        ldl_factor(laws.up, laws.uj, laws.target, w.a, w.original, 0.0)
+        self._a, self._p = w.a.copy(), w.p.copy()
+        self._free = (laws.row >= 0) & ~w.held
+        p = self._p
+        holds = (p == 0.0) & np.isin(laws.kind, (PRV, PSV)) & (at.status > CLOSED)
+        self._valves = np.flatnonzero(holds)
+        prv = laws.kind[self._valves] == PRV
+        self._held = np.where(prv, laws.end[self._valves], laws.start[self._valves])
+        self._other = np.where(prv, laws.start[self._valves], laws.end[self._valves])
+        self._carried = self._carry()
+
+    def heads(self, nodes: Index) -> Floats:
+        """dH_i / d demand_j [m per m3/s].
+
+        Args:
+            nodes: (k,) whose heads.
+
+        Returns:
+            (k, n_node): the change of each head by a demand at each node.
+        """
+        out = np.zeros((len(nodes), len(self._plan.laws.row)))
+        for i, node in enumerate(nodes.tolist()):
+            z = self._solve_at(np.array([node]), np.ones(1))
+            out[i] = -z - z[self._other] @ self._carried
+        return out
+
+    def flows(self, links: Index) -> Floats:
+        """(k, n_node) dq_k / d demand_j of chosen links [1]."""
+        laws = self._plan.laws
+        ends = self.heads(np.concatenate([laws.start[links], laws.end[links]]))
+        out = self._p[links][:, None] * (ends[: len(links)] - ends[len(links) :])
+        for i, link in enumerate(links.tolist()):
+            if self._p[link] == 0.0 and link in self._valves:
+                out[i] = self._carried[int(np.flatnonzero(self._valves == link)[0])]
+        return np.asarray(out)
+
+    def respond(self, demand: Floats) -> tuple[Floats, Floats]:
+        """Heads' and flows' answers to changes of demand.
+
+        Args:
+            demand: (k, n_node) changes [m3/s].
+
+        Returns:
+            (k, n_node) head changes [m] and (k, n_link) flow changes [m3/s].
+        """
+        laws = self._plan.laws
+        head = np.zeros((len(demand), len(laws.row)))
+        every = np.arange(len(laws.row))
+        through = demand @ self._carried.T
+        for i, change in enumerate(demand):
+            drawn = change.copy()
+            np.add.at(drawn, self._other, through[i])
+            head[i] = -self._solve_at(every, drawn)
+        flow = self._p * (head[:, laws.start] - head[:, laws.end])
+        flow[:, self._valves] = through
+        return head, flow
+
+    def _solve_at(self, nodes: Index, values: Floats) -> Floats:
+        """(n_node,) A^-1 b with b given at some nodes; zero at fixed ones."""
+        laws, factor = self._plan.laws, self._plan.factor
+        b = np.zeros(factor.n)
+        free = self._free[nodes]
+        np.add.at(b, laws.row[nodes[free]], values[free])
+        ldl_solve(laws.up, laws.uj, self._a, b)
+        return np.where(laws.row >= 0, b[np.maximum(laws.row, 0)], 0.0)
+
+    def _carry(self) -> Floats:
+        """(n_valve, n_node) C: how much more a valve in control carries per unit of demand at each node."""
+        laws = self._plan.laws
+        direct = np.zeros((len(self._valves), len(laws.row)))
+        for v, held in enumerate(self._held.tolist()):
+            links = np.flatnonzero(((laws.start == held) | (laws.end == held)) & (self._p > 0))
+            far = np.where(laws.start[links] == held, laws.end[links], laws.start[links])
+            direct[v] = self._solve_at(far, self._p[links])
+            direct[v, held] = 1.0
+        chained = direct[:, self._other]
+        np.fill_diagonal(chained, 0.0)
+        return np.asarray(np.linalg.solve(np.eye(len(self._valves)) - chained, direct)) if len(direct) else direct

@@ -1,0 +1,131 @@
+"""Which parts of a network have a source, given the statuses of its links.
+
+Nodes joined by open links make a part. A part has a head of its own where it holds a reservoir or tank, or a node held by a
+PRV or PSV in control. All other parts are *pinned*: one node keeps whatever head it has, so that the matrix stays regular,
+and the demand is scaled to what flow control valves bring in, most often nothing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from solvers.accelerate import kernel
+from solvers.water.plan import ACTIVE, CLOSED, FCV, PRV, PSV, PUMP, XFCV, Floats, Index, Laws
+
+Flags = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
+
+
+@kernel
+def root_of(part: Index, i: int) -> int:
+    """The node that stands for the part of node i; paths are halved on the way."""
+    while part[i] != i:
+        part[i] = part[part[i]]
+        i = part[i]
+    return i
+
+
+@kernel
+def conducts(net: Laws, k: int, status: int, setting: float) -> bool:
+    """Whether the heads at both ends of link k depend on each other."""
+    if status <= CLOSED or (net.kind[k] == PUMP and setting == 0.0):
+        return False
+    if status != ACTIVE:
+        return True
+    if net.kind[k] == FCV:
+        return False
+    return net.kind[k] != PRV and net.kind[k] != PSV
+
+
+@kernel
+def find_parts(
+    net: Laws, setting: Floats, status: Index, demand: Floats, part: Index, grounded: Flags, pin: Flags, scale: Floats
+) -> int:
+    """Find the parts of the network and what becomes of those without source.
+
+    Args:
+        net: the network's numbers.
+        setting: (n_link,).
+        status: (n_link,); valves in control whose inlet has no source give up control here.
+        demand: (n_node,) [m3/s].
+        part: (n_node,) receives the node that stands for each node's part.
+        grounded: (n_node,) receives whether its part has a source.
+        pin: (n_node,) receives which nodes keep their head.
+        scale: (n_node,) receives the share of the demand that is served.
+
+    Returns:
+        The number of nodes in parts without source.
+    """
+    n = len(net.row)
+    for i in range(n):
+        part[i] = i
+        grounded[i] = net.row[i] < 0
+        pin[i] = False
+        scale[i] = 1.0
+    for k in range(len(status)):
+        if conducts(net, k, status[k], setting[k]):
+            a, b = root_of(part, net.start[k]), root_of(part, net.end[k])
+            if a != b:
+                part[b] = a
+                grounded[a] |= grounded[b]
+    _through_valves(net, status, part, grounded)
+    missing = 0
+    for i in range(n):
+        r = root_of(part, i)
+        part[i] = r
+        grounded[i] = grounded[r]
+        if not grounded[r]:
+            missing += 1
+    if missing:
+        _pin(net, setting, status, demand, part, grounded, pin, scale)
+    return missing
+
+
+@kernel
+def _through_valves(net: Laws, status: Index, part: Index, grounded: Flags) -> None:
+    """Follow PRVs and PSVs in control: one gives its held side a head where its inlet has a source."""
+    again = True
+    while again:
+        again = False
+        for k in range(len(status)):
+            if status[k] == ACTIVE and (net.kind[k] == PRV or net.kind[k] == PSV):
+                a, b = root_of(part, net.start[k]), root_of(part, net.end[k])
+                if net.kind[k] == PRV and grounded[a] and not grounded[b]:
+                    grounded[b] = True
+                    again = True
+    for k in range(len(status)):
+        if status[k] != ACTIVE:
+            continue
+        a, b = root_of(part, net.start[k]), root_of(part, net.end[k])
+        if (net.kind[k] == PRV or net.kind[k] == PSV) and not grounded[a]:
+            status[k] = CLOSED
+        elif net.kind[k] == FCV and not grounded[a]:
+            status[k] = XFCV
+
+
+@kernel
+def _pin(
+    net: Laws, setting: Floats, status: Index, demand: Floats, part: Index, grounded: Flags, pin: Flags, scale: Floats
+) -> None:
+    n = len(net.row)
+    wanted, brought = np.zeros(n), np.zeros(n)
+    for i in range(n):
+        if not grounded[i]:
+            pin[part[i]] = True
+            if demand[i] > 0.0:
+                wanted[part[i]] += demand[i]
+            else:
+                brought[part[i]] -= demand[i]
+    for k in range(len(status)):
+        if status[k] == ACTIVE and net.kind[k] == FCV:
+            i, j = net.start[k], net.end[k]
+            if not grounded[j]:
+                brought[part[j]] += setting[k]
+            if not grounded[i]:
+                wanted[part[i]] += setting[k]
+    for i in range(n):
+        if not grounded[i]:
+            r = part[i]
+            if demand[i] > 0.0:
+                scale[i] = min(brought[r] / wanted[r], 1.0)
+            elif demand[i] < 0.0:
+                scale[i] = min(wanted[r] / brought[r], 1.0)
