@@ -125,6 +125,44 @@ def water_dataset(
     return xr.Dataset(variables, coordinates, _attributes(network, solution, provenance))
 
 
+_SCREENING = {
+    "outage_status": ("1", "how the solve of the outage ended"),
+    "outage_islands": ("1", "parts with buses that lose every source"),
+    "lost_load_mw": ("MW", "load on the parts that lose every source"),
+    "max_loading_percent": ("%", "largest loading of a line or transformer"),
+    "max_loading_element": ("1", "where it is"),
+    "min_vm_pu": ("pu", "least voltage"),
+    "max_vm_pu": ("pu", "greatest voltage"),
+    "outage_mismatch_pu": ("pu", "largest power mismatch left"),
+}
+_VIOLATIONS = {
+    "violation_outage": ("1", "label of the outage"),
+    "violation_element": ("1", "line or transformer over its limit, or bus outside its band"),
+    "violation_value": ("% or pu", "loading of a branch, voltage of a bus"),
+}
+
+
+def screening_dataset(
+    network: PowerNetwork, columns: Mapping[str, Array], labels: Array, solution: Solution[Any], provenance: Provenance
+) -> xr.Dataset:
+    """Label a screening.
+
+    Args:
+        network: of the base case.
+        columns: the names of this module's screening tables -> (n_outage,) or, `violation_*`, (n_violation,).
+        labels: (n_outage,) such as "line 7".
+        solution: of the base case.
+        provenance: for the attributes.
+    """
+    variables = {
+        name: (dim, columns[name], {"units": unit, "long_name": text})
+        for dim, table in (("outage", _SCREENING), ("violation", _VIOLATIONS))
+        for name, (unit, text) in table.items()
+    }
+    coordinates = {"outage": ("outage", labels, {"long_name": "elements that are out"})}
+    return xr.Dataset(variables, coordinates, _attributes(network, solution, provenance))
+
+
 def write_netcdf(dataset: xr.Dataset, path: Path) -> None:
     """Write a dataset as netCDF 4."""
     packed = {str(name): {"zlib": True, "complevel": 1} for name, v in dataset.data_vars.items() if v.ndim > 1}

@@ -11,8 +11,8 @@ block that the branch contributes; with y = J0^-1 r (Woodbury)
     x = J0^-1 (r + E w),    w = K^-1 D E' y,    K = I - D E' J0^-1 E.
 
 D is that of the base case: the step needs only to point the right way, the mismatch is exact (chord.py). Where an outage
-splits the network, K is singular: then w = 0, and the rows of the part without source are masked; what hangs on the
-live part does not carry it, so the plain chord converges.
+splits the network, K would be singular: there a hundredth of D is left in, and the rows of the part without source are
+masked, so that it follows without pulling.
 
 Reference: O. Alsac, B. Stott, W. F. Tinney, "Sparsity-oriented compensation methods for modified network solutions",
 IEEE Trans. PAS 102 (1983).
@@ -29,6 +29,7 @@ from solvers.power.chord import LANES, FloatArray, IntArray, SingleArray, mismat
 
 IndexArray = NDArray[np.int64]
 _SINGULAR = 1e-7
+_SPLITTING = 0.99
 
 
 @kernel
@@ -224,7 +225,7 @@ def _correction(
     x: SingleArray,
     small: FloatArray,
 ) -> None:
-    """K^-1 D of each lane into rows 16 .. 31 of `small`; zero where the outage splits the network."""
+    """K^-1 D of each lane into rows 16 .. 31 of `small`; zero where K is singular."""
     for c in range(4):
         x[:] = np.float32(0.0)
         for w in range(LANES):
@@ -240,9 +241,10 @@ def _correction(
     for w in range(LANES):
         o = min(first + w, n_outage - 1)
         small[16:32, w] = 0.0
-        if dead_from[o + 1] > dead_from[o]:
-            continue
         _block(o, n_free, is_pv, start, ends, branch, D)
+        if dead_from[o + 1] > dead_from[o]:
+            # Taken out in full it would leave the dead part without an equation for its angle.
+            D *= _SPLITTING
         for a in range(4):
             for b in range(4):
                 total = 1.0 if a == b else 0.0

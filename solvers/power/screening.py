@@ -23,11 +23,11 @@ from grid_models.power.network import PowerNetwork
 from solvers.accelerate import kernel
 from solvers.linalg.vector import aligned
 from solvers.plan import Reuse
-from solvers.power.admittance import ComplexArray, Factor, FloatArray, Plan
+from solvers.power.admittance import ComplexArray, Factor, FloatArray, Injections, Plan
 from solvers.power.batch import Base, base_of
 from solvers.power.chord import LANES
 from solvers.power.monitor import monitor
-from solvers.power.newton import LoadFlow, factor, load_flow, prepare
+from solvers.power.newton import LoadFlow, Scratch, factor, load_flow, prepare, solve
 from solvers.power.outage_chord import IndexArray, outages
 from solvers.solution import Solution, Stats, Status
 
@@ -84,6 +84,22 @@ class Screening:
     violation_element: NDArray[np.object_]
     violation_value: FloatArray
     base: LoadFlow
+
+    def columns(self) -> dict[str, NDArray[np.generic]]:
+        """By the names of the dataset."""
+        return {
+            "outage_status": np.array([s.name for s in self.status], dtype=object),
+            "outage_islands": self.islands,
+            "lost_load_mw": self.lost_load_mw,
+            "max_loading_percent": self.max_loading_percent,
+            "max_loading_element": self.max_loading_element,
+            "min_vm_pu": self.min_vm_pu,
+            "max_vm_pu": self.max_vm_pu,
+            "outage_mismatch_pu": self.mismatch,
+            "violation_outage": self.labels[self.violation_outage],
+            "violation_element": self.violation_element,
+            "violation_value": self.violation_value,
+        }
 
 
 def every_outage(network: PowerNetwork, tables: Sequence[str] = _SCREENED) -> list[Outage]:
@@ -306,16 +322,18 @@ def _in_lanes(
         y=np.stack([model.y_ff, model.y_ft, model.y_tf, model.y_tt], axis=1).view(np.float64),
         limits=case.limits,
         names=_branch_names(case.network, model),
+        buses=_bus_names(case.network, model)[plan.bus],
         tolerance=max(case.tolerance_pu, base.factor.rounding_pu),
     )
     size = _GROUPS_AT_ONCE * LANES
     chunks = [(rows[i : i + size], branch[i : i + size]) for i in range(0, len(rows), size)]
     load = case.load_mw
 
-    def solve(chunk: tuple[NDArray[np.int64], NDArray[np.int64]]) -> _Solved:
-        return _solve_chunk(frame, chunk[1], [split.get(int(b), _NOBODY) for b in chunk[1]])
+    def work(chunk: tuple[NDArray[np.int64], NDArray[np.int64]]) -> tuple[_Solved, _Judged]:
+        solved = _solve_chunk(frame, chunk[1], [split.get(int(b), _NOBODY) for b in chunk[1]])
+        return solved, _judge_chunk(frame, chunk[1], solved)
 
-    for (mine, out), solved in zip(chunks, pool.map(solve, chunks) if pool else map(solve, chunks), strict=True):
+    for (mine, out), (solved, judged) in zip(chunks, pool.map(work, chunks) if pool else map(work, chunks), strict=True):
         for i, b in enumerate(out.tolist()):
             dead = split.get(b, _NOBODY)
             real = dead[model.bus_node[dead] >= 0]
@@ -324,26 +342,20 @@ def _in_lanes(
         good = solved.iterations >= 0
         sheet.status[mine[good]] = Status.SOLVED
         sheet.status[mine[good & (sheet.islands[mine] > 0)]] = Status.DEAD_ISLANDS
-        sheet.extremes[mine[good]] = solved.extremes[good]
+        sheet.extremes[mine[good]] = judged.extremes[good]
         sheet.mismatch[mine] = solved.mismatch
-        sheet.element[mine[good]] = [frame.names[k] for k in solved.where[good, 0]]
-        keep = good[solved.violations[:, 0].astype(np.int64)]
-        found = solved.violations[keep]
-        sheet.violations.append(_named(case, frame, mine, found))
+        sheet.element[mine[good]] = frame.names[judged.where[good, 0]]
+        keep = good[judged.violations[:, 0].astype(np.int64)]
+        sheet.violations.append(_named(frame, mine, judged.violations[keep]))
         yield len(mine)
 
 
 def _named(
-    case: _Case, frame: _Frame, rows: NDArray[np.int64], found: FloatArray
+    frame: _Frame, rows: NDArray[np.int64], found: FloatArray
 ) -> tuple[NDArray[np.int64], NDArray[np.object_], FloatArray]:
-    which = found[:, 2].astype(np.int64)
-    is_branch = found[:, 1] == 0
-    index = case.network.tables["bus"].index
-    node = case.flow.model.bus_node[frame.base.plan.bus[np.where(is_branch, 0, which)]]
-    bus = [f"bus {index[n]}" if 0 <= n < len(index) else "open end" for n in node]
-    names = [frame.names[w] if b else u for w, b, u in zip(which, is_branch, bus, strict=True)]
-    value = np.where(is_branch, 100.0 * found[:, 3], found[:, 3])
-    return rows[found[:, 0].astype(np.int64)], np.array(names, dtype=object), value
+    which, is_branch = found[:, 2].astype(np.int64), found[:, 1] == 0
+    names = np.where(is_branch, frame.names[np.where(is_branch, which, 0)], frame.buses[np.where(is_branch, 0, which)])
+    return rows[found[:, 0].astype(np.int64)], names, np.where(is_branch, 100.0 * found[:, 3], found[:, 3])
 
 
 _NOBODY = np.zeros(0, dtype=np.int64)
@@ -359,7 +371,8 @@ class _Frame:
     ends: IndexArray
     y: FloatArray
     limits: Limits
-    names: list[str]
+    names: NDArray[np.object_]
+    buses: NDArray[np.object_]
     tolerance: float
 
 
@@ -367,11 +380,41 @@ class _Frame:
 class _Solved:
     """Lane groups, solved and judged."""
 
+    v: FloatArray
     iterations: NDArray[np.int32]
     mismatch: FloatArray
+    dead_from: IndexArray
+    dead: IndexArray
+
+
+@dataclass(frozen=True, eq=False)
+class _Judged:
+    """What the limits say of lane groups."""
+
     extremes: FloatArray
     where: IndexArray
     violations: FloatArray
+
+
+def _second_chance(frame: _Frame, branch: NDArray[np.int64], dead: list[NDArray[np.int64]], solved: _Solved) -> None:
+    """Full Newton, on the base case's plan with the branch's admittances taken out, for what the lanes left over."""
+    base = frame.base
+    plan, nnz = base.plan, len(base.plan.col)
+    injections = Injections(frame.s_power, base.s_current)
+    scratch = Scratch(plan)
+    for i in np.flatnonzero(solved.iterations < 0).tolist():
+        b = int(branch[i])
+        if len(dead[i]):
+            continue
+        y = base.factor.y.copy()
+        f, t = nnz + plan.from_position[b], nnz + plan.to_position[b]
+        y[[f, plan.from_entry[b], plan.to_entry[b], t]] -= frame.y[b].reshape(4, 2)
+        without = Factor(plan.topology_version, "", y, base.factor.rounding_pu)
+        answer = solve(plan, without, scratch, injections, base.v, tolerance_pu=frame.tolerance)
+        if answer.status.usable:
+            solved.iterations[i], solved.mismatch[i] = answer.stats.iterations, answer.stats.residual
+            pairs = np.ascontiguousarray(answer.value.v[plan.bus]).view(np.float64)
+            solved.v[i // LANES, :, i % LANES] = pairs
 
 
 def _solve_chunk(frame: _Frame, branch: NDArray[np.int64], dead: list[NDArray[np.int64]]) -> _Solved:
@@ -398,16 +441,23 @@ def _solve_chunk(frame: _Frame, branch: NDArray[np.int64], dead: list[NDArray[np
         start, injected, current, frame.ends[branch], frame.y[branch], dead_from, positions, v, *scratch,
         iterations, mismatch, frame.tolerance, _MAX_ITERATIONS,
     )  # fmt: skip
+    solved = _Solved(v, iterations, mismatch, dead_from, positions)
+    _second_chance(frame, branch, dead, solved)
+    return solved
+
+
+def _judge_chunk(frame: _Frame, branch: NDArray[np.int64], solved: _Solved) -> _Judged:
+    n, n_bus = len(branch), len(frame.base.plan.bus)
     extremes, where = np.full((n, 3), np.nan), np.full((n, 3), -1, dtype=np.int64)
     capacity = 64 * n
     while True:
         found = np.zeros((capacity, 4))
         count = monitor(
-            0, n_group, n, v, frame.ends, frame.y, frame.limits.per_limit, frame.limits.band[plan.bus], branch, dead_from,
-            positions, aligned((n_bus, LANES)), aligned((4, LANES)), extremes, where, found,
+            0, len(solved.v), n, solved.v, frame.ends, frame.y, frame.limits.per_limit, frame.limits.band[frame.base.plan.bus],
+            branch, solved.dead_from, solved.dead, aligned((n_bus, LANES)), aligned((4, LANES)), extremes, where, found,
         )  # fmt: skip
         if count <= capacity:
-            return _Solved(iterations, mismatch, extremes, where, found[:count])
+            return _Judged(extremes, where, found[:count])
         capacity = count
 
 
@@ -448,9 +498,7 @@ def _judge(
     sheet.extremes[i] = loading.max(initial=0.0), vm.min(), vm.max()
     over = np.flatnonzero(loading > 1.0)
     beyond = np.flatnonzero((vm < bounds.band[:, 0]) | (vm > bounds.band[:, 1]))
-    index = network.tables["bus"].index
-    buses = [f"bus {index[n]}" if 0 <= n < len(index) else "open end" for n in model.bus_node[beyond]]
-    found = np.array([names[b] for b in over] + buses, dtype=object)
+    found = np.concatenate([names[over], _bus_names(network, model)[beyond]])
     value = np.concatenate([100.0 * loading[over], vm[beyond]])
     sheet.violations.append((np.full(len(found), i, dtype=np.int64), found, value))
 
@@ -470,9 +518,15 @@ def _parts(model: BusBranch, dead: NDArray[np.int64]) -> int:
     return len(np.unique(label[bus]))
 
 
-def _branch_names(network: PowerNetwork, model: BusBranch) -> list[str]:
+def _branch_names(network: PowerNetwork, model: BusBranch) -> NDArray[np.object_]:
     eq = network.equivalents
-    return [f"{eq.element[r]} {network.tables[str(eq.element[r])].index[eq.row[r]]}" for r in model.branch_row]
+    rows = zip(eq.element[model.branch_row].tolist(), eq.row[model.branch_row].tolist(), strict=True)
+    return np.array([f"{table} {network.tables[table].index[row]}" for table, row in rows], dtype=object)
+
+
+def _bus_names(network: PowerNetwork, model: BusBranch) -> NDArray[np.object_]:
+    index = network.tables["bus"].index
+    return np.array([f"bus {index[n]}" if 0 <= n < len(index) else "open end" for n in model.bus_node.tolist()], dtype=object)
 
 
 def _splits(model: BusBranch) -> dict[int, NDArray[np.int64]]:

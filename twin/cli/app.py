@@ -28,6 +28,7 @@ COMMANDS = {
     "serve": "serve",
     "solve": "solve",
     "estimate": "estimate",
+    "screen": "screen",
     "validate": "validate",
     "what_if": "what-if",
     "compare": "compare",

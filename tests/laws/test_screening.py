@@ -1,0 +1,107 @@
+"""Every outage as a full load flow of the edited network has it, and as pandapower has it."""
+
+import warnings
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+from grid_models.errors import InvalidInput
+from grid_models.formats import read
+from grid_models.power.network import PowerNetwork
+from solvers.power.newton import load_flow
+from solvers.power.screening import Screening, chosen_outages, every_outage, limits, screen
+from solvers.solution import Status
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import pandapower as pp
+    import pandapower.networks as pn
+
+
+@cache
+def screened(name: str) -> tuple[PowerNetwork, Screening]:
+    network = read(f"pandapower:{name}")
+    assert isinstance(network, PowerNetwork)
+    return network, screen(network).unwrap()
+
+
+def without(network: PowerNetwork, label: str) -> PowerNetwork:
+    tables = dict(network.tables)
+    for word in label.split(" + "):
+        table, index = word.split()
+        row = tables[table].rows([int(index)])
+        tables[table] = tables[table].replace("in_service", row, np.zeros(1, dtype=bool))
+    return replace(network, tables=tables)
+
+
+@pytest.mark.parametrize("name", ["case9", "case39", "case118", "mv_oberrhein"])
+def test_each_outage_equals_a_full_load_flow(name: str) -> None:
+    network, found = screened(name)
+    chosen = range(0, len(found.labels), max(len(found.labels) // 40, 1))
+    for i in chosen:
+        answer = load_flow(without(network, found.labels[i]))
+        assert found.status[i].usable == answer.status.usable, found.labels[i]
+        if not answer.status.usable:
+            continue
+        m, v = answer.value.model, answer.value.v
+        bounds = limits(without(network, found.labels[i]), m, 100.0)
+        near = np.abs(m.y_ff * v[m.branch_from] + m.y_ft * v[m.branch_to]) * bounds.per_limit[:, 0]
+        far = np.abs(m.y_tf * v[m.branch_from] + m.y_tt * v[m.branch_to]) * bounds.per_limit[:, 1]
+        loading, vm = np.maximum(near, far), np.abs(v)
+        # Both solve to 1e-8 pu of mismatch; a weak bus answers with some times that.
+        assert found.max_loading_percent[i] == pytest.approx(100.0 * loading.max(initial=0.0), abs=1e-4)
+        assert found.min_vm_pu[i] == pytest.approx(vm.min(), abs=3e-8)
+        assert found.max_vm_pu[i] == pytest.approx(vm.max(), abs=3e-8)
+        violated = (loading > 1).sum() + ((vm < bounds.band[:, 0]) | (vm > bounds.band[:, 1])).sum()
+        assert (found.violation_outage == i).sum() == violated
+
+
+def test_agrees_with_pandapower_where_the_network_splits() -> None:
+    _, found = screened("mv_oberrhein")
+    net = pn.mv_oberrhein()
+    pp.runpp(net, tolerance_mva=1e-9)
+    for i in range(0, len(found.labels), 12):
+        table, index = found.labels[i].split()
+        net[table].loc[int(index), "in_service"] = False
+        pp.runpp(net, tolerance_mva=1e-9)
+        net[table].loc[int(index), "in_service"] = True
+        dead = net.res_bus.vm_pu.isna() & net.bus.in_service
+        lost = (net.load.p_mw * net.load.scaling)[net.load.in_service & net.load.bus.map(dead)].sum()
+        assert found.lost_load_mw[i] == pytest.approx(lost, abs=1e-9)
+        assert (found.islands[i] > 0) == dead.any()
+        assert found.min_vm_pu[i] == pytest.approx(net.res_bus.vm_pu.min(), abs=1e-7)
+        assert found.max_loading_percent[i] == pytest.approx(
+            max(net.res_line.loading_percent.max(), net.res_trafo.loading_percent.max()), abs=1e-3
+        )
+
+
+def test_the_order_and_the_company_of_outages_change_no_bit() -> None:
+    network, found = screened("case118")
+    todo = every_outage(network, ("line", "trafo"))
+    order = np.random.default_rng(3).permutation(len(todo))[:50]
+    some = screen(network, [todo[i] for i in order]).unwrap()
+    row = {label: i for i, label in enumerate(found.labels)}
+    same = [row[label] for label in some.labels]
+    np.testing.assert_array_equal(some.max_loading_percent, found.max_loading_percent[same])
+    np.testing.assert_array_equal(some.min_vm_pu, found.min_vm_pu[same])
+
+
+def test_groups_and_words() -> None:
+    network, _ = screened("case9")
+    two = chosen_outages(network, ["line 0 + line 1", "line 4"])
+    found = screen(network, two).unwrap()
+    assert found.labels.tolist() == ["line 0 + line 1", "line 4"]
+    assert [s.usable for s in found.status] == [load_flow(without(network, label)).status.usable for label in found.labels]
+    assert len(chosen_outages(network, ["line *"])) == 9
+    with pytest.raises(InvalidInput) as caught:
+        chosen_outages(network, ["line 99", "cable 1", "line"])
+    assert len(caught.value.issues) == 3
+
+
+def test_a_base_case_without_solution_is_said() -> None:
+    network, _ = screened("case9")
+    heavy = replace(network, tables={**network.tables, "load": network.tables["load"].replace(
+        "p_mw", slice(None), 50.0 * network.tables["load"]["p_mw"])})  # fmt: skip
+    assert screen(heavy).status is Status.NOT_CONVERGED
