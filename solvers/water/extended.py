@@ -34,6 +34,7 @@ from solvers.water.tanks import Tanks
 _DAY_S = 86400
 _LEVEL_TOLERANCE_M = 0.0005 * 0.3048
 _FLOW_TOLERANCE = 0.0001 * 0.028317
+_ROUNDING = 1e-12  # of volumes, which EPANET and we turn from feet and back in different order
 _MOST_REPEATS = 10  # of a junction's pressure switch within one instant
 
 
@@ -205,9 +206,9 @@ class Simulation:
     def _level_due(self, control: SimpleControl, tank: int, state: SimulationState) -> bool:
         # EPANET compares volumes, with the volume that one second's inflow makes as its margin.
         inflow = 0.0 if state.found is None else float(self._tank_inflow(state.found)[tank])
-        margin = abs(inflow)
         have = self.tanks.volume(tank, float(state.tank_level_m[tank]))
         want = self.tanks.volume(tank, control.value)
+        margin = abs(inflow) + _ROUNDING * (abs(have) + abs(want))
         return have <= want + margin if control.condition == "below" else have >= want - margin
 
     def _pressure_switched(self, state: SimulationState) -> SimulationState:

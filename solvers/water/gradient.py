@@ -27,7 +27,7 @@ import numpy as np
 from solvers.accelerate import kernel
 from solvers.linalg.ldl import ldl_factor, ldl_solve
 from solvers.water.laws import demand_law, link_law, outflow_law, pipe_lanes
-from solvers.water.plan import ACTIVE, CLOSED, CONSTANT_POWER, FCV, LANES, PRV, PSV, PUMP, XFCV, Floats, Index, Laws
+from solvers.water.plan import ACTIVE, CLOSED, CONSTANT_POWER, FCV, LANES, OPEN, PRV, PSV, PUMP, XFCV, Floats, Index, Laws
 from solvers.water.statuses import next_status, wake
 from solvers.water.supply import Flags, find_parts
 
@@ -47,8 +47,9 @@ class Work(NamedTuple):
         mass: (n_node,) m.
         known: (n_node,) dH where `held`.
         held: (n_node,) rows that leave the matrix.
-        part, grounded, pin, scale: (n_node,) see supply.py.
-        seen, before: (n_link,) statuses, to notice changes.
+        part, grounded, pin, scale, short: (n_node,) see supply.py.
+        forced: (n_link,) likewise.
+        seen: (n_link,) statuses, to notice changes.
         flips: (n_link,) how often a status changed one by one.
         lane_q, lane_r, lane_m, lane_h, lane_g: (n_row, 8) pipes in vectors.
         out_q, out_p, out_r: (n_out,) openings.
@@ -65,8 +66,9 @@ class Work(NamedTuple):
     grounded: Flags
     pin: Flags
     scale: Floats
+    short: Flags
+    forced: Flags
     seen: Index
-    before: Index
     flips: Index
     lane_q: Floats
     lane_r: Floats
@@ -168,11 +170,13 @@ def evaluate_nodes(net: Laws, w: Work, status: Index, setting: Floats, head: Flo
 
 
 @kernel
-def errors(net: Laws, w: Work, status: Index, setting: Floats, q: Floats) -> tuple[float, float, float, float]:
+def errors(net: Laws, w: Work, status: Index, setting: Floats, head: Floats, q: Floats) -> tuple[float, float, float, float]:
     """Largest head residual [m] and mass residual [m3/s], the sum of flow corrections at fixed heads, the sum of flows."""
     head_error, mass_error, moved, total = 0.0, 0.0, 0.0, 0.0
     for k in range(len(q)):
-        head_error = max(head_error, abs(w.r[k]))
+        # Of absurd heads no more can be asked than their own digits.
+        size = max(abs(head[net.start[k]]), abs(head[net.end[k]]))
+        head_error = max(head_error, abs(w.r[k]) / max(1.0, size * 1e-6))
         moved += w.p[k] * abs(w.r[k])
         total += abs(q[k])
         if status[k] == ACTIVE and net.kind[k] == FCV:
@@ -311,12 +315,14 @@ def judge(net: Laws, w: Work, status: Index, setting: Floats, head: Floats, q: F
         if which == 0 and kind != PRV and kind != PSV:
             continue
         i, j, before = net.start[k], net.end[k], status[k]
+        if w.forced[k] and before == OPEN and q[k] >= 0.0:
+            continue
         if w.grounded[i] and w.grounded[j]:
             now = next_status(net, k, before, setting[k], head, q[k])
-        elif kind == FCV and before == ACTIVE and not w.grounded[j] and w.scale[j] == 1.0:
+        elif kind == FCV and before == ACTIVE and not w.grounded[j] and not w.short[j]:
             now = XFCV
         elif which > 0 and not w.grounded[j] and w.part[i] != w.part[j]:
-            now = wake(net, k, before, setting[k], head, w.grounded[i], w.scale[j] < 1.0)
+            now = wake(net, k, before, setting[k], head, w.grounded[i], w.short[j])
         else:
             continue
         if now == before:
@@ -329,6 +335,17 @@ def judge(net: Laws, w: Work, status: Index, setting: Floats, head: Floats, q: F
             w.flips[k] += 1
             return 1
     return changed
+
+
+@kernel
+def rest(net: Laws, w: Work, head: Floats, q: Floats) -> None:
+    """Let the water stand in parts without source."""
+    for i in range(len(head)):
+        if not w.grounded[i]:
+            head[i] = head[w.part[i]]
+    for k in range(len(q)):
+        if not w.grounded[net.start[k]] and w.part[net.start[k]] == w.part[net.end[k]]:
+            q[k] = 0.0
 
 
 @kernel
@@ -356,18 +373,20 @@ def balance(
     """
     fill_lanes(net, w)
     w.flips[:] = 0
+    w.forced[:] = False
     w.seen[:] = -1
     last_change, outcome = 0, STUCK
     head_error, mass_error = np.inf, np.inf
     iteration = 0
     while iteration <= trials:
-        if not np.array_equal(w.seen, status):
-            find_parts(net, setting, status, demand, w.part, w.grounded, w.pin, w.scale)
+        while not np.array_equal(w.seen, status):
             w.seen[:] = status
+            if find_parts(net, setting, status, demand, w.part, w.grounded, w.pin, w.scale, w.short, w.forced) > 0:
+                rest(net, w, head, q)
         evaluate_links(net, w, status, setting, head, q)
         evaluate_outflows(net, w, demand, head)
         evaluate_nodes(net, w, status, setting, head, q)
-        head_error, mass_error, moved, total = errors(net, w, status, setting, q)
+        head_error, mass_error, moved, total = errors(net, w, status, setting, head, q)
         if not (np.isfinite(head_error) and np.isfinite(mass_error)):
             return iteration, head_error, mass_error, STUCK
         total = max(total, 1e-9)

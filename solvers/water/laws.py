@@ -102,9 +102,11 @@ def link_law(net: Laws, k: int, status: int, setting: float, q: float) -> tuple[
     size, minor = abs(q), net.minor[k]
     first, last = net.curve_start[k], net.curve_start[k + 1]
     if kind == GPV:
-        size = max(size, TINY)
-        intercept, slope = segment(first, last, net.curve_q, net.curve_h, size)
+        intercept, slope = segment(first, last, net.curve_q, net.curve_h, max(size, TINY))
         gradient = max(slope, TINY)
+        if size < TINY:  # a loss that begins above zero turns its sign on a steep line
+            gradient = max(intercept / TINY + gradient, TINY)
+            return gradient * q, gradient
         loss = intercept + gradient * size
         return (loss if q >= 0.0 else -loss), gradient
     if kind == PBV and status == ACTIVE and setting != 0.0 and minor * q * q <= setting:

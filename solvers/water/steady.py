@@ -69,8 +69,8 @@ class Scratch:
 
         self.work = Work(
             p=np.zeros(n_link), r=np.zeros(n_link), mass=np.zeros(n_node), known=np.zeros(n_node), held=flags(),
-            part=numbers(n_node), grounded=flags(), pin=flags(), scale=np.zeros(n_node),
-            seen=numbers(n_link), before=numbers(n_link), flips=numbers(n_link),
+            part=numbers(n_node), grounded=flags(), pin=flags(), scale=np.zeros(n_node), short=flags(),
+            forced=np.zeros(n_link, dtype=np.bool_), seen=numbers(n_link), flips=numbers(n_link),
             lane_q=aligned(plan.laws.lane.shape), lane_r=aligned(plan.laws.lane.shape), lane_m=aligned(plan.laws.lane.shape),
             lane_h=aligned(plan.laws.lane.shape), lane_g=aligned(plan.laws.lane.shape),
             out_q=np.zeros(n_out), out_p=np.zeros(n_out), out_r=np.zeros(n_out),

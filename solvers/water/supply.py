@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from solvers.accelerate import kernel
-from solvers.water.plan import ACTIVE, CLOSED, FCV, PRV, PSV, PUMP, XFCV, Floats, Index, Laws
+from solvers.water.plan import ACTIVE, CLOSED, FCV, OPEN, PRV, PSV, PUMP, XFCV, Floats, Index, Laws
 
 Flags = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
@@ -38,8 +38,9 @@ def conducts(net: Laws, k: int, status: int, setting: float) -> bool:
 
 @kernel
 def find_parts(
-    net: Laws, setting: Floats, status: Index, demand: Floats, part: Index, grounded: Flags, pin: Flags, scale: Floats
-) -> int:
+    net: Laws, setting: Floats, status: Index, demand: Floats, part: Index, grounded: Flags, pin: Flags, scale: Floats,
+    short: Flags, forced: Flags,
+) -> int:  # fmt: skip
     """Find the parts of the network and what becomes of those without source.
 
     Args:
@@ -51,6 +52,8 @@ def find_parts(
         grounded: (n_node,) receives whether its part has a source.
         pin: (n_node,) receives which nodes keep their head.
         scale: (n_node,) receives the share of the demand that is served.
+        short: (n_node,) receives whether its part draws more than it gets.
+        forced: (n_link,) marks PSVs that feed a part which nothing else feeds: they stand open whatever they should hold.
 
     Returns:
         The number of nodes in parts without source.
@@ -61,13 +64,14 @@ def find_parts(
         grounded[i] = net.row[i] < 0
         pin[i] = False
         scale[i] = 1.0
+        short[i] = False
     for k in range(len(status)):
         if conducts(net, k, status[k], setting[k]):
             a, b = root_of(part, net.start[k]), root_of(part, net.end[k])
             if a != b:
                 part[b] = a
                 grounded[a] |= grounded[b]
-    _through_valves(net, status, part, grounded)
+    _through_valves(net, status, part, grounded, forced)
     missing = 0
     for i in range(n):
         r = root_of(part, i)
@@ -76,12 +80,12 @@ def find_parts(
         if not grounded[r]:
             missing += 1
     if missing:
-        _pin(net, setting, status, demand, part, grounded, pin, scale)
+        _pin(net, setting, status, demand, part, grounded, pin, scale, short)
     return missing
 
 
 @kernel
-def _through_valves(net: Laws, status: Index, part: Index, grounded: Flags) -> None:
+def _through_valves(net: Laws, status: Index, part: Index, grounded: Flags, forced: Flags) -> None:
     """Follow PRVs and PSVs in control: one gives its held side a head where its inlet has a source."""
     again = True
     while again:
@@ -100,12 +104,18 @@ def _through_valves(net: Laws, status: Index, part: Index, grounded: Flags) -> N
             status[k] = CLOSED
         elif net.kind[k] == FCV and not grounded[a]:
             status[k] = XFCV
+        elif net.kind[k] == PSV and not grounded[b]:
+            status[k] = OPEN
+            forced[k] = True
+            part[b] = a
+            grounded[b] = True
 
 
 @kernel
 def _pin(
-    net: Laws, setting: Floats, status: Index, demand: Floats, part: Index, grounded: Flags, pin: Flags, scale: Floats
-) -> None:
+    net: Laws, setting: Floats, status: Index, demand: Floats, part: Index, grounded: Flags, pin: Flags, scale: Floats,
+    short: Flags,
+) -> None:  # fmt: skip
     n = len(net.row)
     wanted, brought = np.zeros(n), np.zeros(n)
     for i in range(n):
@@ -125,7 +135,8 @@ def _pin(
     for i in range(n):
         if not grounded[i]:
             r = part[i]
-            if demand[i] > 0.0:
-                scale[i] = min(brought[r] / wanted[r], 1.0)
-            elif demand[i] < 0.0:
+            short[i] = wanted[r] > brought[r]
+            if demand[i] < 0.0:
                 scale[i] = min(wanted[r] / brought[r], 1.0)
+            elif short[i]:
+                scale[i] = brought[r] / wanted[r]

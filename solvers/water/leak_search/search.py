@@ -144,6 +144,8 @@ class LeakSearch:
     _last_number: int = 0
 
     def __post_init__(self) -> None:
+        # A worker of its own: a town remembers its last solution, and the answer must not depend on who used it before.
+        self.town = self.town.with_parameters(self.town.parameters)
         noise, n = self.noise, self.town.n_output
         self.walks = Walks(noise.reference_m3_per_h / TYPICAL_M3_PER_H)
         self.belief = Belief(noise.last_bias.copy(), np.zeros(0), np.diag(noise.bias**2))
