@@ -16,6 +16,8 @@ _READERS = {
     ".inp": ("grid_models.formats.epanet", "read_inp"),
     ".m": ("grid_models.formats.matpower", "read_m"),
     ".mat": ("grid_models.formats.matpower", "read_mat"),
+    ".zip": ("grid_models.formats.cgmes", "read_cgmes"),
+    ".uct": ("grid_models.formats.ucte", "read_ucte"),
     ".twin": ("grid_models.formats.compiled", "read_compiled"),
 }
 _WRITERS = {
@@ -36,8 +38,8 @@ def read(source: str | Path) -> Network:
     """Read a network.
 
     Args:
-        source: a file (pandapower `.json`, MATPOWER `.m` or `.mat`, EPANET `.inp`, compiled `.twin`), or
-            `pandapower:NAME`, `simbench:CODE`, `epyt:NAME`, `wntr:NAME`.
+        source: a file (pandapower `.json`, MATPOWER `.m` or `.mat`, CGMES `.zip`, UCTE `.uct`, EPANET `.inp`, compiled
+            `.twin`), or `pandapower:NAME`, `simbench:CODE`, `epyt:NAME`, `wntr:NAME`.
 
     Raises:
         InvalidInput: no such file or name, an unknown format, or faults in the content; all of them at once.

@@ -6,6 +6,7 @@ Exports by editing the JSON that was read, so that what this project does not kn
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,24 @@ import numpy as np
 
 from grid_models.errors import InvalidInput, Issue
 from grid_models.formats.pandapower_equivalents import equivalents
-from grid_models.power.network import PowerNetwork
+from grid_models.import_report import ImportReport, Note
+from grid_models.power.network import BRANCH_BUSES, BUS_ELEMENTS, PowerNetwork
 from grid_models.tables import Array, Table, frozen
+
+_MODELLED = frozenset(
+    (*BUS_ELEMENTS, *BRANCH_BUSES, "bus", "switch", "measurement", "trafo_characteristic_table", "shunt_characteristic_table")
+)
+_LEFT_OUT = {
+    "poly_cost": "costs do not enter a load flow",
+    "pwl_cost": "costs do not enter a load flow",
+    "controller": "controllers are kept for the export; of them only tap changers' are run, where they are asked for",
+    "group": "groups do not enter a load flow",
+    "characteristic": "characteristics belong to controllers, which are not run",
+    "q_capability_curve_table": "limits by capability curves are not kept",
+    "q_capability_characteristic": "limits by capability curves are not kept",
+    "bus_geodata": "coordinates do not enter a load flow",
+    "line_geodata": "coordinates do not enter a load flow",
+}
 
 
 def read_json(path: Path) -> PowerNetwork:
@@ -95,6 +112,7 @@ def from_pandapower(net: Any, file: str = "") -> PowerNetwork:
         frequency_hz=float(net.f_hz),
         equivalents=equivalents(net),
         source=pp.to_json(net),
+        report=_report(tables),
     )
 
 
@@ -127,6 +145,15 @@ def rederived(network: PowerNetwork) -> PowerNetwork:
     from dataclasses import replace
 
     return replace(network, equivalents=equivalents(to_pandapower(network)))
+
+
+def _report(tables: Mapping[str, Table]) -> ImportReport:
+    """Every row of every table: part of the network, or left out for a reason."""
+    lost = {name: _LEFT_OUT[name] for name in tables if name in _LEFT_OUT}
+    unknown = {name: "is no table of a load flow" for name in tables if name not in _MODELLED and name not in lost}
+    dropped = tuple(Note(name, tuple(tables[name].index.tolist()), why) for name, why in (lost | unknown).items())
+    mapped = {name: table.size for name, table in tables.items() if name in _MODELLED}
+    return ImportReport({name: table.size for name, table in tables.items()}, mapped, (), dropped)
 
 
 def _table(frame: Any) -> Table:
