@@ -27,6 +27,10 @@ class Status(Enum):
         "solved; valves let through less than is drawn behind them",
         "raise the setting of the named flow control valves",
     )
+    VALVE_CANNOT_HOLD = (
+        "solved; a pressure sustaining valve stands open, since it alone feeds what lies behind it",
+        "lower the setting of the named valve, or feed what lies behind it from elsewhere too",
+    )
     VALVES_HUNT = ("no positions of some links satisfy their rules at once", "check the settings of the named links")
     NO_SLACK = ("no source holds the voltage", "add an ext_grid or a generator with slack=true")
     VOLTAGE_COLLAPSE = ("no voltage can carry this load", "reduce the load at the named buses, or add reactive support")

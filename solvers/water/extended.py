@@ -301,7 +301,8 @@ def simulate(network: WaterNetwork, duration_s: float | None = None) -> Solution
 
 
 _GRAVITY = (
-    Status.SOLVED, Status.NEGATIVE_PRESSURE, Status.PUMP_CANNOT_DELIVER, Status.NO_SUPPLY, Status.NOT_CONVERGED,
+    Status.SOLVED, Status.NEGATIVE_PRESSURE, Status.PUMP_CANNOT_DELIVER, Status.VALVE_CANNOT_HOLD, Status.SUPPLY_LIMITED,
+    Status.NO_SUPPLY, Status.VALVES_HUNT, Status.NOT_CONVERGED,
 )  # fmt: skip
 
 

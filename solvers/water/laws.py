@@ -12,7 +12,6 @@ from solvers.accelerate import kernel
 from solvers.linalg.vector import f64x8, larger, load, magnitude, pick, power, store
 from solvers.water.plan import (
     ACTIVE,
-    CLOSED,
     CONSTANT_POWER,
     CUBIC_FOOT,
     FOOT,
@@ -93,7 +92,7 @@ def segment(first: int, last: int, x: Floats, y: Floats, at: float) -> tuple[flo
 
 @kernel
 def link_law(net: Laws, k: int, status: int, setting: float, q: float) -> tuple[float, float]:
-    """h and g of an open link; PRV, PSV and FCV in control have no law."""
+    """Loss h and gradient g of an open link; PRV, PSV and FCV in control have no law."""
     kind = net.kind[k]
     if kind <= PIPE:
         return _pipe(net, k, q)

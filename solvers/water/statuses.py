@@ -25,7 +25,6 @@ from solvers.water.plan import (
     XFCV,
     XHEAD,
     Floats,
-    Index,
     Laws,
 )
 

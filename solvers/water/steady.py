@@ -169,9 +169,9 @@ def steady(
         trials: at most so many iterations.
 
     Returns:
-        SOLVED; NO_SUPPLY naming the nodes that no water reaches; SUPPLY_LIMITED naming the valves; NEGATIVE_PRESSURE;
-        PUMP_CANNOT_DELIVER naming pumps; VALVES_HUNT naming links that find no rest; NOT_CONVERGED naming the links
-        whose law holds least. `stats.extra`: `head_error_m`, `mass_error_m3_per_s`.
+        SOLVED; NO_SUPPLY naming the nodes that no water reaches; SUPPLY_LIMITED and VALVE_CANNOT_HOLD naming valves;
+        NEGATIVE_PRESSURE; PUMP_CANNOT_DELIVER naming pumps; VALVES_HUNT naming links that find no rest; NOT_CONVERGED
+        naming the links whose law holds least. `stats.extra` has `head_error_m` and `mass_error_m3_per_s`.
     """
     laws, w = plan.laws, scratch.work
     options = plan.network.options
@@ -227,6 +227,9 @@ def _verdict(
     if short.any():
         holding = (laws.kind == FCV) & (found.status == ACTIVE) & ~found.supplied[laws.end]
         return Status.SUPPLY_LIMITED, tuple(f"valve {links[k]}" for k in np.flatnonzero(holding))
+    yielding = w.forced & (found.head_m[laws.start] < laws.elevation[laws.start] + boundary.setting)
+    if yielding.any():
+        return Status.VALVE_CANNOT_HOLD, tuple(f"valve {links[k]}" for k in np.flatnonzero(yielding))
     stalled = np.flatnonzero((laws.kind == PUMP) & (found.status == XHEAD))
     if len(stalled):
         return Status.PUMP_CANNOT_DELIVER, tuple(f"pump {links[k]}" for k in stalled)

@@ -33,7 +33,7 @@ def conducts(net: Laws, k: int, status: int, setting: float) -> bool:
         return True
     if net.kind[k] == FCV:
         return False
-    return net.kind[k] != PRV and net.kind[k] != PSV
+    return bool(net.kind[k] != PRV and net.kind[k] != PSV)
 
 
 @kernel

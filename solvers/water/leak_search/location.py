@@ -163,13 +163,14 @@ def _likely(z: Floats, within: float, most: int) -> Index:
 def _bend(scene: Scene, h: int, leaks: Floats, pipes: Index, amounts: Floats) -> Floats:
     """(n_output, n) how the outputs' true change per m3/h departs from the linear signature."""
     town, hours = scene.town, scene.hours
-    before = town.view(hours, h, leaks).reading
+    outflow = scene.memory.outflow(h)
+    before = town.view(hours, h, leaks * outflow).reading
     linear = scene.memory.signature(h)
     out = np.empty((len(before), len(pipes)))
     for i, (pipe, amount) in enumerate(zip(pipes.tolist(), amounts.tolist(), strict=True)):
         more = leaks.copy()
         more[pipe] += amount
-        out[:, i] = (town.view(hours, h, more).reading - before) / amount - linear[:, pipe]
+        out[:, i] = (town.view(hours, h, more * outflow).reading - before) / amount - linear[:, pipe]
     return np.nan_to_num(out)
 
 

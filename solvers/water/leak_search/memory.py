@@ -134,14 +134,28 @@ class Memory:
         self._signature = np.zeros((self.ring, n_output, n_pipe), dtype=np.float32)
         self._residual = np.zeros((self.ring, n_output))
         self._weight = np.zeros(self.ring)
+        self._outflow = np.zeros((self.ring, n_pipe))
         self._bin = np.zeros(self.ring, dtype=np.int64)
         self._days: dict[int, tuple[float, NDArray[np.float32], Floats, Floats, Floats]] = {}
         self.before: dict[int, Belief] = {}
 
-    def keep(self, h: int, residual: Floats, signature: Floats, weight: float, bin_: int, belief: Belief) -> None:
-        """Remember an hour and what was believed before it."""
+    def keep(
+        self, h: int, residual: Floats, signature: Floats, outflow: Floats, weight: float, bin_: int, belief: Belief
+    ) -> None:
+        """Remember an hour and what was believed before it.
+
+        Args:
+            h: the hour.
+            residual: (n_output,).
+            signature: (n_output, n_pipe) per m3/h of leak at its usual pressure.
+            outflow: (n_pipe,) what a leak flowed in this hour, over its flow at its usual pressure.
+            weight: of the hour in means.
+            bin_: of its consumption.
+            belief: before it.
+        """
         at = h % self.ring
         self._signature[at], self._residual[at], self._weight[at], self._bin[at] = signature, residual, weight, bin_
+        self._outflow[at] = outflow
         self.before[h] = belief.copy()
         self.before.pop(h - self.ring, None)
         if h % 24 == 23 and h >= 23:
@@ -155,6 +169,10 @@ class Memory:
     def signatures_of(self, hours: Index, pipe: int) -> Floats:
         """(n, n_output) of one pipe at many hours."""
         return np.asarray(self._signature[hours % self.ring, :, pipe], dtype=np.float64)
+
+    def outflow(self, h: int) -> Floats:
+        """(n_pipe,) what leaks flowed in an hour, over their flow at usual pressure."""
+        return np.array(self._outflow[h % self.ring])
 
     def residual(self, h: int) -> Floats:
         """(n_output,) at an hour, nan where nothing was read."""

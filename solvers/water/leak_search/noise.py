@@ -33,6 +33,7 @@ class Noise:
         bias: (n_output,) standard deviation of the slow model error.
         last_bias: (n_output,) the slow model error at the end of the history.
         signature: (n_output, n_pipe) at a typical hour.
+        pressure_m: (n_pipe,) at that hour; what a leak's flow is stated for.
         spread: (n_sample, n_output, n_pipe) of the posterior's samples around it.
         distance_m: (n_pipe, n_pipe) along pipes, between their middles.
     """
@@ -44,6 +45,7 @@ class Noise:
     bias: Floats
     last_bias: Floats
     signature: Floats
+    pressure_m: Floats
     spread: Floats
     distance_m: Floats
 
@@ -92,11 +94,12 @@ def learn_noise(calibration: Calibration, hours: Hours) -> Noise:
     bias[: town.n_head] = max(_BIAS_OF_DAILY * float(np.median(daily[: town.n_head])), _LEAST_BIAS_M)
     typical = int(np.argmin(np.abs(calibration.consumption - np.quantile(calibration.consumption, 0.6))))
     leaks = calibration.leaks[typical]
+    pressure = town.pipe_pressure(town.view(hours, typical, leaks))
     signature = _signature(town, hours, typical, leaks)
     spread = np.array([_signature(town.with_parameters(p), hours, typical, leaks) - signature for p in calibration.samples])
     return Noise(
         rhythm, edges, covariance, float(np.median(calibration.consumption)), bias, np.nan_to_num(slow[-1]),
-        signature, spread, distances_m(town),
+        signature, pressure, spread, distances_m(town),
     )  # fmt: skip
 
 

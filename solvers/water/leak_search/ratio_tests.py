@@ -105,11 +105,11 @@ def ratios(w: Window, R: Floats, allowed: NDArray[np.bool_]) -> tuple[Floats, Fl
     return product / power, product / np.sqrt(power)
 
 
-def alone(w: Window) -> Floats:
-    """(n_output,) |z| of a change of one output by itself."""
+def alone(w: Window) -> tuple[Floats, float]:
+    """(n_output,) z^2 of a change of one output by itself, and all that there is to explain, e' R^-1 e."""
     white = _white(w.R, np.column_stack([w.e, np.eye(len(w.e))]))
     power = (white[:, 1:] ** 2).sum(axis=0)
-    return np.asarray(np.abs(white[:, 0] @ white[:, 1:]) / np.sqrt(power))
+    return np.asarray((white[:, 0] @ white[:, 1:]) ** 2 / power), float(white[:, 0] @ white[:, 0])
 
 
 def _white(R: Floats, columns: Floats) -> Floats:

@@ -36,7 +36,8 @@ _AT_ONCE = 14.0
 _SURE = 0.9
 _TENTATIVE_H = 72
 _SHADOW = 0.35
-_METER_ALONE = 1.5  # times the best leak's z^2 is what a pressure meter's own must be
+_METER_ALONE = 60.0  # by which a meter's z^2 must beat the best leak's
+_METER_LEFT = 4.0  # per output: chi-square that a meter's own change may leave open
 _RELOCATE_H = (12, 24, 48, 72, 96, 120, 168, 240, 336, 432, 528, 624)
 _SAME_M, _SAME_DAYS = 200.0, 120.0
 
@@ -157,6 +158,7 @@ class LeakSearch:
             self.belief.covariance[:n, :n] += noise.signature_error(leak.pipe, leak.flow_m3_per_h)
         self._memory = Memory(n, len(self.town.pipe), max(WINDOWS_H))
         self._measured = self.town.measured(self.hours)
+        self._outflow = np.ones(len(self.town.pipe))
         self._key = rhythm_key(self.hours)
         zone = self.town.zone_of_pipe
         self._zone = zone
@@ -182,11 +184,16 @@ class LeakSearch:
     def _look(self, h: int) -> None:
         """Predict the hour with the followed leaks flowing, and remember what was different."""
         belief = self.belief
-        view = self.town.view(self.hours, h, belief.leaks(len(self._zone)))
+        known = h in self._memory.before
+        outflow = self._memory.outflow(h) if known else self._outflow
+        view = self.town.view(self.hours, h, belief.leaks(len(self._zone)) * outflow)
+        # A leak is a hole: it flows with the root of the pressure. The hour's own pressure is known after its solve.
+        self._outflow = np.sqrt(self.town.pipe_pressure(view) / self.noise.pressure_m)
         residual = self._measured[h] - view.reading - self.noise.rhythm[self._key[h]]
         weight = self.noise.reference_m3_per_h / max(view.inflow_m3_per_h, 0.05 * self.noise.reference_m3_per_h)
-        signature = np.nan_to_num(self.town.signatures(view))
-        self._memory.keep(h, residual, signature, weight, self.noise.bin_of(view.inflow_m3_per_h), belief)
+        signature = np.nan_to_num(self.town.signatures(view)) * self._outflow
+        bin_ = self.noise.bin_of(view.inflow_m3_per_h)
+        self._memory.keep(h, residual, signature, self._outflow, weight, bin_, belief)
 
     def _advance(self, h: int) -> None:
         memory = self._memory
@@ -257,16 +264,17 @@ class LeakSearch:
         self._track(h, change, shadow)
 
     def _is_meter(self, h: int, w: Window, change: _Change) -> bool:
-        """A single output that explains the change far better than any leak has changed by itself."""
-        z = alone(w)[: self.town.n_head]
-        i = int(z.argmax()) if len(z) else -1
-        if i < 0 or z[i] ** 2 < _METER_ALONE * change.z**2 + 40.0:
+        """A pressure meter that has changed by itself: it explains more than any leak, and leaves nothing open."""
+        squares, total = alone(w)
+        heads = squares[: self.town.n_head]
+        i = int(heads.argmax()) if len(heads) else -1
+        if i < 0 or heads[i] < change.z**2 + _METER_ALONE or total - heads[i] > _METER_LEFT * len(squares):
             return False
         size = float(abs(w.e[i]))
         self.belief.covariance[i, i] += size**2
         self._rebased.append((i, h))
         name = self.town.output_names[i]
-        self._say(Event(h, Kind.METER, z=float(z[i]), text=f"{name} has changed by itself, by {w.e[i]:+.3g}"))
+        self._say(Event(h, Kind.METER, z=float(heads[i]) ** 0.5, text=f"{name} has changed by itself, by {w.e[i]:+.3g}"))
         self._advance(h)
         return True
 

@@ -257,6 +257,12 @@ class Town:
         served = self.zones.balanced[self.zones.of_node] & (self.zones.of_node >= 0)
         return View(reading, demand, np.where(metered, 0.0, demand), float(demand[served].sum()), boundary, found)
 
+    def pipe_pressure(self, view: View) -> Floats:
+        """(n_pipe,) mean pressure of each pipe's ends, at least 1 m [m]."""
+        pressure = np.nan_to_num(view.found.head_m - self._plan.laws.elevation)
+        start, end = self.pipe_ends
+        return np.maximum(0.5 * (pressure[start] + pressure[end]), 1.0)
+
     def sensitivity(self, view: View) -> tuple[Floats, Floats]:
         """How the outputs answer, the last `view` being this one.
 
