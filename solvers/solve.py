@@ -25,6 +25,8 @@ def solve(
     network: Network,
     *,
     duration_s: float | None = None,
+    enforce_q_limits: bool = False,
+    distributed_slack: bool = False,
     start: datetime | None = None,
     source: str = "",
     command: str = "",
@@ -35,6 +37,8 @@ def solve(
     Args:
         network: power: one load flow; water: hydraulics over a duration.
         duration_s: of a hydraulic run, 0 for one instant; the network's own unless told. A load flow has none.
+        enforce_q_limits: of a load flow: generators hold their voltage only within their reactive range.
+        distributed_slack: of a load flow: machines share what is left over by `slack_weight`.
         start: instant of time 0, so that `time` is UTC; seconds since the start without it.
         source: the file that the network was read from, for its hash.
         command: as it was given, for the attributes.
@@ -49,8 +53,9 @@ def solve(
     """
     digest = _digest(network, source)
     if isinstance(network, PowerNetwork):
-        flow = load_flow(network)
-        provenance = Provenance("newton-raphson", {"tolerance_pu": 1e-8}, digest, command, created)
+        options = {"enforce_q_limits": enforce_q_limits, "distributed_slack": distributed_slack}
+        flow = load_flow(network, enforce_q_limits=enforce_q_limits, distributed_slack=distributed_slack)
+        provenance = Provenance("newton-raphson", {"tolerance_pu": 1e-8, **options}, digest, command, created)
         columns: dict[str, Any] = dict(results(network, flow.value.model, flow.value.v))
         return _with(flow, power_dataset(network, columns, flow, provenance))
     if isinstance(network, WaterNetwork):

@@ -54,7 +54,10 @@ class BusBranch:
         v_start: (n_bus,) a start that knows set-points and phase shifts [pu].
         v_set: (n_bus,) voltage held at PV and SLACK, 1 elsewhere [pu].
         slack_weight: (n_bus,) share in a distributed slack [1].
+        q_min: (n_bus,) least reactive power of what holds the voltage, -inf where it has no limit [pu].
+        q_max: (n_bus,) greatest [pu].
         dead_nodes: nodes that are in service and reach no source.
+        distributed_slack: whether what is left over is shared by weight; one bus per island is SLACK for its angle only.
     """
 
     sn_mva: float
@@ -75,7 +78,10 @@ class BusBranch:
     v_start: Complex
     v_set: NDArray[np.float64]
     slack_weight: NDArray[np.float64]
+    q_min: NDArray[np.float64]
+    q_max: NDArray[np.float64]
     dead_nodes: Index
+    distributed_slack: bool = False
 
     @property
     def n_bus(self) -> int:
@@ -135,11 +141,13 @@ def bus_branch(network: PowerNetwork) -> BusBranch:
         y_tf=eq.y_tf[row],
         y_tt=eq.y_tt[row],
         y_shunt=per_bus[2],
-        s_power=per_bus[0] + _generation(held, node_bus, n_bus, network.sn_mva),
+        s_power=per_bus[0] + _summed(held, node_bus, n_bus, held.p_mw) / network.sn_mva,
         s_current=per_bus[1],
         v_start=v_set * np.exp(1j * _start_angles(branch_from, branch_to, eq.shift_rad[row], kind, angle)),
         v_set=v_set,
         slack_weight=weight,
+        q_min=_summed(held, node_bus, n_bus, held.q_min_mvar) / network.sn_mva,
+        q_max=_summed(held, node_bus, n_bus, held.q_max_mvar) / network.sn_mva,
         dead_nodes=np.flatnonzero(alive & (node_bus < 0)),
     )
 
@@ -266,10 +274,11 @@ def _per_bus(parts: Injected, node_bus: Index, n_bus: int, sn_mva: float) -> tup
     return power, current, shunt + (p * p_impedance - 1j * q * q_impedance)
 
 
-def _generation(held: Sources, node_bus: Index, n_bus: int, sn_mva: float) -> Complex:
-    out = np.zeros(n_bus, dtype=np.complex128)
+def _summed(held: Sources, node_bus: Index, n_bus: int, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n_bus,) sum over the sources at each bus."""
+    out = np.zeros(n_bus)
     bus = node_bus[held.node]
-    np.add.at(out, bus[bus >= 0], held.p_mw[bus >= 0] / sn_mva)
+    np.add.at(out, bus[bus >= 0], values[bus >= 0])
     return out
 
 

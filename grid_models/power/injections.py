@@ -54,6 +54,8 @@ class Sources:
         p_mw: (n,) scheduled generation; 0 for ext_grid.
         is_slack: (n,).
         slack_weight: (n,).
+        q_min_mvar: (n,) least reactive generation; -inf where it has no limit.
+        q_max_mvar: (n,) greatest.
     """
 
     node: Index
@@ -62,6 +64,8 @@ class Sources:
     p_mw: Floats
     is_slack: NDArray[np.bool_]
     slack_weight: Floats
+    q_min_mvar: Floats
+    q_max_mvar: Floats
 
 
 def motor_mva(table: Table) -> Complex:
@@ -146,16 +150,26 @@ def sources(network: PowerNetwork) -> Sources:
     rows = [*_ext_grids(network), *_generators(network), *_dc_lines(network), *_extended_wards(network)]
     if not rows:
         none = np.zeros(0)
-        return Sources(none.astype(np.int64), none, none, none, none.astype(bool), none)
-    node, vm, va, p, slack, weight = (np.concatenate([r[i] for r in rows]) for i in range(6))
-    return Sources(node.astype(np.int64), vm, va, p, slack.astype(bool), weight)
+        return Sources(none.astype(np.int64), none, none, none, none.astype(bool), none, none, none)
+    node, vm, va, p, slack, weight, low, high = (np.concatenate([r[i] for r in rows]) for i in range(8))
+    return Sources(node.astype(np.int64), vm, va, p, slack.astype(bool), weight, low, high)
 
 
-Row = tuple[Index, Floats, Floats, Floats, NDArray[np.bool_], Floats]
+Row = tuple[Index, Floats, Floats, Floats, NDArray[np.bool_], Floats, Floats, Floats]
 
 
-def _row(node: Index, vm: Floats, va: Floats, p: Floats, slack: NDArray[np.bool_], weight: Floats) -> Row:
-    return node, vm, va, p, slack, weight
+def _row(
+    node: Index, vm: Floats, va: Floats, p: Floats, slack: NDArray[np.bool_], weight: Floats,
+    low: Floats | None = None, high: Floats | None = None,
+) -> Row:  # fmt: skip
+    unlimited = np.full(len(node), np.inf)
+    return node, vm, va, p, slack, weight, -unlimited if low is None else low, unlimited if high is None else high
+
+
+def _range(table: Table, alive: NDArray[np.bool_], quantity: str) -> tuple[Floats, Floats]:
+    """Reactive limits of a table's rows in service; a missing one is none."""
+    low, high = (table.column(f"{end}_{quantity}", np.nan).astype(np.float64)[alive] for end in ("min", "max"))
+    return np.where(np.isnan(low), -np.inf, low), np.where(np.isnan(high), np.inf, high)
 
 
 def _ext_grids(network: PowerNetwork) -> list[Row]:
@@ -177,7 +191,7 @@ def _generators(network: PowerNetwork) -> list[Row]:
     slack = table.column("slack", False)[alive].astype(bool)
     weight = np.nan_to_num(table.column("slack_weight", 0.0)[alive])
     node = network.node_of(table["bus"][alive])
-    return [_row(node, table["vm_pu"][alive], np.zeros(len(p)), p, slack, weight)]
+    return [_row(node, table["vm_pu"][alive], np.zeros(len(p)), p, slack, weight, *_range(table, alive, "q_mvar"))]
 
 
 def dc_line_mw(table: Table) -> tuple[Floats, Floats]:
@@ -196,7 +210,15 @@ def _dc_lines(network: PowerNetwork) -> list[Row]:
     none, no = np.zeros(n), np.zeros(n, dtype=bool)
     ends = zip(("from", "to"), dc_line_mw(table), strict=True)
     return [
-        _row(network.node_of(table[f"{side}_bus"][alive]), table[f"vm_{side}_pu"][alive], none, p[alive], no, none)
+        _row(
+            network.node_of(table[f"{side}_bus"][alive]),
+            table[f"vm_{side}_pu"][alive],
+            none,
+            p[alive],
+            no,
+            none,
+            *_range(table, alive, f"q_{side}_mvar"),
+        )
         for side, p in ends
     ]
 

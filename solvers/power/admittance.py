@@ -153,6 +153,29 @@ def factor(plan: Plan, model: BusBranch) -> Factor:
     return Factor(plan.topology_version, model.parameter_version, frozen(y), rounding_pu)
 
 
+def drawn(plan: Plan, factor: Factor, v: ComplexArray) -> ComplexArray:
+    """What branches and shunts draw from each bus, S = V conj(Y V).
+
+    Args:
+        plan: of the topology.
+        factor: of the parameters.
+        v: (n_bus,) complex [pu], by bus of the model.
+
+    Returns:
+        (n_bus,) complex [pu], by bus of the model.
+    """
+    nnz, n_bus = len(plan.col), len(plan.bus)
+    y = factor.y[:, 0] + 1j * factor.y[:, 1]
+    at = v[plan.bus]
+    row = np.repeat(np.arange(n_bus), np.diff(plan.ptr))
+    current = y[nnz:] * at
+    product = y[:nnz] * at[plan.col]
+    current += np.bincount(row, product.real, n_bus) + 1j * np.bincount(row, product.imag, n_bus)
+    out = np.empty(n_bus, dtype=np.complex128)
+    out[plan.bus] = at * np.conj(current)
+    return out
+
+
 def _compressed(rows: NDArray[np.int64], columns: NDArray[np.int64], n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Row pointers and ascending columns of a pattern given by possibly repeated entries."""
     keys = np.unique(rows * n + columns)

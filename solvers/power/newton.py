@@ -33,6 +33,8 @@ from solvers.linalg.lu import lu_factor, lu_solve
 from solvers.plan import RebuildReason, Reuse, check_version
 from solvers.power.admittance import Factor, Injections, Plan, factor, prepare
 from solvers.power.dc import dc_start
+from solvers.power.distributed_slack import share_slack, with_one_reference
+from solvers.power.reactive_limits import within_limits
 from solvers.solution import Solution, Stats, Status
 
 FloatArray = NDArray[np.float64]
@@ -105,6 +107,8 @@ def load_flow(
     network: PowerNetwork,
     *,
     reuse: Reuse[BusBranch, Plan, Factor] | None = None,
+    enforce_q_limits: bool = False,
+    distributed_slack: bool = False,
     tolerance_pu: float = 1e-8,
     max_iterations: int = 30,
 ) -> Solution[LoadFlow]:
@@ -113,6 +117,8 @@ def load_flow(
     Args:
         network: as its tables stand.
         reuse: plans and factors of earlier solves, `Reuse(prepare, factor)`; none if not given.
+        enforce_q_limits: generators hold their voltage only within their reactive range (reactive_limits.py).
+        distributed_slack: machines share what is left over by `slack_weight` (distributed_slack.py).
         tolerance_pu: the largest power mismatch accepted.
         max_iterations: for each start.
 
@@ -125,17 +131,25 @@ def load_flow(
     'SOLVED'
     """
     model = bus_branch(network)
+    if distributed_slack:
+        model = with_one_reference(model)
     plan, values, reasons = (reuse or Reuse(prepare, factor)).find(model)
+    scratch = Scratch(plan)
+
+    def once(injections: Injections, start: ComplexArray, held: NDArray[np.bool_] | None = None) -> Solution[Voltages]:
+        return solve(
+            plan, values, scratch, injections, start, flat=model.v_start, held=held, tolerance_pu=tolerance_pu,
+            max_iterations=max_iterations,
+        )  # fmt: skip
+
+    def limited(injections: Injections, start: ComplexArray) -> Solution[Voltages]:
+        return within_limits(plan, values, model, injections, start, once)[0] if enforce_q_limits else once(injections, start)
+
     injections = Injections(model.s_power, model.s_current)
-    solution = solve(
-        plan,
-        values,
-        Scratch(plan),
-        injections,
-        model.v_start,
-        tolerance_pu=tolerance_pu,
-        max_iterations=max_iterations,
-    )
+    if distributed_slack and model.n_bus:
+        solution = share_slack(plan, values, model, injections, model.v_start, limited)
+    else:
+        solution = limited(injections, model.v_start)
     status, culprits = solution.status, solution.culprits
     bus_ids = network.tables["bus"].index
     if status is Status.NOT_CONVERGED:
@@ -163,6 +177,7 @@ def solve(
     start: ComplexArray,
     *,
     flat: ComplexArray | None = None,
+    held: NDArray[np.bool_] | None = None,
     tolerance_pu: float = 1e-8,
     max_iterations: int = 30,
 ) -> Solution[Voltages]:
@@ -177,6 +192,7 @@ def solve(
         injections: per bus of the model.
         start: (n_bus,) complex [pu]; its |V| at PV and slack buses are the set-points, its slack angles are kept.
         flat: (n_bus,) complex [pu], the model's own `v_start`, for a second try; `start` if not given.
+        held: (n_bus,) whether |V| is held; as the plan's topology has it if not given. Slacks hold theirs always.
         tolerance_pu: the largest power mismatch accepted, unless rounding of the network's own admittances is
             larger; the iteration itself aims at 1e-10.
         max_iterations: for each start.
@@ -195,6 +211,7 @@ def solve(
         return Solution(Voltages(nothing, nothing), Status.NO_SLACK)
     s_power = _pairs(injections.s_power[plan.bus])
     s_current = _pairs(injections.s_current[plan.bus])
+    is_pv = plan.is_pv if held is None else held[plan.bus[: plan.symbolic.n]].astype(np.int8)
     rebuilt: tuple[str, ...] = ()
     accepted_pu = max(tolerance_pu, factor.rounding_pu)
     spent = 0
@@ -205,7 +222,7 @@ def solve(
             plan.symbolic.up,
             plan.symbolic.uj,
             plan.symbolic.target,
-            plan.is_pv,
+            is_pv,
             plan.ptr,
             plan.col,
             plan.slot,

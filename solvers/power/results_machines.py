@@ -124,6 +124,8 @@ def _generators(flows: Flows, table: Table) -> _Machines:
     machines = _machines(flows, "gen", "bus", table["p_mw"] * table.column("scaling", 1.0), "q_mvar")
     slack = table.column("slack", False).astype(bool)
     weight = table.column("slack_weight", 0.0).astype(np.float64)
+    if flows.model.distributed_slack:
+        slack = weight > 0
     return _Machines(**{**machines.__dict__, "slack": slack, "weight": weight})
 
 

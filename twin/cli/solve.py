@@ -14,6 +14,13 @@ def command(
     network: Annotated[str, typer.Argument(help="pandapower .json, MATPOWER .m, .twin, EPANET .inp, pandapower:case118")],
     out: Annotated[Path, typer.Option(help="netCDF file to write")],
     duration: Annotated[str, typer.Option(help="for water: 24h, 90m, 3600s; the file's own unless told")] = "",
+    enforce_q_limits: Annotated[
+        bool,
+        typer.Option("--enforce-q-limits", help="for power: generators hold their voltage only within their reactive range"),
+    ] = False,
+    distributed_slack: Annotated[
+        bool, typer.Option("--distributed-slack", help="for power: machines share what is left over by slack_weight")
+    ] = False,
 ) -> int:
     """Solve one network: a load flow, or hydraulics over a duration."""
     from grid_models.formats import read
@@ -21,7 +28,13 @@ def command(
     from solvers.solve import solve
 
     duration_s = parse_duration(duration) if duration else None
-    solution = solve(read(network), duration_s=duration_s, source=network)
+    solution = solve(
+        read(network),
+        duration_s=duration_s,
+        enforce_q_limits=enforce_q_limits,
+        distributed_slack=distributed_slack,
+        source=network,
+    )
     write_netcdf(solution.unwrap(), out)
     report_solution(network, solution, out)
     return 0
