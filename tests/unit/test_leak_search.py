@@ -181,7 +181,7 @@ def test_whole_days_give_the_means_of_their_hours() -> None:
     for h in range(24 * 10):
         residual, signature, weight = rng.standard_normal(3), rng.standard_normal((3, 4)), rng.uniform(0.5, 2)
         residual[0] = np.nan if h % 7 == 0 else residual[0]
-        memory.keep(h, residual, signature, weight, h % 4, belief)
+        memory.keep(h, residual, signature, np.ones(4), weight, h % 4, belief)
         kept.append((residual, signature, weight))
     first, last = 24 * 2, 24 * 10 - 1
     means = memory.means(first, last)

@@ -40,6 +40,8 @@ def feeder(n: int, load: complex) -> BusBranch:
         v_start=np.ones(n, dtype=complex),
         v_set=np.ones(n),
         slack_weight=(kind == SLACK).astype(float),
+        q_min=np.full(n, -np.inf),
+        q_max=np.full(n, np.inf),
         dead_nodes=np.zeros(0, dtype=np.int64),
     )
 
