@@ -1,7 +1,7 @@
 """EPANET 2.3 (owa-epanet) and 2.2 (the library inside WNTR), each as its own engine: heads and flows at report times.
 
-`python -m benchmarks.water_peers FILE VERSION SETTINGS HOURS OUT.npz` runs one of them in a process of its own, so that
-one that hangs or crashes takes nothing with it.
+`python -m benchmarks.water_peers FILE VERSION HOURS OUT` runs one of them in a process of its own, so that one that hangs or
+crashes takes nothing with it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from grid_models.formats.epanet import read_inp
+from grid_models.water.units import Units
 
 TIGHT = "\n[OPTIONS]\n ACCURACY 0.00001\n HEADERROR 0.0001\n FLOWCHANGE 0.0001\n TRIALS 1000\n"
 _HEAD, _FLOW = 10, 8  # the toolkit's numbers of the two quantities
@@ -85,26 +88,23 @@ def run_22(path: str, report: Callable[[int], bool]) -> dict[str, NDArray[np.flo
     return {"time_s": np.array(times), "head": np.array(heads), "flow": np.array(flows)}
 
 
-def main(file: str, version: str, settings: str, hours: str, out: str) -> None:
-    """Run one engine and write what it found, in SI."""
-    from grid_models.formats.epanet import read_inp
-
+def main(file: str, version: str, hours: str, out: str) -> None:
+    """Run one engine with the file's settings and with its smallest errors; write what it found, in SI."""
     options = read_inp(file).options
-    with tempfile.TemporaryDirectory() as folder:
-        path = str(Path(folder) / "network.inp")
-        Path(path).write_text(text_of(Path(file), tight=settings == "tight", hours=float(hours)), encoding="utf-8")
-
-        def report(now: int) -> bool:
-            since = now - options.report_start_s
-            return since >= 0 and since % options.report_step_s == 0
-
-        found = (run_23 if version == "2.3" else run_22)(path, report)
-    from grid_models.water.units import Units
-
     units = Units.of(options.flow_unit, options.pressure_unit, options.specific_gravity)
-    found["head"] *= units.length_m
-    found["flow"] *= units.flow_m3_per_s
-    np.savez(out, **found)
+
+    def report(now: int) -> bool:
+        since = now - options.report_start_s
+        return since >= 0 and since % options.report_step_s == 0
+
+    for settings in ("default", "tight"):
+        with tempfile.TemporaryDirectory() as folder:
+            path = str(Path(folder) / "network.inp")
+            Path(path).write_text(text_of(Path(file), tight=settings == "tight", hours=float(hours)), encoding="utf-8")
+            found = (run_23 if version == "2.3" else run_22)(path, report)
+        found["head"] *= units.length_m
+        found["flow"] *= units.flow_m3_per_s
+        np.savez(f"{out}.{settings}.npz", **found)
 
 
 if __name__ == "__main__":

@@ -92,7 +92,7 @@ class Simulation:
         """The hydraulics at the present instant, after its controls; pressure switches repeat it until they rest."""
         self.state = self._controlled(self.state)
         for _ in range(_MOST_REPEATS):
-            solution = steady(self.plan, self._scratch, self._boundary(self.state), self.state.found)
+            solution = steady(self.plan, self._scratch, self.boundary(), self.state.found)
             switched = self._pressure_switched(replace(self.state, found=solution.value))
             settled = switched.status is self.state.status
             self.state = switched
@@ -112,8 +112,9 @@ class Simulation:
         level = self.tanks.after(self.state.tank_level_m, inflow, dt)
         self.state = replace(self.state, time_s=self.state.time_s + dt, tank_level_m=level)
 
-    def _boundary(self, state: SimulationState) -> Boundary:
-        network = self.network
+    def boundary(self) -> Boundary:
+        """What is asked of the hydraulics at the present instant."""
+        network, state = self.network, self.state
         base = initial_boundary(network, state.time_s)
         head = base.head_m
         head[network.tank_node] = network.tables["tank"]["elevation_m"] + state.tank_level_m
