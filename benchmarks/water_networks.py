@@ -89,12 +89,6 @@ def line(name: str, file: Path) -> tuple[str, ...]:
                     peers[f"{version} {settings}"] = dict(np.load(found))
     numbers = (f"{own['mass']:.0e}", f"{own['head_error']:.0e}", str(own["broken"]), str(own["iterations"]))
     return (*first, str(own["outcome"]), *numbers, *compared(prepare(network), own, peers))
-        f"{own['mass']:.0e}",
-        f"{own['head_error']:.0e}",
-        str(own["broken"]),
-        str(own["iterations"]),
-    )
-    return (*first, *own_cells, *compared(prepare(network), own, peers))
 
 
 def _process(module: str, *arguments: str) -> str:
