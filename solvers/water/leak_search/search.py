@@ -37,6 +37,7 @@ _SURE = 0.9
 _TENTATIVE_H = 72
 _SHADOW = 0.35
 _METER_ALONE = 60.0  # by which a meter's z^2 must beat the best leak's
+_METER_FALLS = 4.0  # times the best leak's z^2, where the reading has fallen
 _METER_LEFT = 4.0  # per output: chi-square that a meter's own change may leave open
 _RELOCATE_H = (12, 24, 48, 72, 96, 120, 168, 240, 336, 432, 528, 624)
 _SAME_M, _SAME_DAYS = 200.0, 120.0
@@ -268,7 +269,11 @@ class LeakSearch:
         squares, total = alone(w)
         heads = squares[: self.town.n_head]
         i = int(heads.argmax()) if len(heads) else -1
-        if i < 0 or heads[i] < change.z**2 + _METER_ALONE or total - heads[i] > _METER_LEFT * len(squares):
+        if i < 0 or total - heads[i] > _METER_LEFT * len(squares):
+            return False
+        # A pressure that falls may be a leak beside the meter, whose picture bends; one that rises cannot.
+        against = change.z**2 if w.e[i] > 0 else _METER_FALLS * change.z**2
+        if heads[i] < against + _METER_ALONE:
             return False
         size = float(abs(w.e[i]))
         self.belief.covariance[i, i] += size**2
