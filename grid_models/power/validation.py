@@ -15,7 +15,6 @@ _BOUNDS = (
     ("bus", "vn_kv", 0.0, False),
     ("line", "length_km", 0.0, False),
     ("line", "parallel", 1.0, True),
-    ("line", "c_nf_per_km", 0.0, True),
     ("trafo", "sn_mva", 0.0, False),
     ("trafo", "vn_hv_kv", 0.0, False),
     ("trafo", "vn_lv_kv", 0.0, False),
