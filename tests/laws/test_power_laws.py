@@ -51,6 +51,8 @@ def random_model(n: int, seed: int, *, islands: int = 1) -> BusBranch:
         v_start=v_set.astype(complex),
         v_set=v_set,
         slack_weight=(kind == SLACK).astype(float),
+        q_min=np.full(n, -np.inf),
+        q_max=np.full(n, np.inf),
         dead_nodes=np.zeros(0, dtype=np.int64),
     )
 
