@@ -23,7 +23,7 @@ from twin.scada_year import read_year
 TITLE = "Leaks found in simulated years"
 TEXT = (
     "L-Town of `epyt` with the meters of ../shared/battledim where that is there, else with some chosen by rule. Each row is "
-    "another hidden network (roughness, diameters and demands up to 10 % off, three pipes closed) with a history of one year and "
+    "another hidden network (roughness, diameters and demands up to 10 % off, three pipes closed) with a history of a year and "
     "a year to search, both with 20 leaks of their own. Found: within 300 m along pipes while the leak runs. `new` leaves out "
     "what was carried over from the history. Burst delay: median over all bursts, missed ones infinite. Euros: 0.80 per m3 "
     "saved, less 500 per 300 m of distance and per false alarm."
@@ -114,10 +114,10 @@ def judge(network: WaterNetwork, found: Path, year: Path) -> Score:
             for i, leak in enumerate(leaks)
             if leak[1] <= instant <= leak[2] and distance[row[pipe], row[leak[0]]] <= RADIUS_M
         ]
-        fresh = [(EURO_PER_M3 * volume(i, instant) - CREW_EURO * x / RADIUS_M, i, x) for i, x in near if i not in hits]
+        fresh = [(x, i) for i, x in near if i not in hits]
         if fresh:
-            euros, i, x = max(fresh)
-            hits[i] = (instant, x, euros)
+            x, i = min(fresh)
+            hits[i] = (instant, x, EURO_PER_M3 * volume(i, instant) - CREW_EURO * x / RADIUS_M)
         elif near:
             repeated += 1
         else:
