@@ -55,11 +55,12 @@ class Status(Enum):
 class Unsolvable(RuntimeError):
     """Well-formed input that has no solution; the command line ends with 3."""
 
-    def __init__(self, status: Status, culprits: tuple[str, ...]) -> None:
+    def __init__(self, status: Status, culprits: tuple[str, ...], detail: str = "") -> None:
         self.status = status
         self.culprits = culprits
+        self.detail = detail
         named = f" ({', '.join(culprits[:8])})" if culprits else ""
-        super().__init__(f"{status.name}: {status.text}{named}; {status.advice}")
+        super().__init__("; ".join(part for part in (f"{status.name}: {status.text}{named}", detail, status.advice) if part))
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ class Solution(Generic[T]):
         status: the named outcome.
         stats: cost and accuracy.
         culprits: the elements that the status speaks of, such as "bus 17" or "pump PUMP_1".
+        detail: what is known of the cause, one clause for people.
 
     >>> Solution(1.0, Status.SOLVED).unwrap()
     1.0
@@ -97,6 +99,7 @@ class Solution(Generic[T]):
     status: Status
     stats: Stats = field(default_factory=Stats)
     culprits: tuple[str, ...] = ()
+    detail: str = ""
 
     def unwrap(self) -> T:
         """Return the value.
@@ -105,5 +108,5 @@ class Solution(Generic[T]):
             Unsolvable: the status is not usable.
         """
         if not self.status.usable:
-            raise Unsolvable(self.status, self.culprits)
+            raise Unsolvable(self.status, self.culprits, self.detail)
         return self.value

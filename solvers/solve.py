@@ -98,4 +98,4 @@ def _digest(network: Network, source: str) -> str:
 
 
 def _with(solution: Solution[Any], data: xr.Dataset) -> Solution[xr.Dataset]:
-    return Solution(data, solution.status, solution.stats, solution.culprits)
+    return Solution(data, solution.status, solution.stats, solution.culprits, solution.detail)

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,7 @@ from solvers.plan import RebuildReason, Reuse, check_version
 from solvers.power.admittance import Factor, Injections, Plan, factor, prepare
 from solvers.power.dc import dc_start
 from solvers.power.distributed_slack import share_slack, with_one_reference
+from solvers.power.divergence import follow_load, told
 from solvers.power.reactive_limits import within_limits
 from solvers.solution import Solution, Stats, Status
 
@@ -109,6 +111,7 @@ def load_flow(
     reuse: Reuse[BusBranch, Plan, Factor] | None = None,
     enforce_q_limits: bool = False,
     distributed_slack: bool = False,
+    diagnose: bool = True,
     tolerance_pu: float = 1e-8,
     max_iterations: int = 30,
 ) -> Solution[LoadFlow]:
@@ -119,12 +122,14 @@ def load_flow(
         reuse: plans and factors of earlier solves, `Reuse(prepare, factor)`; none if not given.
         enforce_q_limits: generators hold their voltage only within their reactive range (reactive_limits.py).
         distributed_slack: machines share what is left over by `slack_weight` (distributed_slack.py).
+        diagnose: follow the load's growth where no start leads to a solution (divergence.py), and say why.
         tolerance_pu: the largest power mismatch accepted.
         max_iterations: for each start.
 
     Returns:
-        Status SOLVED; DEAD_ISLANDS or NO_SLACK with the buses that no source reaches; or NOT_CONVERGED with the buses
-        of the largest mismatch. `stats.rebuilt` says what could not be reused.
+        Status SOLVED; DEAD_ISLANDS or NO_SLACK with the buses that no source reaches; VOLTAGE_COLLAPSE with the buses
+        whose voltage gives way and `stats.extra["carried"]`, the share of the load that can be served; CONTRADICTORY or
+        NOT_CONVERGED with the buses of the largest mismatch. `stats.rebuilt` says what could not be reused.
 
     >>> from grid_models.formats.pandapower import read_packaged
     >>> load_flow(read_packaged("case9")).status.name
@@ -150,18 +155,30 @@ def load_flow(
         solution = share_slack(plan, values, model, injections, model.v_start, limited)
     else:
         solution = limited(injections, model.v_start)
+    worst = worst_buses(solution.value.mismatch)
+    detail = ""
+    if solution.status is Status.NOT_CONVERGED and diagnose:
+        single = partial(solve, plan, values, scratch, patient=False, tolerance_pu=tolerance_pu, max_iterations=max_iterations)
+        verdict = follow_load(model, injections, single)
+        detail = told(verdict, model, simplified=enforce_q_limits or distributed_slack)
+        if verdict.status is not Status.SOLVED:
+            stats = replace(solution.stats, extra={**solution.stats.extra, "carried": verdict.carried})
+            solution = Solution(solution.value, verdict.status, stats)
+            worst = verdict.weakest if len(verdict.weakest) else worst
+        elif not detail:
+            solution = once(injections, verdict.v)
     status, culprits = solution.status, solution.culprits
     bus_ids = network.tables["bus"].index
-    if status is Status.NOT_CONVERGED:
-        worst = model.bus_node[worst_buses(solution.value.mismatch)]
-        culprits = tuple(f"bus {bus_ids[node]}" for node in worst if 0 <= node < len(bus_ids))
+    if not status.usable and status is not Status.NO_SLACK:
+        nodes = model.bus_node[worst]
+        culprits = tuple(f"bus {bus_ids[node]}" for node in nodes if 0 <= node < len(bus_ids))
     dead = model.dead_nodes[model.dead_nodes < len(bus_ids)]
     if len(dead) and status in (Status.SOLVED, Status.NO_SLACK):
         status = Status.DEAD_ISLANDS if status is Status.SOLVED else status
         culprits = tuple(f"bus {bus}" for bus in bus_ids[dead].tolist())
     rebuilt = tuple(reason.value for reason in reasons) + solution.stats.rebuilt
     value = LoadFlow(model, solution.value.v, solution.value.mismatch)
-    return Solution(value, status, replace(solution.stats, rebuilt=rebuilt), culprits)
+    return Solution(value, status, replace(solution.stats, rebuilt=rebuilt), culprits, detail)
 
 
 def worst_buses(mismatch: ComplexArray, n: int = 8) -> NDArray[np.int64]:
@@ -178,6 +195,7 @@ def solve(
     *,
     flat: ComplexArray | None = None,
     held: NDArray[np.bool_] | None = None,
+    patient: bool = True,
     tolerance_pu: float = 1e-8,
     max_iterations: int = 30,
 ) -> Solution[Voltages]:
@@ -193,6 +211,7 @@ def solve(
         start: (n_bus,) complex [pu]; its |V| at PV and slack buses are the set-points, its slack angles are kept.
         flat: (n_bus,) complex [pu], the model's own `v_start`, for a second try; `start` if not given.
         held: (n_bus,) whether |V| is held; as the plan's topology has it if not given. Slacks hold theirs always.
+        patient: try other starts; otherwise the given one alone.
         tolerance_pu: the largest power mismatch accepted, unless rounding of the network's own admittances is
             larger; the iteration itself aims at 1e-10.
         max_iterations: for each start.
@@ -241,7 +260,7 @@ def solve(
             damped,
         )
         spent += iterations
-        if mismatch_pu <= accepted_pu:
+        if mismatch_pu <= accepted_pu or not patient:
             break
         rebuilt = (RebuildReason.HARDER_START.value,)
     voltages = _unpacked(plan, scratch)

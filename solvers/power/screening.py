@@ -166,13 +166,13 @@ def screen(
     >>> from grid_models.formats.pandapower import read_packaged
     >>> found = screen(read_packaged("case9")).unwrap()
     >>> found.labels[0], found.status[0].name
-    ('line 0', 'SOLVED')
+    ('line 0', 'DEAD_ISLANDS')
     """
     flow = load_flow(network)
     todo = every_outage(network) if chosen is None else list(chosen)
     if not flow.status.usable:
         nothing = _Sheet(len(todo))
-        return Solution(nothing.done(todo, flow.value), flow.status, flow.stats, flow.culprits)
+        return Solution(nothing.done(todo, flow.value), flow.status, flow.stats, flow.culprits, flow.detail)
     bounds = limits(network, flow.value.model, loading_limit_percent)
     case = _Case(network, flow.value, bounds, loading_limit_percent, tolerance_pu)
     sheet = _Sheet(len(todo))
@@ -469,7 +469,7 @@ def _alone(case: _Case, sheet: _Sheet, i: int, outage: Outage, reuse: Reuse[BusB
         row = tables[table].rows([index])
         tables[table] = tables[table].replace("in_service", row, np.zeros(1, dtype=bool))
     edited = replace(network, tables=tables)
-    answer = load_flow(edited, reuse=reuse, tolerance_pu=case.tolerance_pu)
+    answer = load_flow(edited, reuse=reuse, diagnose=False, tolerance_pu=case.tolerance_pu)
     model = answer.value.model
     dead_before = set(case.flow.model.dead_nodes.tolist())
     dead = np.array(sorted(set(model.dead_nodes.tolist()) - dead_before), dtype=np.int64)
