@@ -17,7 +17,7 @@ def _inputs() -> list[Column]:
         Column("line", "length_km", "km", "length", _P, lower=0.0),
         Column("line", "r_ohm_per_km", "ohm/km", "resistance", _P, lower=0.0),
         Column("line", "x_ohm_per_km", "ohm/km", "reactance", _P),
-        Column("line", "c_nf_per_km", "nF/km", "capacitance to earth; negative where a line stands for a shunt reactor too", _P),
+        Column("line", "c_nf_per_km", "nF/km", "capacitance to earth; negative where a reactor is counted in", _P),
         Column("line", "g_us_per_km", "uS/km", "conductance to earth", _P, lower=0.0),
         Column("line", "parallel", "1", "parallel systems", _P, "int", lower=1.0),
         Column("line", "max_i_ka", "kA", "thermal limit", _L, lower=0.0),
