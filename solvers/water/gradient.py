@@ -115,11 +115,8 @@ def evaluate_links(net: Laws, w: Work, status: Index, setting: Floats, head: Flo
             loss = w.lane_h[row, x] if q[k] >= 0.0 else -w.lane_h[row, x]
             w.p[k] = 1.0 / w.lane_g[row, x]
             w.r[k] = loss - (head[net.start[k]] - head[net.end[k]])
-    first = 0 if len(net.lane) == 0 else PUMP
-    for k in range(len(q)):
+    for k in net.single:
         kind = net.kind[k]
-        if kind < first:
-            continue
         if status[k] <= CLOSED or (kind == PUMP and setting[k] == 0.0):
             q[k] = w.p[k] = w.r[k] = 0.0
         elif status[k] == ACTIVE and (kind in (PRV, PSV, FCV)):
@@ -310,7 +307,7 @@ def judge(net: Laws, w: Work, status: Index, setting: Floats, head: Floats, q: F
         which: 0 for PRVs and PSVs, 1 for all links, 2 for the first link that is wrong.
     """
     changed = 0
-    for k in range(len(q)):
+    for k in net.judged:
         kind = net.kind[k]
         if which == 0 and kind != PRV and kind != PSV:
             continue

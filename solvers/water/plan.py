@@ -63,6 +63,8 @@ class Laws(NamedTuple):
         low, high: (n_node,) heads at which a tank gives or takes no more; -inf, inf elsewhere.
         first_flow: (n_link,) where an iteration begins that knows nothing better [m3/s].
         lane: (n_row, 8) pipes with a power law, -1 beyond the last; without rows where there is none.
+        single: (n_single,) links that are in no lane.
+        judged: (n_judged,) links whose status can change by itself: all but pipes, and pipes at reservoirs and tanks.
         out_node: (n_out,) junctions with an opening q = k p^n: emitters, and what pipes leak at fixed and growing area.
         out_k, out_n: (n_out,) k [SI] and n.
         out_one_way: (n_out,) whether nothing may flow back in.
@@ -91,6 +93,8 @@ class Laws(NamedTuple):
     high: Floats
     first_flow: Floats
     lane: Index
+    single: Index
+    judged: Index
     out_node: Index
     out_k: Floats
     out_n: Floats
@@ -151,11 +155,14 @@ def prepare(network: WaterNetwork) -> WaterPlan:
     high[at] = np.where(overflows, np.inf, tank["elevation_m"] + tank["maximum_level_m"])
     out_node, out_k, out_n, one_way = _openings(network)
     kinds = network.link_kind.astype(np.int64)
+    lane = _lanes(kinds, exponent)
+    single = np.setdiff1d(np.arange(n_link), lane)
+    judged = np.flatnonzero((kinds != PIPE) | ~both)
     o = network.options
     laws = Laws(
         kinds, start, end, resistance, exponent, minor, rough, viscous, diameter,
         pump, law, curve_start, curve_q, curve_h, np.array(network.node_elevation_m), low, high,
-        _first_flow(diameter, pump, curve_start, curve_q), _lanes(kinds, exponent), out_node, out_k, out_n, one_way,
+        _first_flow(diameter, pump, curve_start, curve_q), lane, single, judged, out_node, out_k, out_n, one_way,
         np.array([o.demand_model == "PDA", o.minimum_pressure_m, o.required_pressure_m, o.pressure_exponent]),
         row, slot, np.array(factor.up), np.array(factor.uj), np.array(factor.target),
     )  # fmt: skip

@@ -25,15 +25,11 @@ def root_of(part: Index, i: int) -> int:
 
 
 @kernel
-def conducts(net: Laws, k: int, status: int, setting: float) -> bool:
-    """Whether the heads at both ends of link k depend on each other."""
-    if status <= CLOSED or (net.kind[k] == PUMP and setting == 0.0):
+def conducts(kind: int, status: int, setting: float) -> bool:
+    """Whether the heads at both ends of a link depend on each other."""
+    if status <= CLOSED or (kind == PUMP and setting == 0.0):
         return False
-    if status != ACTIVE:
-        return True
-    if net.kind[k] == FCV:
-        return False
-    return bool(net.kind[k] != PRV and net.kind[k] != PSV)
+    return status != ACTIVE or (kind != FCV and kind != PRV and kind != PSV)
 
 
 @kernel
@@ -66,7 +62,7 @@ def find_parts(
         scale[i] = 1.0
         short[i] = False
     for k in range(len(status)):
-        if conducts(net, k, status[k], setting[k]):
+        if conducts(net.kind[k], status[k], setting[k]):
             a, b = root_of(part, net.start[k]), root_of(part, net.end[k])
             if a != b:
                 part[b] = a
