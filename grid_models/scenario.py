@@ -13,6 +13,7 @@ pandapower's index or a unique name, an .inp id, or `*` for all. The grammar is 
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Mapping
@@ -56,6 +57,33 @@ class Change:
     fields: Mapping[str, Any] = field(default_factory=dict)
     clock_s: float | None = None
     after_s: float | None = None
+
+    @staticmethod
+    def from_table(number: int, entry: Mapping[str, Any]) -> Change:
+        """One `[[change]]` table, as the grammar has it.
+
+        Args:
+            number: of the change, from 1, for the error.
+            entry: the table.
+
+        Raises:
+            InvalidInput: it is none.
+        """
+        try:
+            return _change(entry)
+        except ValueError as error:
+            raise InvalidInput([Issue("change", "", (number,), str(error))]) from None
+
+    def told(self) -> str:
+        """The change on one line."""
+        when = "" if self.after_s is None and self.clock_s is None else f" ({_toml(self).splitlines()[1]})"
+        match self.verb:
+            case "set":
+                return f"{self.table} {self.id}: {self.column} = {_literal(self.value)}{when}"
+            case "scale":
+                return f"{self.table} {self.id}: {self.column} times {_literal(self.value)}{when}"
+            case _:
+                return f"{self.verb} {self.table} {self.id}{when}"
 
     def due_s(self, start_clock_s: float) -> float:
         """Seconds after a scenario's start at which the change happens.
@@ -266,6 +294,8 @@ def _change(entry: Any) -> Change:
     if not label:
         raise ValueError(f'element must be a table and an id, such as "line 7", is {body["element"]!r}')
     value = body.get("value", body.get("factor"))
+    if verb == "scale" and (isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value)):
+        raise ValueError(f"factor must be a finite number, is {value!r}")
     return Change(verb, table, label, str(body.get("column", "")), value, clock_s=clock_s, after_s=after_s)
 
 

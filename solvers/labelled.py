@@ -9,7 +9,7 @@ first in the arrays.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -22,7 +22,7 @@ import xarray as xr
 from grid_models.columns import COLUMNS
 from grid_models.errors import InvalidInput, Issue
 from grid_models.network import Network
-from grid_models.power.network import PowerNetwork
+from grid_models.power.network import BRANCH_BUSES, PowerNetwork
 from grid_models.tables import Array, Table
 from grid_models.water.network import WaterNetwork
 from solvers.solution import Solution
@@ -38,15 +38,11 @@ class Provenance:
         method: of the solver, such as "newton-raphson".
         options: of the run, whatever JSON can hold.
         input_sha256: of the file that was read; empty for networks made in code.
-        command: as it was given.
-        created: when; a solver has no clock of its own.
     """
 
     method: str
     options: Mapping[str, Any] = field(default_factory=dict)
     input_sha256: str = ""
-    command: str = ""
-    created: datetime | None = None
 
 
 def power_dataset(
@@ -66,7 +62,8 @@ def power_dataset(
         leading: dimension -> coordinate values, in the order of the arrays' first axes.
 
     Returns:
-        Dataset with pandapower's index per element, `{element}_name`, `bus_vn_kv`, `bus_lon` and `bus_lat` where known.
+        Dataset with pandapower's index per element, `{element}_name`, `bus_vn_kv`, and where
+        known `bus_lon`, `bus_lat`, and those of branches half way along.
     """
     leading = dict(leading or {})
     variables: dict[str, Any] = {}
@@ -83,7 +80,7 @@ def power_dataset(
             named = np.array([_text(value) for value in table["name"].tolist()], dtype=object)
             coordinates[f"{element}_name"] = (element, named, {"long_name": f"name of {element}"})
     if "bus" in present:
-        coordinates |= _bus_coordinates(network.tables["bus"])
+        coordinates |= _bus_coordinates(network, present)
     return xr.Dataset(variables, coordinates, _attributes(network, solution, provenance))
 
 
@@ -109,7 +106,8 @@ def water_dataset(
         leading: dimension -> coordinate values before time.
 
     Returns:
-        Dataset with the .inp's ids as coordinates of `node`, `link` and `tank`.
+        Dataset with the .inp's ids as coordinates of `node`, `link` and `tank`, and where known `node_x`, `node_y` and
+        those of links half way along, on the file's own map.
     """
     coordinates: dict[str, Any] = dict(leading or {})
     dimensions: tuple[str, ...] = tuple(coordinates)
@@ -122,6 +120,7 @@ def water_dataset(
         element = _table_of(name, _WATER_DIMENSIONS)
         variables[name] = ((*dimensions, element), values, _described(name))
         coordinates[element] = (element, ids[element].astype(object), {"long_name": f"id of {element} in the .inp"})
+    coordinates |= _node_coordinates(network, [d for d in _WATER_DIMENSIONS if d in coordinates])
     return xr.Dataset(variables, coordinates, _attributes(network, solution, provenance))
 
 
@@ -187,16 +186,35 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else "" if value is None or value != value else str(value)
 
 
-def _bus_coordinates(bus: Table) -> dict[str, Any]:
-    """Nominal voltage, and longitude and latitude from pandapower's GeoJSON points where there are any."""
-    out: dict[str, Any] = {"bus_vn_kv": ("bus", bus["vn_kv"], {"units": "kV", "long_name": "nominal voltage"})}
-    place = np.full((bus.size, 2), np.nan)
-    for row, point in enumerate(bus.column("geo", None).tolist()):
-        if isinstance(point, str) and point:
-            place[row] = json.loads(point)["coordinates"][:2]
-    if not np.isnan(place).all():
-        out["bus_lon"] = ("bus", place[:, 0], {"units": "degrees_east", "long_name": "longitude"})
-        out["bus_lat"] = ("bus", place[:, 1], {"units": "degrees_north", "long_name": "latitude"})
+def _bus_coordinates(network: PowerNetwork, present: Iterable[str]) -> dict[str, Any]:
+    """Nominal voltage, and where known the longitude and latitude of buses, and of branches half way along."""
+    vn_kv = network.tables["bus"]["vn_kv"]
+    out: dict[str, Any] = {"bus_vn_kv": ("bus", vn_kv, {"units": "kV", "long_name": "nominal voltage"})}
+    place = network.bus_place
+    if np.isnan(place).all():
+        return out
+    middles = {"bus": place}
+    for element in present:
+        if network.tables[element].size and element in BRANCH_BUSES:
+            ends = [network.node_of(network.tables[element][side]) for side in BRANCH_BUSES[element]]
+            middles[element] = np.mean([place[end] for end in ends], axis=0)
+    for element, middle in middles.items():
+        out[f"{element}_lon"] = (element, middle[:, 0], {"units": "degrees_east", "long_name": "longitude"})
+        out[f"{element}_lat"] = (element, middle[:, 1], {"units": "degrees_north", "long_name": "latitude"})
+    return out
+
+
+def _node_coordinates(network: WaterNetwork, present: Iterable[str]) -> dict[str, Any]:
+    """Where known, x and y of nodes on the file's own map, and of links half way along."""
+    place = network.node_place
+    if np.isnan(place).all():
+        return {}
+    ends = (place[network.link_from] + place[network.link_to]) / 2.0
+    middles = {"node": place, "link": ends, "tank": place[network.tank_node]}
+    out: dict[str, Any] = {}
+    for element in present:
+        for axis, name in enumerate(("x", "y")):
+            out[f"{element}_{name}"] = (element, middles[element][:, axis], {"long_name": f"{name} on the file's own map"})
     return out
 
 
@@ -224,8 +242,6 @@ def _attributes(network: Network, solution: Solution[Any], provenance: Provenanc
         "model_revision": network.revision,
         "input_sha256": provenance.input_sha256,
         "version": own_version,
-        "command": provenance.command,
-        "created": provenance.created.isoformat() if provenance.created else "",
     }
 
 

@@ -29,8 +29,6 @@ def solve(
     distributed_slack: bool = False,
     start: datetime | None = None,
     source: str = "",
-    command: str = "",
-    created: datetime | None = None,
 ) -> Solution[xr.Dataset]:
     """Solve a network and label everything that was found.
 
@@ -41,8 +39,6 @@ def solve(
         distributed_slack: of a load flow: machines share what is left over by `slack_weight`.
         start: instant of time 0, so that `time` is UTC; seconds since the start without it.
         source: the file that the network was read from, for its hash.
-        command: as it was given, for the attributes.
-        created: when; a solver has no clock of its own.
 
     Returns:
         The dataset with its status; where the status is not usable, what was reached.
@@ -55,12 +51,12 @@ def solve(
     if isinstance(network, PowerNetwork):
         options = {"enforce_q_limits": enforce_q_limits, "distributed_slack": distributed_slack}
         flow = load_flow(network, enforce_q_limits=enforce_q_limits, distributed_slack=distributed_slack)
-        provenance = Provenance("newton-raphson", {"tolerance_pu": 1e-8, **options}, digest, command, created)
+        provenance = Provenance("newton-raphson", {"tolerance_pu": 1e-8, **options}, digest)
         columns: dict[str, Any] = dict(results(network, flow.value.model, flow.value.v))
         return _with(flow, power_dataset(network, columns, flow, provenance))
     if isinstance(network, WaterNetwork):
         trace = simulate(network, duration_s)
-        provenance = Provenance("gradient-method", {"duration_s": duration_s}, digest, command, created)
+        provenance = Provenance("gradient-method", {"duration_s": duration_s}, digest)
         return _with(trace, water_dataset(network, trace.value.values, trace, provenance, trace.value.time_s, start))
     raise TypeError(f"cannot solve {type(network).__name__}")
 
@@ -70,8 +66,6 @@ def estimate(
     *,
     threshold: float = 4.5,
     source: str = "",
-    command: str = "",
-    created: datetime | None = None,
 ) -> Solution[xr.Dataset]:
     """Estimate a power network from its own `measurement` table and label everything that was found.
 
@@ -79,8 +73,6 @@ def estimate(
         network: with a `measurement` table.
         threshold: normalised residual beyond which a reading is bad [1].
         source: the file that the network was read from, for its hash.
-        command: as it was given, for the attributes.
-        created: when; a solver has no clock of its own.
 
     Raises:
         InvalidInput: a water network, or measurements that do not fit the network.
@@ -88,7 +80,7 @@ def estimate(
     if not isinstance(network, PowerNetwork):
         raise InvalidInput([Issue("", "", (network.name,), "only power networks have a measurement table")])
     found = estimate_measured(network, threshold)
-    provenance = Provenance("weighted-least-squares", {"threshold": threshold}, _digest(network, source), command, created)
+    provenance = Provenance("weighted-least-squares", {"threshold": threshold}, _digest(network, source))
     return _with(found, power_dataset(network, found.value.values, found, provenance))
 
 

@@ -10,6 +10,7 @@ import csv
 import io
 import json
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,18 @@ class Comparison:
             table.add_row(row.column, row.element + (f" at {row.time}" if row.time else ""), *figures, row.unit)
         return table
 
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the most notable differences as bars; returns matplotlib axes."""
+        from twin.plots import draw_comparison
+
+        return draw_comparison(self, ax)
+
+    def _repr_html_(self) -> str:
+        limits = "".join(f"<li>broken: {escape(t)}</li>" for t in self.violated)
+        limits += "".join(f"<li>mended: {escape(t)}</li>" for t in self.relieved)
+        head = self.rows.head(20).to_html(index=False, escape=True)
+        return f"<p>{len(self.rows)} differences, the most notable first</p><ul>{limits}</ul>{head}"
+
     def csv(self) -> str:
         """All rows as CSV."""
         text = io.StringIO()
@@ -106,8 +119,7 @@ def compare(a: xr.Dataset, b: xr.Dataset) -> Comparison:
     Raises:
         InvalidInput: the results share no variable, so they are not of the same network.
     """
-    if ("time" in a.dims) != ("time" in b.dims):
-        a, b = (d.squeeze("time", drop=True) if d.sizes.get("time") == 1 else d for d in (a, b))
+    a, b = (d.squeeze("time", drop=True) if d.sizes.get("time") == 1 else d for d in (a, b))
     shared = [n for n in a.data_vars if n in b.data_vars and a[n].dims == b[n].dims and a[n].dtype.kind in "fib"]
     if not shared:
         raise InvalidInput([Issue("results", "", (), "share no variable; are they of the same network?")])
@@ -155,8 +167,9 @@ def _broken(a: xr.Dataset, b: xr.Dataset) -> tuple[str, ...]:
 def _places(data: xr.Dataset) -> dict[tuple[str, str], tuple[float, float]]:
     places: dict[tuple[str, str], tuple[float, float]] = {}
     for dimension in data.dims:
-        names: Any = (f"{dimension}_lon", f"{dimension}_lat")
-        if all(n in data.coords for n in names):
+        for names in ((f"{dimension}_lon", f"{dimension}_lat"), (f"{dimension}_x", f"{dimension}_y")):
+            if not all(n in data.coords for n in names):
+                continue
             for i, x, y in zip(data[dimension].values, data[names[0]].values, data[names[1]].values, strict=True):
                 places[str(dimension), str(i)] = (float(x), float(y))
     return places

@@ -6,6 +6,7 @@ three-winding transformer, the node behind the impedance of an extended ward.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -118,6 +119,16 @@ class PowerNetwork(Network):
         wanted = np.asarray(bus, dtype=np.int64)
         at = np.minimum(np.searchsorted(ids, wanted), len(ids) - 1)
         return np.where(ids[at] == wanted, order[at], -1)
+
+    @cached_property
+    def bus_place(self) -> NDArray[np.float64]:
+        """(n_bus, 2) longitude and latitude of pandapower's GeoJSON points, nan where there is none."""
+        place = np.full((self.tables["bus"].size, 2), np.nan)
+        for row, point in enumerate(self.tables["bus"].column("geo", None).tolist()):
+            if isinstance(point, str) and point:
+                place[row] = json.loads(point)["coordinates"][:2]
+        place.setflags(write=False)
+        return place
 
     def in_service(self, element: str) -> NDArray[np.bool_]:
         """(n,) the element's own status; tables without such a column are in service."""

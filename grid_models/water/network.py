@@ -176,6 +176,14 @@ class WaterNetwork(Network):
         return _read_only(out)
 
     @cached_property
+    def node_place(self) -> NDArray[np.float64]:
+        """(n_node, 2) x and y of the file's own map, nan where it has none."""
+        out = np.empty((len(self.node_ids), 2))
+        for name, nodes in zip(NODE_TABLES, (self.junction_node, self.reservoir_node, self.tank_node), strict=True):
+            out[nodes, 0], out[nodes, 1] = self.tables[name]["x"], self.tables[name]["y"]
+        return _read_only(out)
+
+    @cached_property
     def demand_node(self) -> Index:
         """(n_demand,) node of each row of the demand table, -1 where the id is unknown."""
         return self.nodes(self.tables["demand"]["node"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,22 +40,6 @@ def parse_duration(text: str) -> float:
     return sum(float(number) * _UNIT_S[unit] for number, unit in parts)
 
 
-def parse_instant(text: str) -> datetime:
-    """A UTC instant from ISO 8601; without an offset it is taken as UTC.
-
-    Raises:
-        InvalidInput: it is no ISO 8601 instant.
-
-    >>> parse_instant("2026-11-21T18:00").isoformat()
-    '2026-11-21T18:00:00+00:00'
-    """
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidInput([Issue("instant", "", (text,), "is no ISO 8601 instant such as 2026-11-21T18:00")]) from None
-    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
-
-
 def read_text(path: Path) -> str:
     """A text file.
 
@@ -66,6 +52,14 @@ def read_text(path: Path) -> str:
         raise InvalidInput([Issue("", "", (), f"cannot be read: {error.strerror}", file=str(path))]) from None
     except UnicodeDecodeError:
         raise InvalidInput([Issue("", "", (), "is not UTF-8 text", file=str(path))]) from None
+
+
+def save(data: xr.Dataset, out: Path) -> None:
+    """Write a result as netCDF, with the command that made it and when."""
+    from solvers.labelled import write_netcdf
+
+    command = shlex.join(["twin", *sys.argv[1:]])
+    write_netcdf(data.assign_attrs(command=command, created=datetime.now(UTC).isoformat(timespec="seconds")), out)
 
 
 def report_solution(source: str, solution: Solution[xr.Dataset], out: Path) -> None:

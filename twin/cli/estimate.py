@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from twin.cli.console import console, report_solution
+from twin.cli.console import console, report_solution, save
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -23,11 +23,10 @@ def command(
 ) -> int:
     """Estimate a power network from its own measurement table and name bad data."""
     from grid_models.formats import read
-    from solvers.labelled import write_netcdf
     from solvers.solve import estimate
 
     solution = estimate(read(network), threshold=threshold, source=network)
-    write_netcdf(solution.unwrap(), out)
+    save(solution.unwrap(), out)
     report_solution(network, solution, out)
     _report_residuals(solution.value)
     return 0

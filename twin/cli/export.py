@@ -16,7 +16,7 @@ def command(
     """Write a network file that stands for a state: its solution is the state."""
     from grid_models.formats import read, write
     from grid_models.scenario import Patch, apply
-    from twin.cli.bases import live_base
+    from twin.bases import live_base
     from twin.cli.console import console, read_text
 
     text = read_text(patch) if patch is not None else ""

@@ -15,7 +15,8 @@ def command(
 ) -> int:
     """Replay the journal; ends with 1 where a state differs from the published one in a single bit."""
     from twin.assembly import assemble
-    from twin.cli.console import console, parse_instant
+    from twin.bases import parse_instant
+    from twin.cli.console import console
     from twin.config import read_config
     from twin.journal import read_journal
     from twin.replay import compared

@@ -11,7 +11,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from grid_models.errors import InvalidInput, Issue
-from twin.cli.console import console
+from twin.cli.console import console, save
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -32,7 +32,7 @@ def command(
     """Solve a power network with each outage; report islands, lost load and violated limits."""
     from grid_models.formats import read
     from grid_models.power.network import PowerNetwork
-    from solvers.labelled import Provenance, screening_dataset, write_netcdf
+    from solvers.labelled import Provenance, screening_dataset
     from solvers.power.screening import chosen_outages, every_outage, screen
 
     model = read(network)
@@ -45,7 +45,7 @@ def command(
     found = solution.unwrap()
     provenance = Provenance("newton-raphson, compensated chord", {"loading_limit_percent": limit})
     data = screening_dataset(model, found.columns(), found.labels, solution, provenance)
-    write_netcdf(data, out)
+    save(data, out)
     console.print(_table(data))
     console.print(_sum(data, out))
     return 0

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from twin.cli.console import parse_duration, report_solution
+from twin.cli.console import parse_duration, report_solution, save
 
 
 def command(
@@ -24,7 +24,6 @@ def command(
 ) -> int:
     """Solve one network: a load flow, or hydraulics over a duration."""
     from grid_models.formats import read
-    from solvers.labelled import write_netcdf
     from solvers.solve import solve
 
     duration_s = parse_duration(duration) if duration else None
@@ -35,6 +34,6 @@ def command(
         distributed_slack=distributed_slack,
         source=network,
     )
-    write_netcdf(solution.unwrap(), out)
+    save(solution.unwrap(), out)
     report_solution(network, solution, out)
     return 0

@@ -16,30 +16,13 @@ def command(
     top: Annotated[int, typer.Option(help="differences shown")] = 12,
 ) -> int:
     """Ask what would happen; nothing live changes."""
-    from grid_models.formats import read
-    from grid_models.scenario import Patch, apply
-    from solvers.labelled import write_netcdf
-    from solvers.solve import solve
-    from twin.cli.bases import live_base
-    from twin.cli.console import console, parse_duration, read_text
-    from twin.compare import compare
+    import twin
+    from grid_models.scenario import Patch
+    from twin.cli.console import console, parse_duration, read_text, save
 
-    text = read_text(patch)
-    changes = Patch.from_toml(text, str(patch))
-    duration_s = parse_duration(duration) if duration else 0.0
-    live = live_base(base)
-    if live is None:
-        network = read(base)
-        before = solve(network, duration_s=duration_s, source=base).unwrap()
-        solution = solve(apply(network, changes), duration_s=duration_s, source=base)
-        after, status, culprits = solution.unwrap(), solution.status.name, solution.culprits
-    else:
-        from twin.client import TwinClient
-
-        with TwinClient(live.address) as client:
-            answer = client.what_if(live.network, text, live.at, duration_s)
-        before, after, status, culprits = answer.base, answer.patched, answer.status, answer.culprits
-    write_netcdf(after, out)
-    console.print(compare(before, after).table(top))
-    console.print(f"{status}{': ' + ', '.join(culprits[:5]) if culprits else ''}; written to {out}")
+    changes = Patch.from_toml(read_text(patch), str(patch))
+    run = twin.open(base).patch(changes).run(parse_duration(duration) if duration else 0.0)
+    save(run.data, out)
+    console.print(run.compare().table(top))
+    console.print(f"{run.status.name}{': ' + ', '.join(run.culprits[:5]) if run.culprits else ''}; written to {out}")
     return 0

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from grid_models.errors import InvalidInput, Issue
-from twin.cli.console import parse_instant
 
 
 @dataclass(frozen=True)
@@ -34,3 +33,19 @@ def live_base(text: str) -> LiveBase | None:
     if not address or not network:
         raise InvalidInput([Issue("base", "", (text,), "must be grpc://host:port/network or grpc://host:port/network@instant")])
     return LiveBase(address, network, parse_instant(instant) if instant else None)
+
+
+def parse_instant(text: str) -> datetime:
+    """A UTC instant from ISO 8601; without an offset it is taken as UTC.
+
+    Raises:
+        InvalidInput: it is no ISO 8601 instant.
+
+    >>> parse_instant("2026-11-21T18:00").isoformat()
+    '2026-11-21T18:00:00+00:00'
+    """
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidInput([Issue("instant", "", (text,), "is no ISO 8601 instant such as 2026-11-21T18:00")]) from None
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
