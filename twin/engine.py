@@ -23,7 +23,7 @@ from grid_models.state import NetworkState, Position
 from twin.chain import Chain, Link
 from twin.effects import Announce, Append, Effect, Estimate, Publish, Tell
 from twin.errors import NotFound, PreconditionFailed
-from twin.intake import admit
+from twin.intake import AHEAD_US, admit
 from twin.journal import Entry, EntryKind
 from twin.packing import packed, unpacked
 from twin.port import Ack, AckLevel, Batch, Claim, EventKind, Opened, PublishedState, Snapshot, Transition, TwinEvent
@@ -36,6 +36,7 @@ _IN_FLIGHT = 64
 _SETTLE_US = 200_000
 _FORGET_US = 10_000_000  # forgetting costs a walk over the window
 _ROWS = 20_000
+_CLOCK_RIGHT_US = 60_000_000  # a clock is right again when nothing was ahead for so long
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,8 @@ class Engine:
             {"publisher": publisher, "epoch": sender.claim.epoch, "batch": batch.batch_id}
             | {"rows": admission.history, "now": self.now_us, "oldest": oldest_us}
         )
-        ahead = f"the clock of {publisher} is {admission.ahead / 1e6:.1f} s ahead" if admission.ahead else ""
+        ahead = (admission.lead or 0) > AHEAD_US
+        notice = f"the clock of {publisher} is {(admission.lead or 0) / 1e6:.1f} s ahead" if ahead else ""
         ack = Ack(
             AckLevel.RECEIVED,
             batch.batch_id,
@@ -181,18 +183,20 @@ class Engine:
             admission.duplicate,
             admission.questionable,
             admission.errors,
-            ahead,
+            notice,
         )
         effects: list[Effect] = [Append(Entry(position, EntryKind.ROWS, payload)), Tell(publisher, ack)]
         self._on_commit(position, lambda: self._durable(sender, replace(ack, level=AckLevel.DURABLE, errors=())))
         times = sample_time(admission.window)
-        sender.waiting.append(Waiting(batch.batch_id, position, self._instants(admission.window.signal, times)))
+        # No state covers a row of the far future; it is not waited for.
+        soon = times <= self.now_us + AHEAD_US
+        sender.waiting.append(Waiting(batch.batch_id, position, self._instants(admission.window.signal[soon], times[soon])))
         self._window.insert(admission.window)
         self._touch(admission.window.signal, times)
         if batch.snapshot is Snapshot.END and sender.interrogation is not None:
             effects += self._interrogated(sender, sender.interrogation)
             sender.interrogation = None
-        return effects + self._schedule()
+        return effects + self._judge_clock(sender, admission.lead) + self._schedule()
 
     # Time, disk, solvers
 
@@ -366,6 +370,27 @@ class Engine:
         window = rows.take(~late & ((rows.flags & int(Flag.TEST)) == 0))
         self._window.insert(window)
         self._touch(window.signal, sample_time(window))
+
+    def _judge_clock(self, sender: Sender, lead_us: int | None) -> list[Effect]:
+        """One alarm for each publisher whose clock is ahead; it ends when nothing has been ahead for a while."""
+        if lead_us is None:
+            return []
+        publisher = sender.claim.publisher
+        key = f"CLOCK_AHEAD/{publisher}"
+        stands, ahead = bool(self._telling.standing(key)), lead_us > AHEAD_US
+        if ahead:
+            sender.ahead_us = self.now_us
+        if ahead == stands or (stands and self.now_us - sender.ahead_us < _CLOCK_RIGHT_US):
+            return []
+        transition = Transition.RAISED if ahead else Transition.CLEARED
+        message = (
+            f"the clock of {publisher} is {lead_us / 1e6:.1f} s ahead" if ahead else f"the clock of {publisher} is right again"
+        )
+        event = TwinEvent(
+            0, self.position, self.now_us, self.now_us, EventKind.ALARM, transition, self._telling.alarm_id(key),
+            "CLOCK_AHEAD", "", (publisher,), message, figures={"ahead_s": lead_us / 1e6},
+        )  # fmt: skip
+        return self._event(event)[1]
 
     def _publish(self, published: PublishedState, final: bool) -> list[Effect]:
         effects: list[Effect] = [Publish(published)]

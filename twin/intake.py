@@ -14,7 +14,7 @@ from grid_models.measurements import Catalogue, Flag, Rows, TimeQuality, Validit
 from twin.port import RowError, RowFault
 from twin.window import Seen
 
-_AHEAD_US = 5_000_000
+AHEAD_US = 5_000_000  # a source time further ahead of ours than this is the clock's fault
 _FLAGS = int(Flag.NOT_TOPICAL | Flag.SUBSTITUTED | Flag.BLOCKED | Flag.OVERFLOW | Flag.TEST)
 _LISTED = 100  # errors told one by one; the rest are counted
 
@@ -43,7 +43,8 @@ class Admission:
         duplicate: rows that were there already.
         questionable: admitted rows outside their plausible range.
         refreshed: uids that rows of this batch stand for, repeated ones too.
-        ahead: largest lead of a source time over the clock [us], 0 where none leads by more than 5 s.
+        lead: largest lead of an admitted source time over the clock [us]; None where none is told, or the data are the
+            clock.
     """
 
     history: Rows
@@ -53,7 +54,7 @@ class Admission:
     duplicate: int
     questionable: int
     refreshed: NDArray[np.uint32]
-    ahead: int
+    lead: int | None
 
 
 def admit(
@@ -103,7 +104,7 @@ def admit(
     outside = (value < catalogue.lower[at]) | (value > catalogue.upper[at])
     validity = np.where(outside & (rows.validity[good] == Validity.GOOD), Validity.QUESTIONABLE, rows.validity[good])
     lead = np.where(timed[good], rows.source_time_us[good] - now_us, 0)
-    ahead = (lead > _AHEAD_US) & check_clock
+    ahead = (lead > AHEAD_US) & check_clock
     quality = np.where(ahead & (rows.time_quality[good] == TimeQuality.SYNCED), TimeQuality.UNSYNCED, rows.time_quality[good])
     taken = replace(
         rows.take(good),
@@ -135,7 +136,7 @@ def admit(
         duplicate=int((verdict == Seen.DUPLICATE).sum()),
         questionable=int((outside & fresh).sum()),
         refreshed=np.unique(taken.signal[(verdict != Seen.CONFLICT) & ~test]),
-        ahead=int(lead[ahead].max(initial=0)),
+        lead=int(lead[timed[good]].max()) if check_clock and timed[good].any() else None,
     )
 
 

@@ -44,6 +44,7 @@ class Claim:
         catalogue_revision: the revision that the claim was made against.
         signals: what it will send.
         ack: the highest level it wants to hear of.
+        lease_s: silence after which it counts as gone; 0 = only the end of its stream tells.
     """
 
     publisher: str
@@ -52,6 +53,7 @@ class Claim:
     catalogue_revision: int
     signals: tuple[ClaimedSignal, ...]
     ack: AckLevel
+    lease_s: float = 0.0
 
 
 class Snapshot(IntEnum):
@@ -128,8 +130,11 @@ class Publisher(Protocol):
     async def submit(self, batch: Batch) -> None:
         """Hand in a batch; waits while the in-flight window is full (back-pressure to the sender)."""
 
+    def keep_alive(self) -> None:
+        """The sender lives, though it has nothing to send."""
+
     def acks(self) -> AsyncIterator[Ack]:
-        """Acks in batch order per level, until the stream closes."""
+        """Acks in batch order per level, until the stream closes; raises what ended it otherwise."""
 
     async def close(self) -> None:
         """End the stream: its signals become NOT_TOPICAL."""

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, time
 from functools import partial
-from time import time_ns
+from time import monotonic, time_ns
 from typing import Any, TypeVar
 
 import numpy as np
@@ -28,7 +28,7 @@ from twin.archive import Archive
 from twin.assembly import Parts
 from twin.effects import Announce, Append, Effect, Estimate, Publish, Tell
 from twin.engine import Engine
-from twin.errors import Exhausted, NotFound, TooOld, TwinError, Unavailable
+from twin.errors import Exhausted, NotFound, TooOld, TooSlow, TwinError, Unavailable
 from twin.journal import Entry, EntryKind, Journal
 from twin.lease import Lease
 from twin.packing import packed, unpacked
@@ -51,17 +51,26 @@ T = TypeVar("T")
 class Stream:
     """One open ingest stream; implements `twin.port.Publisher`."""
 
-    def __init__(self, twin: TwinService, name: str, opened: Opened) -> None:
+    def __init__(self, twin: TwinService, claim: Claim, opened: Opened) -> None:
         self.opened = opened
-        self._twin, self._name = twin, name
-        self._acks: asyncio.Queue[Ack | None] = asyncio.Queue()
+        self._twin, self._name, self._lease_s = twin, claim.publisher, claim.lease_s
+        self._acks: asyncio.Queue[Ack | TwinError | None] = asyncio.Queue()
         self._room = asyncio.Semaphore(opened.max_in_flight_batches)
         self._in_flight: deque[int] = deque()
         self._ended = False
+        self._held = 0  # submissions that wait for room: their sender lives, it is we who do not listen
+        self._heard_s = monotonic()
+        if self._lease_s:
+            self._watch_lease()
 
     async def submit(self, batch: Batch) -> None:
         """Hand in a batch; waits while too many are not yet durable."""
-        await self._room.acquire()
+        self._held += 1
+        try:
+            await self._room.acquire()
+        finally:
+            self._held -= 1
+            self.keep_alive()
         if self._ended:
             self._room.release()
             raise Unavailable(f"the stream of {self._name} has ended; open it again")
@@ -76,6 +85,8 @@ class Stream:
     async def acks(self) -> AsyncIterator[Ack]:
         """Acks in order, until the stream closes."""
         while (ack := await self._acks.get()) is not None:
+            if isinstance(ack, TwinError):
+                raise ack
             yield ack
 
     def tell(self, ack: Ack) -> None:
@@ -86,11 +97,25 @@ class Stream:
                 self._room.release()
         self._acks.put_nowait(ack)
 
-    def end(self) -> None:
+    def keep_alive(self) -> None:
+        """The sender has been heard."""
+        self._heard_s = monotonic()
+
+    def _watch_lease(self) -> None:
+        left_s = self._lease_s if self._held else self._heard_s + self._lease_s - monotonic()
+        if self._ended:
+            return
+        if left_s > 0:
+            asyncio.get_running_loop().call_later(left_s, self._watch_lease)
+            return
+        gone = TooSlow(f"nothing was heard of {self._name} within its lease of {self._lease_s:g} s; open the stream again")
+        self._twin.close_stream(self._name, self, gone)
+
+    def end(self, reason: TwinError | None = None) -> None:
         """No more acks; whoever waits to submit is told."""
         self._ended = True
         self._room.release()
-        self._acks.put_nowait(None)
+        self._acks.put_nowait(reason)
 
     async def close(self) -> None:
         """End the stream: its signals become NOT_TOPICAL."""
@@ -135,6 +160,8 @@ class TwinService:
         models = {name: e.model.revision for name, e in self.parts.estimators.items()}
         await self._aside(lambda: self._engine.restore(self._recalled(), models))
         log.info("restored epoch=%d seconds=%.2f", self._lease.epoch, (time_ns() - started) / 1e9)
+        for network in self._lived_until:
+            self._publishers[network].dropped = True
         begin = {"epoch": self._lease.epoch, "models": models, "catalogue": self.catalogue.revision}
         position = self._engine.begin()
         self._perform([Append(Entry(position, EntryKind.START, packed(begin)))])
@@ -199,7 +226,7 @@ class TwinService:
         before = self._streams.pop(claim.publisher, None)
         if before is not None:
             before.end()
-        stream = self._streams[claim.publisher] = Stream(self, claim.publisher, opened)
+        stream = self._streams[claim.publisher] = Stream(self, claim, opened)
         self._perform(effects)
         return stream
 
@@ -329,12 +356,12 @@ class TwinService:
             raise Exhausted("the journal's disk is full; send again when there is room, nothing acknowledged is lost")
         self._perform(self._engine.receive(publisher, batch, time_ns() // 1000))
 
-    def close_stream(self, name: str, stream: Stream) -> None:
+    def close_stream(self, name: str, stream: Stream, reason: TwinError | None = None) -> None:
         """A stream has ended."""
         if self._streams.get(name) is stream:
             del self._streams[name]
             self._perform(self._engine.close(name))
-        stream.end()
+        stream.end(reason)
 
     def _perform(self, effects: Iterable[Effect]) -> None:
         for effect in effects:

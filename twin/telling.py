@@ -36,6 +36,10 @@ class Telling:
         self._told: set[tuple[str, str, int]] = set()  # before the restart
         self._revisions: dict[str, _Revision] = {}
 
+    def standing(self, key: str) -> str:
+        """The open alarm of a key, empty where there is none."""
+        return next((a for a in self.open_alarms if _key(a) == key), "")
+
     def note(self, event: TwinEvent) -> None:
         """An event has been said."""
         self.count = max(self.count, event.sequence)
@@ -71,10 +75,10 @@ class Telling:
                 return
             findings = [*self._reconciled(network), *findings]
         for finding in findings:
-            stands = any(_key(a) == finding.key for a in self.open_alarms)
+            stands = bool(self.standing(finding.key))
             said = (finding.key, finding.transition.name, instant) in self._told
             if not said and stands != (finding.transition is Transition.RAISED):
-                yield finding, self._alarm_id(finding.key)
+                yield finding, self.alarm_id(finding.key)
 
     def _reconciled(self, network: str) -> Iterator[Finding]:
         """What a finished correction changes in what has been said."""
@@ -92,13 +96,13 @@ class Telling:
                 message = f"withdrawn: with the late measurements this did not happen ({event.message})"
                 yield Finding(key, Transition.CLEARED, event.kind, event.code, event.elements, message)
 
-    def _alarm_id(self, key: str) -> str:
+    def alarm_id(self, key: str) -> str:
         """The open alarm of this key, or a new number for it."""
-        return next((a for a in self.open_alarms if _key(a) == key), f"{key}#{self.count + 1}")
+        return self.standing(key) or f"{key}#{self.count + 1}"
 
     def cause_of(self, finding: Finding) -> str:
         """Alarm id of the root cause, empty where there is none."""
-        return next((a for a in self.open_alarms if finding.cause and _key(a) == finding.cause), "")
+        return self.standing(finding.cause) if finding.cause else ""
 
 
 def _key(alarm_id: str) -> str:

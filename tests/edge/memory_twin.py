@@ -76,6 +76,9 @@ class MemoryPublisher:
                 await self._acks.put(Ack(level, batch.batch_id, position, admitted, duplicate, 0, told))
         self.twin.publish()
 
+    def keep_alive(self) -> None:
+        self.twin.beats += 1
+
     async def acks(self) -> AsyncIterator[Ack]:
         while (ack := await self._acks.get()) is not None:
             yield ack
@@ -98,6 +101,7 @@ class MemoryTwin:
         self.snapshots: list[int] = []
         self.batches: dict[tuple[str, int], int] = {}
         self.closed: list[str] = []
+        self.beats = 0
         self._changed = asyncio.Event()
 
     # --- driven by tests

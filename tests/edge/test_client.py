@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -177,3 +178,24 @@ async def test_what_if_and_export(core: MemoryTwin, blocking: TwinClient, tmp_pa
     assert read(path).tables["load"]["p_mw"][0] == 12.5
     with pytest.raises(ClientError, match="no such load"):
         await asyncio.to_thread(blocking.export, "mv", tmp_path, patch.replace("load 0", "load 99"))
+
+
+async def test_a_stream_with_a_lease_gives_signs_of_life_by_itself(core: MemoryTwin, server: EdgeServer) -> None:
+    def play() -> None:
+        with TwinClient(f"localhost:{server.port}") as client, client.publish("slow", lease_s=0.1) as stream:
+            stream.wait(stream.send([100], [1.0], NOW))
+            until = time.monotonic() + 10
+            while core.beats < 3 and time.monotonic() < until:
+                time.sleep(0.01)
+
+    await asyncio.to_thread(play)
+    heard = core.beats
+    assert heard >= 3
+    async with AsyncTwinClient(f"localhost:{server.port}") as client, client.publish("slow", lease_s=0.1) as stream:
+        await stream.wait(await stream.send([100], [1.0], NOW))
+        async with asyncio.timeout(10):
+            while core.beats < heard + 3:  # noqa: ASYNC110 - the core counts on another task
+                await asyncio.sleep(0.01)
+    with pytest.raises(ClientError, match="open.lease"):
+        async with AsyncTwinClient(f"localhost:{server.port}") as client, client.publish("slow", lease_s=0.01):
+            pass

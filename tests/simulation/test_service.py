@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,11 @@ from grid_models.state import Freshness
 from tests.simulation.small_twin import SECOND, T0, claim, parts, rows
 from twin.assembly import Parts
 from twin.engine import digest
-from twin.errors import NotFound, TooOld, TwinError, Unavailable
+from twin.errors import NotFound, TooOld, TooSlow, TwinError, Unavailable
 from twin.journal import EntryKind, Journal
 from twin.lease import Lease
 from twin.packing import unpacked
-from twin.port import AckLevel, AsOf, Batch, EventKind
+from twin.port import AckLevel, AsOf, Batch, EventKind, RowFault
 from twin.replay import compared
 from twin.service import Stream, TwinService
 
@@ -213,6 +214,46 @@ async def test_a_replaced_stream_ends_and_says_so(start: Start) -> None:
     assert [a async for a in old.acks()] == []
     with pytest.raises(Unavailable, match="has ended"):
         await old.submit(Batch(1, rows((1, 0, 1.0))))
+
+
+async def test_a_publisher_that_falls_silent_hands_over_within_its_lease(start: Start) -> None:
+    """No end of the stream tells: the cable is out, or the process hangs."""
+    twin = await start()
+    main = await twin.open_publisher(replace(claim("main", (1,), priority=2), lease_s=0.2))
+    backup = await twin.open_publisher(claim("backup", (1,), priority=1))
+    await main.submit(Batch(1, rows((1, 0, 1.0))))
+    await backup.submit(Batch(1, rows((1, 0.5, 9.0))))
+    with pytest.raises(TooSlow, match="nothing was heard of main within its lease"):
+        async for _ in main.acks():
+            pass
+    heard = backup.acks()
+    assert (await anext(heard)).errors[0].fault is RowFault.OUTRANKED
+    while not (news := (await asyncio.wait_for(anext(heard), 5)).notice):
+        pass
+    assert news == "main has ended; 1 of its signals are now taken from this stream"
+    await backup.submit(Batch(2, rows((1, 1, 9.0))))
+    assert (await anext(heard)).admitted == 1
+    with pytest.raises(Unavailable, match="has ended"):
+        await main.submit(Batch(2, rows((1, 1, 1.0))))
+
+
+async def test_signs_of_life_keep_a_lease(start: Start) -> None:
+    twin = await start()
+    stream = await twin.open_publisher(replace(claim(), lease_s=0.3))
+    for _ in range(12):
+        await asyncio.sleep(0.05)
+        stream.keep_alive()
+    await stream.submit(Batch(1, rows((1, 0, 1.0))))
+    await reached(stream, AckLevel.DURABLE, 1)
+
+
+async def test_states_from_before_a_restart_are_out_of_range_naming_the_oldest_kept(start: Start) -> None:
+    await play(await start(), 0, 5)
+    twin = await start()
+    await play(twin, 5, 8, epoch=2)
+    with pytest.raises(TooOld, match="keeps states from"):
+        async for _ in twin.read_states("power", T0 - 10 * SECOND, T0 + 4 * SECOND, None):
+            pass
 
 
 async def test_what_waits_for_a_full_disk_is_written_when_there_is_room(start: Start) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from grid_models.measurements import TimeQuality
 from tests.simulation.small_twin import (
     POWER,
     SECOND,
@@ -24,7 +25,7 @@ from twin.engine import Engine
 from twin.errors import NotFound, PreconditionFailed
 from twin.journal import EntryKind
 from twin.packing import unpacked
-from twin.port import AckLevel, Batch, ClaimedSignal, EventKind, RowFault, Snapshot
+from twin.port import AckLevel, Batch, ClaimedSignal, EventKind, RowFault, Snapshot, Transition
 
 
 def test_a_state_is_the_measurement_in_force_and_half_the_state_before() -> None:
@@ -308,6 +309,7 @@ def test_time_of_the_system_clock_moves_with_the_batches_too() -> None:
     assert ack.notice == ""
     ahead = twin.send(rows((1, 60, 1.0)), at=T0 + SECOND)
     assert "59.0 s ahead" in ahead.notice
+    assert levels(twin.acks)[AckLevel.RECEIVED] == 2
     twin.perform(twin.engine.tick(T0 + 3 * SECOND + SECOND // 4))
     assert [twin.x("power", t)[0] for t in range(4)] == [1, 1.5, 1.75, 1.875]
 
@@ -336,3 +338,40 @@ def test_a_changed_model_begins_anew_where_the_key_frame_stands() -> None:
     assert second > 10
     assert again.x("power", second) == [1, 0, 0]  # without the half of a state before
     assert again.x("water", second + second % 2) != twin.x("water", second + second % 2)
+
+
+def test_a_clock_ahead_is_one_alarm_per_publisher_until_it_has_been_right_for_a_minute() -> None:
+    twin = driver(stream_clock=False).open(claim("east", (1,))).open(claim("west", (2,)))
+    for t in (0, 1):
+        twin.send(rows((1, t + 30.0, 1.0)), "east", at=T0 + t * SECOND)
+        twin.send(rows((2, float(t), 1.0)), "west", at=T0 + t * SECOND)
+    told = [(e.code, e.transition, e.elements) for e in twin.events]
+    assert told == [("CLOCK_AHEAD", Transition.RAISED, ("east",))]
+    assert twin.events[0].figures["ahead_s"] == 30
+    assert "30.0 s ahead" in twin.events[0].message
+    twin.send(rows((1, 2.0, 1.0)), "east", at=T0 + 2 * SECOND)  # one right row may be of another device behind it
+    assert len(twin.events) == 1
+    again = restored(twin.journal, 2, stream_clock=False).open(claim("east", (1,), epoch=2))
+    again.send(rows((1, 100.0, 1.0)), "east", at=T0 + 70 * SECOND)
+    assert again.events == []  # it stands already
+    again.send(rows((1, 131.0, 1.0)), "east", at=T0 + 131 * SECOND)
+    assert [(e.transition, e.alarm_id) for e in again.events] == [(Transition.CLEARED, twin.events[0].alarm_id)]
+
+
+def test_a_row_of_the_far_future_holds_no_ack_back() -> None:
+    twin = driver().open()
+    twin.send(rows((1, 0, 1.0)))
+    twin.send(rows((1, 3600, 1.0), quality=TimeQuality.UNSYNCED))
+    assert levels(twin.acks)[AckLevel.ESTIMATED] == 1
+    twin.send(rows((1, 1, 1.0)))
+    assert levels(twin.acks)[AckLevel.ESTIMATED] == 3
+
+
+def test_a_row_a_little_ahead_is_waited_for() -> None:
+    twin = driver().open()
+    twin.send(rows((1, 0, 1.0)))
+    twin.send(rows((1, 2, 1.0), quality=TimeQuality.UNSYNCED))
+    twin.send(rows((1, 1, 1.0)))
+    assert levels(twin.acks)[AckLevel.ESTIMATED] == 1
+    twin.send(rows((1, 2, 1.0, 1)))
+    assert levels(twin.acks)[AckLevel.ESTIMATED] == 4

@@ -78,7 +78,7 @@ def test_bounds_hold_in_our_direction() -> None:
 def test_a_clock_ahead_is_kept_told_and_no_longer_synced() -> None:
     result = admitted(rows((1, 4.9, 1.0), (2, 60, 1.0)))
     assert result.history.time_quality.tolist() == [TimeQuality.SYNCED, TimeQuality.UNSYNCED]
-    assert result.ahead == 60 * SECOND
+    assert result.lead == 60 * SECOND
     assert result.history.source_time_us.tolist() == [T0 + round(4.9 * SECOND), T0 + 60 * SECOND]
 
 
@@ -120,4 +120,4 @@ def test_a_thousand_errors_are_counted_and_a_hundred_listed() -> None:
 
 def test_an_empty_batch_is_nothing() -> None:
     result = admitted(Rows.empty())
-    assert (len(result.history), result.errors, result.ahead) == (0, (), 0)
+    assert (len(result.history), result.errors, result.lead) == (0, (), None)

@@ -118,12 +118,13 @@ class AsyncTwinClient:
         epoch: int | None = None,
         priority: int = 0,
         ack: AckLevel = AckLevel.DURABLE,
+        lease_s: float = 0.0,
         on_ack: Callable[[Ack], None] | None = None,
     ) -> AsyncIterator[AsyncPublication]:
         """Open an ingest stream; see `TwinClient.publish`."""
         revision, catalogue = await self._signals()
         epoch = time.time_ns() // 1_000_000 if epoch is None else epoch
-        ledger = Ledger(self._twin, publisher, epoch, priority, revision, chosen(catalogue, signals), ack)
+        ledger = Ledger(self._twin, publisher, epoch, priority, revision, chosen(catalogue, signals), ack, lease_s)
         publication = AsyncPublication(self._ingest, ledger, self._reconnect_s, on_ack)
         try:
             await publication.open()

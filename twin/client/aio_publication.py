@@ -13,7 +13,7 @@ from grid_models.measurements import Validity
 from twin.api.v1 import ingest_pb2 as pb
 from twin.client.channel import Patience
 from twin.client.errors import ClientError, translated
-from twin.client.publication import Ledger, columns
+from twin.client.publication import KEEP_ALIVE, Ledger, columns
 from twin.port import Ack, AckLevel, RowError, Snapshot
 
 
@@ -133,6 +133,7 @@ class AsyncPublication:
 
     async def _stream(self) -> None:
         call = self._stub.Ingest()
+        beating = asyncio.create_task(self._beat(call))
         try:
             await _write(call, self._ledger.opening)
             async for response in call:
@@ -140,7 +141,16 @@ class AsyncPublication:
                 await self._hear(call, response)
         finally:
             self._call = None
+            beating.cancel()
             call.cancel()
+
+    async def _beat(self, call: Any) -> None:
+        """Signs of life, where the stream has a lease."""
+        while self._ledger.pause_s is not None and not self._closing:
+            await asyncio.sleep(self._ledger.pause_s)
+            async with self._writing:
+                if not self._closing:
+                    await _write(call, KEEP_ALIVE)
 
     async def _hear(self, call: Any, response: pb.IngestResponse) -> None:
         ack = None

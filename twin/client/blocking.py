@@ -127,6 +127,7 @@ class TwinClient:
         epoch: int | None = None,
         priority: int = 0,
         ack: AckLevel = AckLevel.DURABLE,
+        lease_s: float = 0.0,
         on_ack: Callable[[Ack], None] | None = None,
     ) -> Iterator[Publication]:
         """Open an ingest stream; leaving the block waits until all is as safe as `ack` asks (DURABLE at most).
@@ -137,6 +138,8 @@ class TwinClient:
             epoch: grows with each restart of the publisher; None = the time in milliseconds.
             priority: of two living publishers of a signal the higher counts.
             ack: the highest level to hear of.
+            lease_s: silence after which the service counts this publisher as gone and a lower one takes over; the stream
+                gives signs of life by itself. 0 = only the stream's end tells.
             on_ack: called for every ack, on the stream's own thread.
 
         Raises:
@@ -144,7 +147,7 @@ class TwinClient:
         """
         revision, catalogue = self._signals()
         epoch = time.time_ns() // 1_000_000 if epoch is None else epoch
-        ledger = Ledger(self._twin, publisher, epoch, priority, revision, chosen(catalogue, signals), ack)
+        ledger = Ledger(self._twin, publisher, epoch, priority, revision, chosen(catalogue, signals), ack, lease_s)
         publication = Publication(self._ingest, ledger, self._reconnect_s, on_ack)
         try:
             yield publication

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from queue import SimpleQueue
+from collections.abc import Callable, Iterator
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import grpc
@@ -14,7 +14,7 @@ from grid_models.measurements import Validity
 from twin.api.v1 import ingest_pb2 as pb
 from twin.client.channel import Patience
 from twin.client.errors import ClientError, translated
-from twin.client.publication import Ledger, columns
+from twin.client.publication import KEEP_ALIVE, Ledger, columns
 from twin.port import Ack, AckLevel, RowError, Snapshot
 
 _Outbox = SimpleQueue[pb.IngestRequest | None]
@@ -142,7 +142,7 @@ class Publication:
     def _stream(self) -> None:
         outbox: _Outbox = SimpleQueue()
         outbox.put(self._ledger.opening)
-        self._call = self._stub.Ingest(iter(outbox.get, None))
+        self._call = self._stub.Ingest(_requests(outbox, self._ledger.pause_s))
         try:
             for response in self._call:
                 self._patience.progress()
@@ -181,3 +181,16 @@ class Publication:
             self._error = error
             self._over = True
             self._changed.notify_all()
+
+
+def _requests(outbox: _Outbox, pause_s: float | None) -> Iterator[pb.IngestRequest]:
+    """What is to be sent, until None; after every pause without anything, a sign of life."""
+    while True:
+        try:
+            request = outbox.get(timeout=pause_s)
+        except Empty:
+            yield KEEP_ALIVE
+            continue
+        if request is None:
+            return
+        yield request

@@ -15,6 +15,8 @@ from twin.api.v1 import ingest_pb2 as pb
 from twin.client.errors import ClientError
 from twin.port import Ack, AckLevel, RowError, RowFault, Snapshot
 
+KEEP_ALIVE = pb.IngestRequest(keep_alive=pb.IngestRequest.KeepAlive())
+
 
 class Ledger:
     """What was sent, how far it came, and what must be sent again after a broken connection.
@@ -27,6 +29,7 @@ class Ledger:
         catalogue_revision: the claim is made against.
         signals: what will be sent.
         ack: the highest level to hear of.
+        lease_s: silence after which the service counts the publisher as gone; 0 = none.
     """
 
     def __init__(
@@ -38,8 +41,10 @@ class Ledger:
         catalogue_revision: int,
         signals: Iterable[Signal],
         ack: AckLevel,
+        lease_s: float = 0.0,
     ) -> None:
         self.ack = ack
+        self.pause_s = lease_s / 3 if lease_s else None  # longest silence, so that two may be lost
         self.safe_level = min(ack, AckLevel.DURABLE)
         self.errors: list[RowError] = []
         self.notices: list[str] = []
@@ -59,6 +64,7 @@ class Ledger:
                 catalog_revision=catalogue_revision,
                 signals=claimed,
                 ack=pb.AckLevel.Name(ack),
+                lease=wire.duration(lease_s) if lease_s else None,
             )
         )
 

@@ -16,7 +16,7 @@ from twin import wire
 from twin.api.v1 import common_pb2
 from twin.api.v1 import ingest_pb2 as pb
 from twin.edge.errors import bad, status_of
-from twin.edge.requests import twin_of
+from twin.edge.requests import span, twin_of
 from twin.edge.rows import rows_of
 from twin.errors import BadRequest, TooSlow
 from twin.port import Ack, AckLevel, Batch, Claim, ClaimedSignal, Opened, Publisher, RowError, Snapshot, Twin
@@ -24,6 +24,7 @@ from twin.port import Ack, AckLevel, Batch, Claim, ClaimedSignal, Opened, Publis
 _OPEN_WITHIN_S = 10.0
 _LISTED_ERRORS = 100
 _MOST_NAME = 200
+_SHORTEST_LEASE_S, _LONGEST_LEASE_S = 0.1, 3600.0
 
 
 class IngestService:
@@ -62,7 +63,15 @@ class IngestService:
             catalogue_revision=message.catalog_revision,
             signals=tuple(ClaimedSignal(s.uid, s.unit, s.sign) for s in message.signals),
             ack=AckLevel(message.ack or AckLevel.DURABLE),
+            lease_s=_lease_s(message),
         )
+
+
+def _lease_s(message: pb.IngestRequest.Open) -> float:
+    lease_s = span(message, "lease", _LONGEST_LEASE_S)
+    if message.HasField("lease") and lease_s < _SHORTEST_LEASE_S:
+        raise bad("open.lease", f"must be {_SHORTEST_LEASE_S:g} to {_LONGEST_LEASE_S:g} s, is {lease_s:g} s")
+    return lease_s
 
 
 async def _first(requests: AsyncIterator[pb.IngestRequest]) -> pb.IngestRequest.Open:
@@ -120,8 +129,11 @@ class _Intake:
 
     async def refusals(self) -> AsyncIterator[pb.IngestResponse]:
         async for message in self._requests:
+            if message.WhichOneof("kind") == "keep_alive":
+                self._publisher.keep_alive()
+                continue
             if message.WhichOneof("kind") != "batch":
-                raise bad("batch", "must be every message after the first")
+                raise bad("batch", "or keep_alive must be every message after the first")
             batch_id = message.batch.batch_id
             try:
                 batch = self._batch(message.batch)

@@ -53,9 +53,9 @@ ROW_FAULT_REBOUND: RowFault
 ROW_FAULT_OUTRANKED: RowFault
 
 class IngestRequest(_message.Message):
-    __slots__ = ("open", "batch")
+    __slots__ = ("open", "batch", "keep_alive")
     class Open(_message.Message):
-        __slots__ = ("twin", "publisher", "publisher_epoch", "priority", "catalog_revision", "signals", "ack")
+        __slots__ = ("twin", "publisher", "publisher_epoch", "priority", "catalog_revision", "signals", "ack", "lease")
         TWIN_FIELD_NUMBER: _ClassVar[int]
         PUBLISHER_FIELD_NUMBER: _ClassVar[int]
         PUBLISHER_EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -63,6 +63,7 @@ class IngestRequest(_message.Message):
         CATALOG_REVISION_FIELD_NUMBER: _ClassVar[int]
         SIGNALS_FIELD_NUMBER: _ClassVar[int]
         ACK_FIELD_NUMBER: _ClassVar[int]
+        LEASE_FIELD_NUMBER: _ClassVar[int]
         twin: str
         publisher: str
         publisher_epoch: int
@@ -70,7 +71,8 @@ class IngestRequest(_message.Message):
         catalog_revision: int
         signals: _containers.RepeatedCompositeFieldContainer[IngestRequest.ClaimedSignal]
         ack: AckLevel
-        def __init__(self, twin: _Optional[str] = ..., publisher: _Optional[str] = ..., publisher_epoch: _Optional[int] = ..., priority: _Optional[int] = ..., catalog_revision: _Optional[int] = ..., signals: _Optional[_Iterable[_Union[IngestRequest.ClaimedSignal, _Mapping]]] = ..., ack: _Optional[_Union[AckLevel, str]] = ...) -> None: ...
+        lease: _duration_pb2.Duration
+        def __init__(self, twin: _Optional[str] = ..., publisher: _Optional[str] = ..., publisher_epoch: _Optional[int] = ..., priority: _Optional[int] = ..., catalog_revision: _Optional[int] = ..., signals: _Optional[_Iterable[_Union[IngestRequest.ClaimedSignal, _Mapping]]] = ..., ack: _Optional[_Union[AckLevel, str]] = ..., lease: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
     class ClaimedSignal(_message.Message):
         __slots__ = ("uid", "unit", "sign")
         UID_FIELD_NUMBER: _ClassVar[int]
@@ -89,11 +91,16 @@ class IngestRequest(_message.Message):
         rows: _common_pb2.MeasurementBatch
         snapshot: Snapshot
         def __init__(self, batch_id: _Optional[int] = ..., rows: _Optional[_Union[_common_pb2.MeasurementBatch, _Mapping]] = ..., snapshot: _Optional[_Union[Snapshot, str]] = ...) -> None: ...
+    class KeepAlive(_message.Message):
+        __slots__ = ()
+        def __init__(self) -> None: ...
     OPEN_FIELD_NUMBER: _ClassVar[int]
     BATCH_FIELD_NUMBER: _ClassVar[int]
+    KEEP_ALIVE_FIELD_NUMBER: _ClassVar[int]
     open: IngestRequest.Open
     batch: IngestRequest.Batch
-    def __init__(self, open: _Optional[_Union[IngestRequest.Open, _Mapping]] = ..., batch: _Optional[_Union[IngestRequest.Batch, _Mapping]] = ...) -> None: ...
+    keep_alive: IngestRequest.KeepAlive
+    def __init__(self, open: _Optional[_Union[IngestRequest.Open, _Mapping]] = ..., batch: _Optional[_Union[IngestRequest.Batch, _Mapping]] = ..., keep_alive: _Optional[_Union[IngestRequest.KeepAlive, _Mapping]] = ...) -> None: ...
 
 class IngestResponse(_message.Message):
     __slots__ = ("opened", "ack", "refused")

@@ -52,9 +52,10 @@ class IngestServiceServicer(object):
         was asked for), then ends with OK. When the stream ends, in whatever way, its signals turn NOT_TOPICAL.
         Codes: OK, INVALID_ARGUMENT (no Open first, a second Open, malformed message), NOT_FOUND (twin),
         FAILED_PRECONDITION (claim contradicts the catalogue, naming the signal; or a signal was rebound: reopen),
-        RESOURCE_EXHAUSTED (disk full, or a message above 4 MiB), DEADLINE_EXCEEDED (no Open within 10 s),
+        RESOURCE_EXHAUSTED (disk full, or a message above 4 MiB), DEADLINE_EXCEEDED (no Open within 10 s, or nothing
+        heard within the lease),
         UNAVAILABLE (stopping; or the lease was lost), DATA_LOSS (the journal is damaged and takes nothing).
-        First message: Open; the answer is Opened. Then Batch ... .
+        First message: Open; the answer is Opened. Then Batch or KeepAlive ... .
         Overflow: the server stops reading while max_in_flight_batches are not yet acknowledged, so the sender is held by
         flow control; nothing is dropped. Sending a batch id again is harmless.
         Limits: max_rows per batch (told in Opened), 4 MiB per message, 100 row errors listed per Ack.
