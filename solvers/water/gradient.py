@@ -35,6 +35,7 @@ HEAD_ERROR = 1e-7  # m, at which the laws of all links hold
 MASS_ERROR = 1e-9  # of the sum of all flows
 ROUNDING_HEAD, ROUNDING_MASS = 1e-6, 1e-7  # what is good enough when no more can be had
 PATIENCE = 25  # iterations without a change of status after which rounding is the limit
+CIRCLING = 15  # iterations without a change of status after which steps are shortened
 ALL_AT_ONCE = 60  # iterations after which statuses change one by one
 SETTLED, HUNTING, STUCK = 0, 1, 2
 
@@ -103,7 +104,8 @@ def evaluate_links(net: Laws, w: Work, status: Index, setting: Floats, head: Flo
         for x in range(LANES):
             k = net.lane[row, x]
             w.lane_q[row, x] = q[k] if k >= 0 else 0.0
-    pipe_lanes(w.lane_q, w.lane_r, w.lane_m, net.exponent, w.lane_h, w.lane_g)
+    if len(net.lane) > 0:
+        pipe_lanes(w.lane_q, w.lane_r, w.lane_m, net.exponent, w.lane_h, w.lane_g)
     for row in range(len(net.lane)):
         for x in range(LANES):
             k = net.lane[row, x]
@@ -242,9 +244,9 @@ def _carry(net: Laws, w: Work, k: int, setting: float, q: float) -> None:
     if kind == FCV:
         change = setting - q
     elif kind == PRV:
-        change = max(q - w.mass[j], 0.0) - q
+        change = -w.mass[j]
     elif kind == PSV:
-        change = max(q + w.mass[i], 0.0) - q
+        change = w.mass[i]
     else:
         return
     if net.row[i] >= 0 and (kind != PSV):
@@ -254,7 +256,7 @@ def _carry(net: Laws, w: Work, k: int, setting: float, q: float) -> None:
 
 
 @kernel
-def step(net: Laws, w: Work, status: Index, setting: Floats, head: Floats, q: Floats, damping: float) -> None:
+def step(net: Laws, w: Work, status: Index, setting: Floats, demand: Floats, head: Floats, q: Floats, damping: float) -> None:
     """Heads by the solution in f, then flows and outflows."""
     f, row, mass = w.f, net.row, w.mass
     for k in range(len(q)):
@@ -283,6 +285,8 @@ def step(net: Laws, w: Work, status: Index, setting: Floats, head: Floats, q: Fl
     for i in range(len(row)):
         if row[i] >= 0:
             change = damping * w.served_p[i] * (f[row[i]] - w.served_r[i])
+            if w.served_p[i] > 0.0:  # the tangent of a share between 0 and 1 may lead beyond both
+                change = min(max(change, -max(w.served[i], 1e-9)), max(demand[i] - w.served[i], 1e-9))
             w.served[i] += change
             mass[i] -= change
             head[i] += damping * f[row[i]]
@@ -400,7 +404,9 @@ def balance(
         assemble(net, w, status, setting, q)
         ldl_factor(net.up, net.uj, net.target, w.a, w.original, 0.0)
         ldl_solve(net.up, net.uj, w.a, w.f)
-        step(net, w, status, setting, head, q, 1.0)
+        # Two states that answer each other by turns meet in between.
+        waited = iteration - last_change
+        step(net, w, status, setting, demand, head, q, 0.6 if waited > CIRCLING and waited % 3 != 0 else 1.0)
         iteration += 1
         if iteration < ALL_AT_ONCE:
             which = 1 if iteration <= check_until and iteration % check_every == 0 else 0

@@ -27,9 +27,9 @@ from solvers.water.plan import (
 )
 
 FLOOR = 1e-7 * FOOT / CUBIC_FOOT  # least gradient of a link [s/m2]
-STIFF = 1e8 * FOOT / CUBIC_FOOT  # greatest gradient of a pump of constant power [s/m2]
 TINY = 1e-6 * CUBIC_FOOT  # least flow at which a curve is read [m3/s]
-BARRIER = 1e11  # gradient of an outflow beyond its bounds [s/m2]
+BARRIER = 1e15  # gradient of an outflow beyond its bounds [s/m2]
+_LEAST_POWERED = 1e-15  # flow at which a pump of constant power is read at least [m3/s]
 _LEAST = 1e-200  # what `power` can take in place of 0
 
 
@@ -148,12 +148,9 @@ def _pump(net: Laws, k: int, speed: float, q: float) -> tuple[float, float]:
         gradient = max(-slope * speed, FLOOR)
         return -intercept * speed**2 + gradient * q, gradient
     if net.pump[k] == CONSTANT_POWER:
-        gradient = -net.pump_law[k, 1] / size / size
-        if gradient > STIFF:
-            return -STIFF * q, STIFF
-        if gradient < FLOOR:
-            return -FLOOR * q, FLOOR
-        return net.pump_law[k, 1] / q, gradient
+        size = max(q, _LEAST_POWERED)
+        loss = net.pump_law[k, 1] / size
+        return loss, max(-loss / size, FLOOR)
     r = net.pump_law[k, 1] * speed ** (2.0 - net.pump_law[k, 2])
     gradient = net.pump_law[k, 2] * r * size ** (net.pump_law[k, 2] - 1.0)
     shut_off = -net.pump_law[k, 0] * speed**2

@@ -285,4 +285,4 @@ def _pump(q: Floats, h: Floats) -> tuple[int, Any]:
         return POWER_LAW, (h[0], first / q[1] ** c, c, h[0])
     if len(q) < 2 or (np.diff(h) >= 0).any():
         raise ValueError("must fall from point to point")
-    return TABLE, (0.0, 0.0, 1.0, h[0])
+    return TABLE, (0.0, 0.0, 1.0, h[0] - q[0] * (h[1] - h[0]) / (q[1] - q[0]))

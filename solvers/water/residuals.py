@@ -35,6 +35,7 @@ from solvers.water.statuses import FLOW_TOLERANCE, HEAD_TOLERANCE
 from solvers.water.steady import Boundary, Hydraulics
 
 _NAMED = 16
+_SLACK_M = 1e-6
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ class Residuals:
         mass_at: that junction.
         head_m: largest difference between a link's head loss and its law, or a valve's held head and its setting [m].
         head_at: that link.
-        outflow: largest error of an opening's or a pressure-dependent demand's law over the network's inflow [1].
+        outflow: by how much openings or pressure-dependent demands miss their law at a pressure within 1e-6 m, over the
+            inflow [1].
         broken: links whose condition does not hold, with what is wrong.
     """
 
@@ -71,7 +73,7 @@ def residuals(plan: WaterPlan, boundary: Boundary, found: Hydraulics) -> Residua
         boundary: the question.
         found: the answer; heads may be nan where no water reaches.
     """
-    laws, ids = plan.laws, plan.network.link_ids
+    ids = plan.network.link_ids
     mass, inflow = _imbalance(plan, found)
     loss = _head_residuals(plan, boundary, found)
     node, link = int(np.argmax(mass)), int(np.argmax(loss)) if len(loss) else 0
@@ -81,7 +83,7 @@ def residuals(plan: WaterPlan, boundary: Boundary, found: Hydraulics) -> Residua
         mass_at=str(plan.network.node_ids[node]),
         head_m=float(loss[link]) if len(loss) else 0.0,
         head_at=str(ids[link]) if len(loss) else "",
-        outflow=float(np.max(_outflow_errors(plan, boundary, found), initial=0.0) / inflow) if len(laws.row) else 0.0,
+        outflow=float(np.max(_outflow_errors(plan, boundary, found, inflow), initial=0.0)),
         broken=tuple(broken[:_NAMED]),
     )
 
@@ -115,21 +117,34 @@ def _head_residuals(plan: WaterPlan, boundary: Boundary, found: Hydraulics) -> F
     return out
 
 
-def _outflow_errors(plan: WaterPlan, boundary: Boundary, found: Hydraulics) -> Floats:
-    """(n_node,) of emitters and leaks, and of demands [m3/s]."""
+def _outflow_errors(plan: WaterPlan, boundary: Boundary, found: Hydraulics, inflow: float) -> Floats:
+    """(n_node,) of emitters and leaks, and of demands; see `Residuals.outflow`."""
     laws = plan.laws
     pressure = np.where(found.supplied, found.head_m - laws.elevation, 0.0)
-    by_law = np.zeros(len(pressure))
-    at, p = laws.out_node, pressure[laws.out_node]
-    through = laws.out_k * np.abs(p) ** laws.out_n * np.sign(p)
-    np.add.at(by_law, at, np.where(laws.out_one_way, np.maximum(through, 0.0), through))
+    low, high = _opening_flow(plan, pressure - _SLACK_M), _opening_flow(plan, pressure + _SLACK_M)
+    emitted = np.maximum(low - found.emitted_m3_per_s, found.emitted_m3_per_s - high) / inflow
     wanted = np.where(laws.row >= 0, boundary.demand_m3_per_s, 0.0)
-    depends, low, required, exponent = laws.pressure
-    if depends:
-        share = np.clip((pressure - low) / (required - low), 0.0, 1.0) ** exponent
-        wanted = np.where(wanted > 0, wanted * share, wanted)
-    off = np.maximum(np.abs(found.emitted_m3_per_s - by_law), np.abs(found.demand_m3_per_s - wanted))
-    return np.where(found.supplied & (laws.row >= 0), off, 0.0)
+    low, high = (wanted * _share(plan, wanted, pressure + slack) for slack in (-_SLACK_M, _SLACK_M))
+    demand = found.demand_m3_per_s
+    drawn = np.maximum(np.minimum(low, high) - demand, demand - np.maximum(low, high)) / inflow
+    return np.where(found.supplied & (laws.row >= 0), np.maximum(np.maximum(emitted, drawn), 0.0), 0.0)
+
+
+def _opening_flow(plan: WaterPlan, pressure: Floats) -> Floats:
+    """(n_node,) out of emitters and leaks at these pressures [m3/s]."""
+    laws, out = plan.laws, np.zeros(len(pressure))
+    p = pressure[laws.out_node]
+    through = laws.out_k * np.abs(p) ** laws.out_n * np.sign(p)
+    np.add.at(out, laws.out_node, np.where(laws.out_one_way, np.maximum(through, 0.0), through))
+    return out
+
+
+def _share(plan: WaterPlan, wanted: Floats, pressure: Floats) -> Floats:
+    """(n_node,) of the demand that is served at these pressures."""
+    depends, low, required, exponent = plan.laws.pressure
+    if not depends:
+        return np.ones(len(wanted))
+    return np.where(wanted > 0, np.clip((pressure - low) / (required - low), 0.0, 1.0) ** exponent, 1.0)
 
 
 def _conditions(plan: WaterPlan, boundary: Boundary, found: Hydraulics) -> Iterator[str]:
@@ -156,7 +171,9 @@ def _condition(plan: WaterPlan, boundary: Boundary, found: Hydraulics, k: int, h
     if kind == CV and status == CLOSED and h1 > h2 + HEAD_TOLERANCE:
         return f"is shut against a fall of {h1 - h2:.3g} m"
     if kind == PUMP and status == XHEAD:
-        top = laws.pump_law[k, 3] * setting**2 if laws.pump[k] != CONSTANT_POWER else np.inf
+        if laws.pump[k] == CONSTANT_POWER:
+            return "" if _leads_nowhere(plan, found, k) else "is off though it could deliver"
+        top = laws.pump_law[k, 3] * setting**2
         return "" if h2 - h1 > top else f"is off though {h2 - h1:.3g} m is within its lift of {top:.3g} m"
     if kind in (PRV, PSV) and not np.isnan(setting):
         return _pressure_valve(plan, found, k, h1, h2, setting)
@@ -197,6 +214,19 @@ def _feeds_alone(plan: WaterPlan, found: Hydraulics, k: int) -> bool:
     return bool(not (label[plan.laws.row < 0] == label[plan.laws.end[k]]).any())
 
 
+def _leads_nowhere(plan: WaterPlan, found: Hydraulics, k: int) -> bool:
+    """Whether link k alone joins two parts of which one has neither source nor anything drawn or let out."""
+    laws = plan.laws
+    label = _labels(plan, found.status > CLOSED)  # link k is shut
+    i, j = int(laws.start[k]), int(laws.end[k])
+    idle = []
+    for end in (i, j):
+        part = label == label[end]
+        drawn = np.abs(found.demand_m3_per_s[part]).max(initial=0.0) + np.abs(found.emitted_m3_per_s[part]).max(initial=0.0)
+        idle.append(not (laws.row[part] < 0).any() and drawn == 0.0)
+    return bool(label[i] != label[j] and any(idle))
+
+
 def _labels(plan: WaterPlan, use: NDArray[np.bool_]) -> Index:
     laws = plan.laws
     n = len(laws.row)
@@ -219,4 +249,6 @@ def _supply(plan: WaterPlan, boundary: Boundary, found: Hydraulics) -> Iterator[
         yield f"node {nodes[i]}: is called dry, and an open way leads to it"
     opens = ((laws.kind == CV) & (found.status == CLOSED)) | (found.status == XHEAD)
     for k in np.flatnonzero(opens & found.supplied[laws.start] & ~found.supplied[laws.end]).tolist():
+        if laws.pump[k] == CONSTANT_POWER and _leads_nowhere(plan, found, k):
+            continue
         yield f"link {plan.network.link_ids[k]}: is shut before a part without water"

@@ -30,6 +30,7 @@ from solvers.water.plan import (
 
 HEAD_TOLERANCE = 0.0005 * FOOT
 FLOW_TOLERANCE = 0.0001 * CUBIC_FOOT
+STILL = 1e-9 * CUBIC_FOOT  # a pump of constant power that carries less has nowhere to deliver
 
 
 @kernel
@@ -113,8 +114,10 @@ def next_status(net: Laws, k: int, status: int, setting: float, head: Floats, q:
     if kind == CV:
         now = check_valve(now, dh, q)
     elif kind == PUMP and now >= OPEN and setting > 0.0:
-        top = net.pump_law[k, 3] * setting**2 if net.pump[k] != CONSTANT_POWER else np.inf
-        now = XHEAD if -dh > top + HEAD_TOLERANCE else OPEN
+        if net.pump[k] == CONSTANT_POWER:  # without flow its head has no bound; once off, only `wake` turns it on
+            now = XHEAD if status == XHEAD or q <= STILL else OPEN
+        else:
+            now = XHEAD if -dh > net.pump_law[k, 3] * setting**2 + HEAD_TOLERANCE else OPEN
     elif kind == FCV and now in (ACTIVE, XFCV):
         if dh < -HEAD_TOLERANCE or q < -FLOW_TOLERANCE:
             now = XFCV
@@ -140,6 +143,8 @@ def wake(net: Laws, k: int, status: int, setting: float, head: Floats, supplied:
     """
     kind, i = net.kind[k], net.start[k]
     if status > CLOSED or not (supplied or wanting):
+        return status
+    if status == XHEAD and net.pump[k] == CONSTANT_POWER and not wanting:
         return status
     if kind == CV or status == XHEAD:
         return OPEN

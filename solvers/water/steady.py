@@ -221,8 +221,9 @@ def _verdict(
     if outcome != SETTLED:
         return Status.VALVES_HUNT, tuple(f"link {links[k]}" for k in np.flatnonzero(w.flips > 0))
     short = ~found.supplied & (w.scale > 0.0) & (w.scale < 1.0)
+    stalled = np.flatnonzero((laws.kind == PUMP) & (found.status == XHEAD))
     dry = np.flatnonzero(~found.supplied & ~short)
-    if len(dry):
+    if len(dry) and (np.abs(demand[dry]).max() > 0 or not len(stalled)):
         return Status.NO_SUPPLY, tuple(f"node {nodes[i]}" for i in dry)
     if short.any():
         holding = (laws.kind == FCV) & (found.status == ACTIVE) & ~found.supplied[laws.end]
@@ -230,7 +231,6 @@ def _verdict(
     yielding = w.forced & (found.head_m[laws.start] < laws.elevation[laws.start] + boundary.setting)
     if yielding.any():
         return Status.VALVE_CANNOT_HOLD, tuple(f"valve {links[k]}" for k in np.flatnonzero(yielding))
-    stalled = np.flatnonzero((laws.kind == PUMP) & (found.status == XHEAD))
     if len(stalled):
         return Status.PUMP_CANNOT_DELIVER, tuple(f"pump {links[k]}" for k in stalled)
     negative = np.flatnonzero((found.head_m < laws.elevation) & (demand > 0) & (laws.row >= 0))
