@@ -32,6 +32,14 @@ class Status(Enum):
         "lower the setting of the named valve, or feed what lies behind it from elsewhere too",
     )
     VALVES_HUNT = ("no positions of some links satisfy their rules at once", "check the settings of the named links")
+    TAP_LIMITED = (
+        "solved; some tap changers have no position left and do not hold their voltage",
+        "support the voltage at the named transformers, or move their band",
+    )
+    TAPS_HUNT = (
+        "some tap changers move to and fro",
+        "make the band of the named changers wider than a step, or let them regulate one after the other (levels)",
+    )
     NO_SLACK = ("no source holds the voltage", "add an ext_grid or a generator with slack=true")
     VOLTAGE_COLLAPSE = ("no voltage can carry this load", "reduce the load at the named buses, or add reactive support")
     NOT_CONVERGED = ("the iteration limit was reached", "look at the named elements with the largest mismatch")

@@ -14,9 +14,11 @@ from grid_models.network import Network
 from grid_models.power.network import PowerNetwork
 from grid_models.water.network import WaterNetwork
 from solvers.labelled import Provenance, power_dataset, water_dataset
+from solvers.plan import Reuse
 from solvers.power.metering import estimate_measured
-from solvers.power.newton import load_flow
+from solvers.power.newton import LoadFlow, factor, load_flow, prepare
 from solvers.power.results import results
+from solvers.power.tap_control import with_tap_control
 from solvers.solution import Solution
 from solvers.water.extended import simulate
 
@@ -27,6 +29,7 @@ def solve(
     duration_s: float | None = None,
     enforce_q_limits: bool = False,
     distributed_slack: bool = False,
+    tap_control: bool = False,
     start: datetime | None = None,
     source: str = "",
 ) -> Solution[xr.Dataset]:
@@ -37,6 +40,8 @@ def solve(
         duration_s: of a hydraulic run, 0 for one instant; the network's own unless told. A load flow has none.
         enforce_q_limits: of a load flow: generators hold their voltage only within their reactive range.
         distributed_slack: of a load flow: machines share what is left over by `slack_weight`.
+        tap_control: of a load flow: transformers move their taps as the table `tap_control` (pandapower's tap
+            controllers) says; where they come to rest is `trafo_tap_pos` and `trafo3w_tap_pos`.
         start: instant of time 0, so that `time` is UTC; seconds since the start without it.
         source: the file that the network was read from, for its hash.
 
@@ -49,11 +54,14 @@ def solve(
     """
     digest = _digest(network, source)
     if isinstance(network, PowerNetwork):
-        options = {"enforce_q_limits": enforce_q_limits, "distributed_slack": distributed_slack}
-        flow = load_flow(network, enforce_q_limits=enforce_q_limits, distributed_slack=distributed_slack)
-        provenance = Provenance("newton-raphson", {"tolerance_pu": 1e-8, **options}, digest)
-        columns: dict[str, Any] = dict(results(network, flow.value.model, flow.value.v))
-        return _with(flow, power_dataset(network, columns, flow, provenance))
+        options: dict[str, Any] = {"enforce_q_limits": enforce_q_limits, "distributed_slack": distributed_slack}
+        flow, solved = _load_flow(network, tap_control, options)
+        told = {"tolerance_pu": 1e-8, **options, "tap_control": tap_control}
+        provenance = Provenance("newton-raphson", told, digest)
+        columns: dict[str, Any] = dict(results(solved, flow.value.model, flow.value.v))
+        if tap_control:
+            columns |= {f"{e}_tap_pos": solved.tables[e]["tap_pos"] for e in ("trafo", "trafo3w") if e in solved.tables}
+        return _with(flow, power_dataset(solved, columns, flow, provenance))
     if isinstance(network, WaterNetwork):
         trace = simulate(network, duration_s)
         provenance = Provenance("gradient-method", {"duration_s": duration_s}, digest)
@@ -82,6 +90,18 @@ def estimate(
     found = estimate_measured(network, threshold)
     provenance = Provenance("weighted-least-squares", {"threshold": threshold}, _digest(network, source))
     return _with(found, power_dataset(network, found.value.values, found, provenance))
+
+
+def _load_flow(network: PowerNetwork, tap_control: bool, options: dict[str, Any]) -> tuple[Solution[LoadFlow], PowerNetwork]:
+    """A load flow, and the network with its taps as they are then."""
+    if not tap_control:
+        return load_flow(network, **options), network
+    reuse = Reuse(prepare, factor)
+
+    def again(moved: PowerNetwork, before: LoadFlow | None) -> Solution[LoadFlow]:
+        return load_flow(moved, reuse=reuse, start=None if before is None else before.v, **options)
+
+    return with_tap_control(network, again)
 
 
 def _digest(network: Network, source: str) -> str:

@@ -6,13 +6,13 @@ Exports by editing the JSON that was read, so that what this project does not kn
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from grid_models.errors import InvalidInput, Issue
+from grid_models.formats.pandapower_controllers import not_run, tap_control, write_back
 from grid_models.formats.pandapower_equivalents import equivalents
 from grid_models.import_report import ImportReport, Note
 from grid_models.power.network import BRANCH_BUSES, BUS_ELEMENTS, PowerNetwork
@@ -21,10 +21,11 @@ from grid_models.tables import Array, Table, frozen
 _MODELLED = frozenset(
     (*BUS_ELEMENTS, *BRANCH_BUSES, "bus", "switch", "measurement", "trafo_characteristic_table", "shunt_characteristic_table")
 )
+# Made here from pandapower's controllers; no table of its own there.
+_TAP_CONTROL = "tap_control"
 _LEFT_OUT = {
     "poly_cost": "costs do not enter a load flow",
     "pwl_cost": "costs do not enter a load flow",
-    "controller": "controllers are kept for the export; of them only tap changers' are run, where they are asked for",
     "group": "groups do not enter a load flow",
     "characteristic": "characteristics belong to controllers, which are not run",
     "q_capability_curve_table": "limits by capability curves are not kept",
@@ -97,11 +98,10 @@ def from_pandapower(net: Any, file: str = "") -> PowerNetwork:
 
     from grid_models.power.validation import validate_tables
 
-    tables = {
-        name: _table(net[name])
-        for name in net
-        if not name.startswith(("res_", "_")) and hasattr(net[name], "columns") and len(net[name])
-    }
+    tables = {name: _table(net[name]) for name in _filled(net) if name in _MODELLED}
+    regulated = tap_control(net)
+    if regulated is not None:
+        tables[_TAP_CONTROL] = regulated
     issues = validate_tables(tables)
     if issues:
         raise InvalidInput([replace(i, file=file) for i in issues])
@@ -112,7 +112,7 @@ def from_pandapower(net: Any, file: str = "") -> PowerNetwork:
         frequency_hz=float(net.f_hz),
         equivalents=equivalents(net),
         source=pp.to_json(net),
-        report=_report(tables),
+        report=_report(net),
     )
 
 
@@ -122,13 +122,16 @@ def to_pandapower(network: PowerNetwork) -> Any:
 
     net = pp.from_json_string(network.source)
     for name, table in network.tables.items():
+        if name == _TAP_CONTROL:
+            write_back(net, table)
+            continue
         frame = net[name]
         if not np.array_equal(frame.index.to_numpy(), table.index):
             frame = net[name] = frame.reindex(table.index)
         for column, values in table.items():
             frame[column] = _as_before(values, frame[column]) if column in frame else values
     for name in list(net):
-        if hasattr(net[name], "columns") and not name.startswith(("res_", "_")) and name not in network.tables:
+        if name in _MODELLED and name not in network.tables:
             net[name] = net[name].iloc[:0]
     return net
 
@@ -147,13 +150,21 @@ def rederived(network: PowerNetwork) -> PowerNetwork:
     return replace(network, equivalents=equivalents(to_pandapower(network)))
 
 
-def _report(tables: Mapping[str, Table]) -> ImportReport:
+def _filled(net: Any) -> list[str]:
+    """The names of all tables with rows, results left out."""
+    return [name for name in net if not name.startswith(("res_", "_")) and hasattr(net[name], "columns") and len(net[name])]
+
+
+def _report(net: Any) -> ImportReport:
     """Every row of every table: part of the network, or left out for a reason."""
-    lost = {name: _LEFT_OUT[name] for name in tables if name in _LEFT_OUT}
-    unknown = {name: "is no table of a load flow" for name in tables if name not in _MODELLED and name not in lost}
-    dropped = tuple(Note(name, tuple(tables[name].index.tolist()), why) for name, why in (lost | unknown).items())
-    mapped = {name: table.size for name, table in tables.items() if name in _MODELLED}
-    return ImportReport({name: table.size for name, table in tables.items()}, mapped, (), dropped)
+    source = {name: len(net[name]) for name in _filled(net)}
+    left_out = {name: _LEFT_OUT.get(name, "is no table of a load flow") for name in source if name not in _MODELLED}
+    left_out.pop("controller", None)
+    dropped = [Note(name, tuple(net[name].index.tolist()), why) for name, why in left_out.items()]
+    dropped += not_run(net) if "controller" in source else []
+    report = ImportReport(source, {}, (), tuple(dropped))
+    mapped = {name: n - report.count(report.dropped, name) for name, n in source.items()}
+    return ImportReport(source, {name: n for name, n in mapped.items() if n}, (), report.dropped)
 
 
 def _table(frame: Any) -> Table:

@@ -51,7 +51,7 @@ def validate_tables(tables: Mapping[str, Table]) -> tuple[Issue, ...]:
     """
     if "bus" not in tables:
         return (Issue("bus", "", (), "a network needs at least one bus"),)
-    return (*_duplicates(tables), *_references(tables), *_switches(tables), *_values(tables))
+    return (*_duplicates(tables), *_references(tables), *_switches(tables), *_values(tables), *_tap_controls(tables))
 
 
 def _ids(table: Table, where: Array) -> tuple[int | str, ...]:
@@ -110,3 +110,22 @@ def _values(tables: Mapping[str, Table]) -> Iterator[Issue]:
             wrong = ~np.isfinite(tables[name][column].astype(float))
             if wrong.any():
                 yield Issue(name, column, _ids(tables[name], wrong), "must be a finite number")
+
+
+def _tap_controls(tables: Mapping[str, Table]) -> Iterator[Issue]:
+    """What a regulated transformer must have; faults bear the number of its controller."""
+    if "tap_control" not in tables:
+        return
+    table = tables["tap_control"]
+    wrong = np.isfinite(table["vm_lower_pu"]) & ~(table["vm_lower_pu"] < table["vm_upper_pu"])
+    wrong |= table["continuous"] & ~(table["vm_set_pu"] > 0)
+    if wrong.any():
+        ids = tuple(table["controller"][wrong].tolist())
+        yield Issue("controller", "vm_pu", ids, "needs a lower bound below the upper one, or a voltage to hold")
+    for element in ("trafo", "trafo3w"):
+        mine = table["element"] == element
+        there = tables[element].index if element in tables else np.zeros(0, dtype=np.int64)
+        dangling = mine & ~np.isin(table["element_index"], there)
+        if dangling.any():
+            ids = tuple(table["controller"][dangling].tolist())
+            yield Issue("controller", "element_index", ids, f"no such {element}")

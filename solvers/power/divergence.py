@@ -1,11 +1,11 @@
 """Why a load flow does not converge: how far the load can grow, and where the voltage gives way.
 
-All injections are scaled by lambda, from 0 (the network without load and generation) to 1, each solution starting from
-the one before, carried on along the secant. The path ends at lambda = 1, which is then solved after all, or at the
-nose, where the Jacobian is singular and the two solutions of lower and higher voltage meet: no voltage carries more.
-The step is halved until it is below 0.1 % of the load; buses whose voltage falls fastest along the last step (or turns
-fastest, where all are held) are where it gives way. Where not even lambda = 0 has a solution within reach, the data of
-the network are at fault, not its load.
+All injections are scaled by lambda, from 0 (the network without load and generation, no_load.py) to 1, each solution
+starting from the one before, carried on along the secant. The path ends at lambda = 1, which is then solved after all,
+or at the nose, where the Jacobian is singular and the two solutions of lower and higher voltage meet: no voltage
+carries more. The step is halved until it is below 0.1 % of the load; buses whose voltage falls fastest along the last
+step (or turns fastest, where all are held) are where it gives way. Where lambda = 0 has no solution within reach, or
+none that could be a network's, the data are at fault, not the load.
 
 Reference: V. Ajjarapu, C. Christy, "The continuation power flow: a tool for steady state voltage stability analysis",
 IEEE Trans. Power Systems 7 (1992).
@@ -39,6 +39,8 @@ _FIRST_STEP = 0.25
 _LAST_STEP = 1e-3
 # A voltage that moves further in one step has left the branch of operable solutions.
 _LARGEST_MOVE_PU = 0.4
+# Charging may lift an unloaded network far above nominal; only wrong data press it down.
+_PLAUSIBLE_PU = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,24 +63,26 @@ class Verdict:
 def follow_load(
     model: BusBranch,
     injections: Injections,
+    first: ComplexArray,
     solve: Callable[[Injections, ComplexArray], Solution[VoltagesT]],
     n: int = 8,
 ) -> Verdict:
     """Let the load grow until it is served or the voltage gives way.
 
     Args:
-        model: whose `v_start` is the first start.
+        model: of the network.
         injections: at lambda = 1.
+        first: (n_bus,) complex [pu], a start for lambda = 0 (no_load.py).
         solve: of injections from one start, without second tries.
         n: how many buses to name.
 
     Returns:
         The verdict.
     """
-    found = solve(_scaled(injections, 0.0), model.v_start)
+    found = solve(_scaled(injections, 0.0), first)
     v = found.value.v
-    if not found.status.usable:
-        return Verdict(Status.CONTRADICTORY, float("nan"), v, np.zeros(0, dtype=np.int64))
+    if not found.status.usable or np.abs(v).min() < _PLAUSIBLE_PU:
+        return Verdict(Status.CONTRADICTORY, float("nan"), v, np.argsort(np.abs(v), kind="stable")[:n])
     slope = np.zeros_like(v)
     carried, step = 0.0, _FIRST_STEP
     while carried < 1.0 and step >= _LAST_STEP:
@@ -108,7 +112,11 @@ def told(verdict: Verdict, model: BusBranch, *, simplified: bool) -> str:
     if verdict.status is Status.SOLVED:
         return "without reactive limits, and with one reference, it has a solution" if simplified else ""
     if verdict.status is Status.CONTRADICTORY:
-        return "even without load and generation no solution is found: look for wrong impedances, taps or set-points"
+        low, high = np.abs(verdict.v).min(), np.abs(verdict.v).max()
+        return (
+            f"even without load and generation the voltages lie between {low:.2f} and {high:.2f} pu, or none are found: "
+            "look for wrong impedances, taps or set-points"
+        )
     island = model.bus_island == model.bus_island[verdict.weakest[0]]
     size = f"an island of {int(island.sum())} of {model.n_bus} buses" if not island.all() else f"all {model.n_bus} buses"
     return (

@@ -26,7 +26,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from grid_models.power.bus_branch import BusBranch, bus_branch
+from grid_models.power.bus_branch import PQ, SLACK, BusBranch, bus_branch
 from grid_models.power.network import PowerNetwork
 from grid_models.tables import frozen
 from solvers.accelerate import kernel
@@ -36,6 +36,7 @@ from solvers.power.admittance import Factor, Injections, Plan, factor, prepare
 from solvers.power.dc import dc_start
 from solvers.power.distributed_slack import share_slack, with_one_reference
 from solvers.power.divergence import follow_load, told
+from solvers.power.no_load import no_load
 from solvers.power.reactive_limits import within_limits
 from solvers.solution import Solution, Stats, Status
 
@@ -63,6 +64,10 @@ _GOAL_PU = 1e-10
 # A mismatch may be small and the voltage still wrong where the base power is large for the network. Newton's method
 # squares the error: after a step below this, what is left is of the order of 1e-10 pu.
 _LAST_STEP = 1e-5
+# Where nothing is drawn, V = 0 balances as well as V = 1, and every loaded bus has a second solution below the nose.
+# What lies so low is kept only if no start leads to higher voltages, and what is next to nothing not even then.
+_SUSPECT_PU = 0.5
+_NOTHING_PU = 1e-3
 
 
 class Scratch:
@@ -111,17 +116,20 @@ def load_flow(
     reuse: Reuse[BusBranch, Plan, Factor] | None = None,
     enforce_q_limits: bool = False,
     distributed_slack: bool = False,
+    start: ComplexArray | None = None,
     diagnose: bool = True,
     tolerance_pu: float = 1e-8,
     max_iterations: int = 30,
 ) -> Solution[LoadFlow]:
-    """Process the topology of a network and solve it from a flat start.
+    """Process the topology of a network and solve it, from a flat start unless told.
 
     Args:
         network: as its tables stand.
         reuse: plans and factors of earlier solves, `Reuse(prepare, factor)`; none if not given.
         enforce_q_limits: generators hold their voltage only within their reactive range (reactive_limits.py).
         distributed_slack: machines share what is left over by `slack_weight` (distributed_slack.py).
+        start: (n_bus,) complex [pu], voltages of an earlier `LoadFlow` with the same switches; flat if not given. Only
+            its angles and the magnitudes that nothing holds are taken.
         diagnose: follow the load's growth where no start leads to a solution (divergence.py), and say why.
         tolerance_pu: the largest power mismatch accepted.
         max_iterations: for each start.
@@ -151,15 +159,16 @@ def load_flow(
         return within_limits(plan, values, model, injections, start, once)[0] if enforce_q_limits else once(injections, start)
 
     injections = Injections(model.s_power, model.s_current)
+    first = model.v_start if start is None else warm_start(model, start)
     if distributed_slack and model.n_bus:
-        solution = share_slack(plan, values, model, injections, model.v_start, limited)
+        solution = share_slack(plan, values, model, injections, first, limited)
     else:
-        solution = limited(injections, model.v_start)
+        solution = limited(injections, first)
     worst = worst_buses(solution.value.mismatch)
     detail = ""
     if solution.status is Status.NOT_CONVERGED and diagnose:
         single = partial(solve, plan, values, scratch, patient=False, tolerance_pu=tolerance_pu, max_iterations=max_iterations)
-        verdict = follow_load(model, injections, single)
+        verdict = follow_load(model, injections, no_load(plan, values, model.v_start), single)
         detail = told(verdict, model, simplified=enforce_q_limits or distributed_slack)
         if verdict.status is not Status.SOLVED:
             stats = replace(solution.stats, extra={**solution.stats.extra, "carried": verdict.carried})
@@ -179,6 +188,25 @@ def load_flow(
     rebuilt = tuple(reason.value for reason in reasons) + solution.stats.rebuilt
     value = LoadFlow(model, solution.value.v, solution.value.mismatch)
     return Solution(value, status, replace(solution.stats, rebuilt=rebuilt), culprits, detail)
+
+
+def warm_start(model: BusBranch, v: ComplexArray) -> ComplexArray:
+    """Earlier voltages as a start: magnitudes that are held at their set-points, slacks at their angles.
+
+    Args:
+        model: of today.
+        v: (n_bus,) complex [pu], of a model with the same buses.
+
+    Raises:
+        ValueError: another number of buses.
+    """
+    if len(v) != model.n_bus:
+        raise ValueError(f"start: voltages of {len(v)} buses for a model of {model.n_bus}; solve it from a flat start")
+    size = np.abs(v)
+    usable = np.isfinite(v) & (size > 0)
+    phase = np.divide(v, size, out=model.v_start / np.abs(model.v_start), where=usable)
+    started = phase * np.where((model.bus_kind == PQ) & usable, size, model.v_set)
+    return np.where(model.bus_kind == SLACK, model.v_start, started)
 
 
 def worst_buses(mismatch: ComplexArray, n: int = 8) -> NDArray[np.int64]:
@@ -201,7 +229,8 @@ def solve(
 ) -> Solution[Voltages]:
     """Solve one load flow.
 
-    If the start leads nowhere, the flat start is tried, then linear (DC) angles, then both with halved steps.
+    If the start leads nowhere, or to voltages below half of nominal, the flat start is tried, then linear (DC) angles,
+    then both with halved steps; of several solutions the one with the highest least voltage counts.
 
     Args:
         plan: of the topology.
@@ -234,10 +263,10 @@ def solve(
     rebuilt: tuple[str, ...] = ()
     accepted_pu = max(tolerance_pu, factor.rounding_pu)
     spent = 0
-    mismatch_pu = np.inf
+    voltages, mismatch_pu, least_pu = None, np.inf, -np.inf
     for first, damped in _starts(plan, factor, injections, start, flat):
         scratch.v[:] = _pairs(first[plan.bus])
-        iterations, mismatch_pu = newton_raphson(
+        iterations, missing_pu = newton_raphson(
             plan.symbolic.up,
             plan.symbolic.uj,
             plan.symbolic.target,
@@ -260,12 +289,15 @@ def solve(
             damped,
         )
         spent += iterations
-        if mismatch_pu <= accepted_pu or not patient:
+        lowest_pu = least_magnitude(scratch.v) if missing_pu <= accepted_pu else -np.inf
+        if voltages is None or lowest_pu >= least_pu:
+            voltages, mismatch_pu, least_pu = _unpacked(plan, scratch), missing_pu, lowest_pu
+        if least_pu >= _SUSPECT_PU or not patient:
             break
         rebuilt = (RebuildReason.HARDER_START.value,)
-    voltages = _unpacked(plan, scratch)
+    assert voltages is not None
     stats = Stats(iterations=spent, residual=mismatch_pu, rebuilt=rebuilt)
-    if mismatch_pu <= accepted_pu:
+    if least_pu > _NOTHING_PU:
         return Solution(voltages, Status.SOLVED, stats)
     worst = tuple(f"bus-branch bus {i}" for i in worst_buses(voltages.mismatch))
     return Solution(voltages, Status.NOT_CONVERGED, stats, worst)
@@ -327,6 +359,15 @@ def _unpacked(plan: Plan, scratch: Scratch) -> Voltages:
     mismatch = np.zeros(len(plan.bus), dtype=np.complex128)
     mismatch[plan.bus[: plan.symbolic.n]] = scratch.residual[:, 0] + 1j * scratch.residual[:, 1]
     return Voltages(frozen(v), frozen(mismatch))
+
+
+@kernel
+def least_magnitude(v: FloatArray) -> float:
+    """The least |V| of (n_bus, 2) voltages [pu]."""
+    least = np.inf
+    for i in range(len(v)):
+        least = min(least, v[i, 0] * v[i, 0] + v[i, 1] * v[i, 1])
+    return float(np.sqrt(least))
 
 
 @kernel

@@ -8,8 +8,12 @@ import pandapower.networks as pn
 import pytest
 
 from grid_models.formats.pandapower import from_pandapower
+from grid_models.power.bus_branch import PQ
+from solvers.power.admittance import factor, prepare
 from solvers.power.newton import load_flow
+from solvers.power.no_load import no_load
 from solvers.solution import Status, Unsolvable
+from tests.oracles.power import admittance
 
 
 def feeder(p_mw: float, x_ohm: float = 10.0) -> Any:
@@ -65,6 +69,18 @@ def test_the_ill_conditioned_case_of_iwamoto_lies_just_beyond_its_nose() -> None
     solution = load_flow(from_pandapower(pn.case11_iwamoto()))
     assert solution.status is Status.VOLTAGE_COLLAPSE
     assert 0.99 < solution.stats.extra["carried"] < 1.0
+    # The operable branch starts at twice the nominal voltage; the other one comes up to the same nose from 0.
+    assert "the lowest there is 0.8" in solution.detail
+
+
+def test_without_load_the_voltages_are_linear() -> None:
+    net = pn.case118()
+    model = load_flow(from_pandapower(net)).value.model
+    plan = prepare(model)
+    v = no_load(plan, factor(plan, model), model.v_start)
+    Y, free = admittance(model), model.bus_kind == PQ
+    assert np.abs((Y @ v)[free]).max() < 1e-9
+    np.testing.assert_array_equal(v[~free], model.v_start[~free])
 
 
 def test_without_diagnosis_it_only_does_not_converge() -> None:

@@ -85,6 +85,21 @@ def test_a_bad_start_is_replaced_and_said_so() -> None:
     np.testing.assert_allclose(bad.value.v, good.value.v, atol=1e-9)
 
 
+def test_no_voltage_at_all_is_no_solution_where_nothing_is_drawn() -> None:
+    """V = 0 balances an unloaded bus to the last bit; a start close to it must not end there."""
+    solution = solved(feeder(3, 0.0), np.array([1.0, 1e-9, -1e-9], dtype=complex))
+    assert solution.status is Status.SOLVED
+    np.testing.assert_allclose(np.abs(solution.value.v), 1.0, atol=1e-9)
+
+
+def test_of_two_solutions_the_one_with_the_higher_voltages_counts() -> None:
+    p, x = 1.5, 0.1
+    low = np.sqrt((1 - np.sqrt(1 - 4 * p**2 * x**2)) / 2)
+    angle = -np.arcsin(p * x / low)
+    solution = solved(feeder(2, p), np.array([1.0, low * np.exp(1j * angle)]))
+    assert abs(solution.value.v[1]) > 0.9
+
+
 def test_linear_angles_undo_a_phase_shifter_in_a_loop() -> None:
     """A ring of three with 25 degrees in one branch: no flat start fits all three branches."""
     model = feeder(3, 0.3)

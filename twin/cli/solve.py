@@ -21,6 +21,9 @@ def command(
     distributed_slack: Annotated[
         bool, typer.Option("--distributed-slack", help="for power: machines share what is left over by slack_weight")
     ] = False,
+    tap_control: Annotated[
+        bool, typer.Option("--tap-control", help="for power: transformers move their taps as the network's tap controllers say")
+    ] = False,
 ) -> int:
     """Solve one network: a load flow, or hydraulics over a duration."""
     from grid_models.formats import read
@@ -32,6 +35,7 @@ def command(
         duration_s=duration_s,
         enforce_q_limits=enforce_q_limits,
         distributed_slack=distributed_slack,
+        tap_control=tap_control,
         source=network,
     )
     save(solution.unwrap(), out)
