@@ -39,6 +39,8 @@ class Parts:
         watches: alarms and leak detection.
         lateness_us: how late a row may come.
         stream_clock: whether the data carry the time.
+        keep_us: how long measurements and the past are kept; None = for ever.
+        checkpoint_us: how often a checkpoint goes to the journal.
     """
 
     catalogue: Catalogue
@@ -48,10 +50,14 @@ class Parts:
     watches: tuple[Watch, ...]
     lateness_us: int
     stream_clock: bool
+    keep_us: int | None = None
+    checkpoint_us: int = 900_000_000
 
     def setup(self, epoch: int) -> Setup:
         """The engine's setup in an epoch."""
-        return Setup(epoch, self.catalogue, self.networks, self.lateness_us, self.stream_clock, watches=self.watches)
+        return Setup(
+            epoch, self.catalogue, self.networks, self.lateness_us, self.stream_clock, self.checkpoint_us, self.watches
+        )  # fmt: skip
 
 
 def assemble(config: Config) -> Parts:
@@ -89,7 +95,7 @@ def assemble(config: Config) -> Parts:
     _check_supplies(supplies, estimators)
     return Parts(
         catalogue, estimators, kinds, tuple(networks), tuple(watches), round(config.lateness_s * 1e6),
-        config.clock == "stream",
+        config.clock == "stream", None if config.keep_days is None else round(config.keep_days * 86_400e6),
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,26 @@ class Link:
 
     published: PublishedState
     memory: dict[str, Any]
+    digest: bytes = b""
+
+
+@dataclass(frozen=True, eq=False)
+class ChainMemory:
+    """What a chain needs to go on.
+
+    Args:
+        first_us: as in `Chain`.
+        sealed_us: as in `Chain`.
+        links: those at or before `sealed_us`.
+        late_memory: as in `Chain`.
+        said: instant -> digest of the state published last, for instants after `sealed_us`.
+    """
+
+    first_us: int
+    sealed_us: int | None
+    links: Mapping[int, Link]
+    late_memory: Mapping[str, Any]
+    said: Mapping[int, bytes]
 
 
 @dataclass(eq=False)
@@ -34,7 +55,8 @@ class Chain:
         sealed_us: the last instant that has left the lateness window and been seen by the late watches.
         links: instant -> Link, as far back as this network or one that waits for it may ask.
         late_memory: what the late watches remember after `sealed_us`.
-        ever_us: the newest instant computed.
+        ever_us: the newest instant computed, before a restart too.
+        said: instant -> digest of the state published before the restart, as long as it has not been computed again.
     """
 
     network: str
@@ -48,6 +70,7 @@ class Chain:
     links: dict[int, Link] = field(default_factory=dict)
     late_memory: dict[str, Any] = field(default_factory=dict)
     ever_us: int = -1
+    said: dict[int, bytes] = field(default_factory=dict)
 
     def grid_at_or_after(self, time_us: int) -> int:
         """The first instant at or after a time."""
@@ -97,6 +120,32 @@ class Chain:
             for instant in [t for t in self.links if t < best]:
                 del self.links[instant]
 
-    def is_keyframe(self, instant: int, every_us: int) -> bool:
-        """Whether an instant is the last one at or before a multiple of `every_us`."""
-        return -(-instant // every_us) * every_us < instant + self.cycle_us
+    def straighten(self) -> None:
+        """Nothing has been computed yet: there is nothing to correct, only a first instant to begin with."""
+        if self.todo_us is not None and self.pending_us is not None:
+            self.todo_us, self.pending_us = min(self.todo_us, self.pending_us), None
+
+    def published(self, instant: int, digest: bytes) -> None:
+        """Note what was published before the restart."""
+        self.said[instant] = digest
+        self.ever_us = max(self.ever_us, instant)
+
+    def saved(self) -> ChainMemory | None:
+        """What a checkpoint holds of it, None before its first measurement."""
+        if self.first_us is None:
+            return None
+        sealed = -1 if self.sealed_us is None else self.sealed_us
+        links = {t: link for t, link in self.links.items() if t <= sealed}
+        said = self.said | {t: link.digest for t, link in self.links.items() if t > sealed}
+        return ChainMemory(self.first_us, self.sealed_us, links, dict(self.late_memory), said)
+
+    def recall(self, memory: ChainMemory, model_revision: str | None) -> None:
+        """Go on from a checkpoint; states of another model than `model_revision` tell where to begin, and no more."""
+        self.first_us, self.sealed_us = memory.first_us, memory.sealed_us
+        same = all(model_revision in (None, k.published.state.model_revision) for k in memory.links.values())
+        self.links = dict(memory.links) if same else {}
+        self.late_memory |= memory.late_memory if same else {}
+        self.todo_us = memory.first_us if memory.sealed_us is None else memory.sealed_us + self.cycle_us
+        self.pending_us = self.busy_us = None
+        self.said = dict(memory.said)
+        self.ever_us = max([-1 if memory.sealed_us is None else memory.sealed_us, *memory.said])

@@ -57,6 +57,7 @@ class Config(_Strict):
         signals: CSV of the point list.
         lateness_s: how late a row may come and still change states.
         clock: `system`, or `stream` for a replayed day.
+        keep_days: how long measurements and the past of states are kept; by default for ever.
         networks: at least one.
         pumps: what ties water to power.
     """
@@ -67,6 +68,7 @@ class Config(_Strict):
     signals: Path
     lateness_s: float = Field(default=60.0, ge=0)
     clock: Literal["system", "stream"] = "system"
+    keep_days: float | None = Field(default=None, ge=1)
     networks: tuple[NetworkConfig, ...] = Field(min_length=1)
     pumps: tuple[PumpConfig, ...] = ()
 

@@ -21,13 +21,14 @@ from numpy.typing import NDArray
 from grid_models.measurements import Catalogue, Flag, Rows, TimeQuality
 from grid_models.state import NetworkState, Position
 from twin.chain import Chain, Link
+from twin.checkpoint import Checkpoint, Mark
 from twin.effects import Announce, Append, Effect, Estimate, Publish, Tell
 from twin.errors import NotFound, PreconditionFailed
 from twin.intake import AHEAD_US, admit
 from twin.journal import Entry, EntryKind
 from twin.packing import packed, unpacked
 from twin.port import Ack, AckLevel, Batch, Claim, EventKind, Opened, PublishedState, Snapshot, Transition, TwinEvent
-from twin.senders import Sender, Waiting, alone, check_claim, outranked, rivals
+from twin.senders import Sender, Waiting, alone, check_claim, newest_epochs, outranked, rivals
 from twin.telling import Telling
 from twin.watches import Finding, Watch
 from twin.window import Seen, Window, sample_time
@@ -64,7 +65,7 @@ class Setup:
         networks: in any order.
         lateness_us: how late a row may come and still change states.
         stream_clock: whether time is what the data say, instead of the wall's.
-        keyframe_us: how often a whole state goes to the journal.
+        keyframe_us: how often a checkpoint goes to the journal.
         watches: alarms, leaks.
     """
 
@@ -93,6 +94,8 @@ class Engine:
         self._telling = Telling()
         self._forgotten_us = 0
         self._lived = False
+        self._heard_us = 0  # newest receipt of a row
+        self._checked: int | None = None  # number of the stretch of time whose checkpoint has been taken
         self._watches = {w.name: w for w in setup.watches}
         for chain in self._chains.values():
             chain.late_memory = {w.name: w.empty() for w in setup.watches if w.late and w.network == chain.network}
@@ -165,6 +168,7 @@ class Engine:
             outranked=outranked(sender, list(self._senders.values())),
             check_clock=not self.setup.stream_clock,
         )
+        self._heard_us = max(self._heard_us, int(admission.history.receive_time_us.max(initial=0)))
         sender.received = batch.batch_id
         if sender.interrogation is not None:
             sender.interrogation.update(admission.refreshed.tolist())
@@ -218,17 +222,23 @@ class Engine:
         """A state has been computed."""
         chain, instant = self._chains[network], state.valid_time_us
         chain.busy_us = None
-        again = instant <= chain.ever_us
-        position = self._next()
-        published = PublishedState(position, self.now_us, state, correction=again)
+        seen = digest(state)
+        known = chain.said.pop(instant, None) == seen  # it was published before the restart, bit for bit
+        correction = instant <= chain.ever_us and not known
+        effects: list[Effect] = []
+        # Of states that were published already, the newest is published again: somebody may wait for the first.
+        silent = known and instant < chain.ever_us
+        position = self.position if silent else self._next()
+        published = PublishedState(position, self.now_us, state, correction)
         memory, findings = self._watch(chain, state)
-        chain.links[instant] = Link(published, memory)
+        chain.links[instant] = Link(published, memory, seen)
         chain.ever_us = max(chain.ever_us, instant)
         chain.todo_us = instant + chain.cycle_us
-        body = {"network": network, "instant": instant, "digest": digest(state), "correction": again}
-        effects: list[Effect] = [Append(Entry(position, EntryKind.STATE, packed(body | {"now": self.now_us})))]
-        final = chain.is_final(instant)
-        self._on_commit(position, lambda: self._publish(published, final))
+        if not silent:
+            body = {"network": network, "instant": instant, "digest": seen, "correction": correction, "now": self.now_us}
+            effects.append(Append(Entry(position, EntryKind.STATE, packed(body))))
+            final = chain.is_final(instant)
+            self._on_commit(position, lambda: self._publish(published, final))
         effects += self._tell(findings, published)
         return effects + self._seal(chain) + self._schedule()
 
@@ -256,13 +266,12 @@ class Engine:
     # Recovery
 
     def restore(self, entries: Iterable[Entry], models: Mapping[str, str] | None = None) -> None:
-        """Take up where an earlier epoch ended: measurements, key frames, open alarms, batch numbers.
+        """Take up where an earlier epoch ended: measurements, states, open alarms, batch numbers.
 
         Args:
-            entries: of the journal, from its beginning.
-            models: network -> revision of its model; a key frame of another revision tells where to begin, and no more.
+            entries: of the journal, from a checkpoint or from its beginning on.
+            models: network -> revision of its model; a state of another revision tells where to begin, and no more.
         """
-        frames: dict[int, dict[str, Entry]] = {}
         for entry in entries:
             self._lived = True
             match entry.kind:
@@ -273,46 +282,34 @@ class Engine:
                 case EntryKind.TOPICAL:
                     body = unpacked(entry.payload)
                     self._mark(body["signals"], body["time"], body["topical"])
-                case EntryKind.KEYFRAME:
-                    state = unpacked(entry.payload)["state"]
-                    self._keep_keyframe(frames, state, entry)
+                case EntryKind.CHECKPOINT:
+                    self.recall(unpacked(entry.payload), models)
                 case EntryKind.EVENT:
                     self._telling.restored(unpacked(entry.payload))
                 case EntryKind.STATE:
-                    self.now_us = max(self.now_us, unpacked(entry.payload)["now"])
-        if frames:
-            self._begin_at(frames[min(frames)], models or {})
+                    body = unpacked(entry.payload)
+                    self.now_us = max(self.now_us, body["now"])
+                    if body["network"] in self._chains:
+                        self._chains[body["network"]].published(body["instant"], bytes(body["digest"]))
+        for chain in self._chains.values():
+            chain.straighten()
 
-    def _keep_keyframe(self, frames: dict[int, dict[str, Entry]], state: NetworkState, entry: Entry) -> None:
-        """Gather key frames; a set is good once every network that had begun has its own in it."""
-        every = self.setup.keyframe_us
-        mark = -(-state.valid_time_us // every) * every
-        frames.setdefault(mark, {})[state.network] = entry
-        begun = {c.network for c in self._chains.values() if c.first_us is not None and c.first_us <= mark}
-        if begun <= set(frames[mark]):
-            for older in [m for m in frames if m < mark]:
-                del frames[older]
-            self._window.forget(mark - every)
-            self._seen.forget(mark - every)
+    def recall(self, checkpoint: Checkpoint, models: Mapping[str, str] | None = None) -> None:
+        """Forget everything and go on from a checkpoint."""
+        self.now_us, self._heard_us = checkpoint.now_us, checkpoint.mark.heard_us
+        self._last_batch = dict(checkpoint.batches)
+        self._window.recall(checkpoint.window)
+        self._seen.recall(checkpoint.seen)
+        self._telling.recall(checkpoint.telling)
+        for name, memory in checkpoint.chains.items():
+            if name in self._chains:
+                self._chains[name].recall(memory, (models or {}).get(name))
+        self._forgotten_us = min(c.sealed_us or c.first_us for c in checkpoint.chains.values())
+        self._checked = self._forgotten_us // self.setup.keyframe_us
 
-    def _begin_at(self, frames: Mapping[str, Entry], models: Mapping[str, str]) -> None:
-        begun = {c.network for c in self._chains.values() if c.first_us is not None}
-        for name, entry in frames.items():
-            body = unpacked(entry.payload)
-            state, chain = body["state"], self._chains.get(name)
-            if chain is None or (len(frames) < len(begun) and self._waits(begun - set(frames), state.valid_time_us)):
-                continue
-            if models.get(name, state.model_revision) == state.model_revision:
-                published = PublishedState(entry.position, state.valid_time_us, state)
-                chain.links = {state.valid_time_us: Link(published, body["memory"])}
-                chain.late_memory |= body["late_memory"]
-            chain.sealed_us = chain.ever_us = state.valid_time_us
-            chain.todo_us, chain.pending_us = state.valid_time_us + chain.cycle_us, None
-        self._forget()
-
-    def _waits(self, without: set[str], instant: int) -> bool:
-        """Whether a network that has no key frame has instants before this one."""
-        return any((first := self._chains[n].first_us) is not None and first <= instant for n in without)
+    def lived_until(self, network: str) -> int:
+        """The newest instant ever computed, before a restart too; -1 where there is none."""
+        return self._chains[network].ever_us
 
     def begin(self) -> Position:
         """The position of the entry that opens this epoch."""
@@ -365,6 +362,7 @@ class Engine:
     def _take(self, rows: Rows, now_us: int, oldest_us: int) -> None:
         """Take rows from the journal."""
         self.now_us = max(self.now_us, now_us)
+        self._heard_us = max(self._heard_us, int(rows.receive_time_us.max(initial=0)))
         late = sample_time(rows) < oldest_us
         self._seen.judge(rows, late)
         window = rows.take(~late & ((rows.flags & int(Flag.TEST)) == 0))
@@ -524,11 +522,26 @@ class Engine:
                 )
                 chain.late_memory[name] = memory
                 effects += self._tell(findings, link.published, late=True)
-            if chain.is_keyframe(instant, self.setup.keyframe_us):
-                body = {"state": link.published.state, "memory": link.memory, "late_memory": dict(chain.late_memory)}
-                effects.append(Append(Entry(self._next(), EntryKind.KEYFRAME, packed(body))))
         self._forget()
-        return effects
+        return effects + self._check()
+
+    def _check(self) -> list[Effect]:
+        """A checkpoint, when one is due."""
+        begun = [c for c in self._chains.values() if c.first_us is not None]
+        sealed = [c.sealed_us for c in begun if c.sealed_us is not None]
+        due = min(sealed) // self.setup.keyframe_us if len(sealed) == len(begun) else self._checked
+        if self._checked is None or due is None or due <= self._checked:
+            self._checked = due if self._checked is None else self._checked
+            return []
+        self._checked = due
+        living = {(s.claim.publisher, s.claim.epoch): s.received for s in self._senders.values()}
+        position = self._next()
+        checkpoint = Checkpoint(
+            Mark(position, max(sealed), self._heard_us), self.now_us, newest_epochs(self._last_batch | living),
+            self._window.saved(), self._seen.saved(),
+            {c.network: memory for c in begun if (memory := c.saved()) is not None}, self._telling.saved(),
+        )  # fmt: skip
+        return [Append(Entry(position, EntryKind.CHECKPOINT, packed(checkpoint)))]
 
     def _forget(self) -> None:
         """Drop what nobody asks for any more."""

@@ -6,7 +6,8 @@ SQLite in WAL mode with synchronous=FULL. Entries are appended by a thread of it
     check_n = sha256(check_(n-1) | body_n)
 
 so a changed, missing or reordered row is noticed. A tail that vanished whole would leave a valid chain; therefore the
-number of the last row is also kept in a file of its own, written after each commit.
+number of the last row is also kept in a file of its own, written after each commit. What is released at the beginning
+leaves the number and checksum of its last row as the anchor of the rest, and its events in a table of their own.
 """
 
 from __future__ import annotations
@@ -20,16 +21,23 @@ from enum import IntEnum
 from hashlib import sha256
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
 from time import monotonic, sleep
 
 from grid_models.state import Position
-from twin.errors import Damaged, Exhausted, NotFound, TwinError, Unavailable
+from twin.errors import Damaged, Exhausted, TwinError, Unavailable
 
 _GROUP_S = 0.02
 _GROUP_BYTES = 1 << 20
 _RETRY_S = 0.5
+_RELEASED_AT_ONCE = 16  # rows of one transaction, so that commits need not wait long
+_KEPT_EVENTS = 100_000
 _HEAD = struct.Struct("<QQBI")  # epoch, revision, kind, length
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS groups (n INTEGER PRIMARY KEY, body BLOB, chain BLOB);
+CREATE TABLE IF NOT EXISTS anchor (one INTEGER PRIMARY KEY, n INTEGER, chain BLOB);
+CREATE TABLE IF NOT EXISTS events (n INTEGER PRIMARY KEY, payload BLOB);
+"""
 
 
 class EntryKind(IntEnum):
@@ -39,7 +47,7 @@ class EntryKind(IntEnum):
     ROWS = 2  # admitted measurements of one batch
     TOPICAL = 3  # signals that lost their publisher, or found it again
     STATE = 4  # digest of a published state
-    KEYFRAME = 5  # a whole state, and what its watches remember
+    CHECKPOINT = 5  # all that the engine remembers
     EVENT = 6
 
 
@@ -68,6 +76,9 @@ class Journal:
         report: what was found damaged when it was opened, in words; empty when nothing was.
         full: whether the disk is full: appended entries wait in order and are written when there is room again.
         damaged: the position after which entries cannot be trusted, None when all can; appending is then refused.
+        whole: whether the first entry ever is still there.
+        checkpoints: positions of the checkpoints that were there when it was opened.
+        events: payloads of the events that were there when it was opened, the newest 100,000 of those released included.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -78,17 +89,21 @@ class Journal:
         try:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
-            self._db.execute("CREATE TABLE IF NOT EXISTS groups (n INTEGER PRIMARY KEY, body BLOB, chain BLOB)")
+            self._db.executescript(_SCHEMA)
         except sqlite3.DatabaseError as error:
             self._db.close()
             raise Damaged(f"{self._path} cannot be opened: {error}; restore it from a backup") from None
         self._count = os.open(folder / "journal.count", os.O_RDWR | os.O_CREAT, 0o644)
         self.report: tuple[str, ...] = ()
         self.damaged: Position | None = None
+        self.whole = True
         self.last = Position(0, 0)
         self.full = False
         self._failed: TwinError | None = None
         self._closing = False
+        self.checkpoints: list[Position] = []
+        self.events: list[bytes] = []
+        self._lock = Lock()  # one transaction at a time
         self._n, self._chain = self._verify()
         self._queue: SimpleQueue[tuple[Entry, Done] | None] = SimpleQueue()
         self._thread = Thread(target=self._write, name="journal", daemon=True)
@@ -106,13 +121,50 @@ class Journal:
         # An iterator may be carried on by another thread of a pool.
         reader = sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, check_same_thread=False)
         try:
+            reader.execute("BEGIN")  # one view, whatever is released meanwhile
             first = 1 if position is None else self._group_of(reader, position)
             for (body,) in reader.execute("SELECT body FROM groups WHERE n BETWEEN ? AND ? ORDER BY n", (first, self._n)):
-                for entry in _entries(body):
+                for entry in entries_of(body):
                     if position is None or entry.position > position:
                         yield entry
         finally:
             reader.close()
+
+    def release(self, position: Position) -> None:
+        """Let go of the rows that end before `position`; their events stay.
+
+        Raises:
+            Unavailable: it cannot be written; what is not yet released stays.
+        """
+        if self.damaged is not None:
+            return
+        target = self._group_of(self._db, position)
+        while (first := self._anchor()[0] + 1) < target:
+            through = min(first + _RELEASED_AT_ONCE, target) - 1
+            with self._lock:
+                try:
+                    self._release(through)
+                except sqlite3.Error as error:
+                    if self._db.in_transaction:
+                        self._db.execute("ROLLBACK")
+                    raise Unavailable(f"the journal cannot be cut: {error}") from error
+        self.whole = self.whole and target <= 1
+
+    def _release(self, through: int) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+        chain = b""
+        for body, chain in self._db.execute("SELECT body, chain FROM groups WHERE n <= ? ORDER BY n", (through,)):  # noqa: B007
+            events = [(e.payload,) for e in entries_of(body) if e.kind is EntryKind.EVENT]
+            self._db.executemany("INSERT INTO events (payload) VALUES (?)", events)
+        self._db.execute("DELETE FROM events WHERE n <= (SELECT max(n) FROM events) - ?", (_KEPT_EVENTS,))
+        self._db.execute("DELETE FROM groups WHERE n <= ?", (through,))
+        self._db.execute("INSERT OR REPLACE INTO anchor VALUES (1, ?, ?)", (through, chain))
+        self._db.execute("COMMIT")
+
+    def _anchor(self) -> tuple[int, bytes]:
+        """Number and checksum of the last released row."""
+        n, chain = self._db.execute("SELECT n, chain FROM anchor").fetchone() or (0, b"")
+        return int(n), bytes(chain)
 
     def close(self) -> None:
         """Write what is waiting and close; where the disk is full, what is waiting is told so instead."""
@@ -124,7 +176,8 @@ class Journal:
 
     def _group_of(self, db: sqlite3.Connection, position: Position) -> int:
         """The last row that begins at or before a position; rows are in order of positions."""
-        low, high = 1, self._n
+        (low,) = db.execute("SELECT coalesce(min(n), 1) FROM groups").fetchone()
+        high = self._n
         while low < high:
             middle = (low + high + 1) // 2
             (head,) = db.execute("SELECT substr(body, 1, ?) FROM groups WHERE n = ?", (_HEAD.size, middle)).fetchone()
@@ -133,19 +186,26 @@ class Journal:
                 low = middle
             else:
                 high = middle - 1
-        return low
+        return int(low)
 
     def _verify(self) -> tuple[int, bytes]:
         """Walk the chain; cut a bad last row, stop at a bad row that is followed by others."""
-        chain, n = b"", 0
+        n, chain = 0, b""
         bad: int | None = None
         try:
+            n, chain = self._anchor()
+            self.events = [payload for (payload,) in self._db.execute("SELECT payload FROM events ORDER BY n")]
+            self.whole = n == 0
             for row, body, check in self._db.execute("SELECT n, body, chain FROM groups ORDER BY n"):
                 expected = sha256(chain + body).digest()
                 if bad is None and row == n + 1 and check == expected:
                     chain, n = expected, row
-                    for entry in _entries(body):
+                    for entry in entries_of(body):
                         self.last = max(self.last, entry.position)
+                        if entry.kind is EntryKind.CHECKPOINT:
+                            self.checkpoints.append(entry.position)
+                        elif entry.kind is EntryKind.EVENT:
+                            self.events.append(entry.payload)
                 elif bad is None and row == n + 1:
                     bad = row
                 else:
@@ -170,7 +230,7 @@ class Journal:
             if first is None:
                 return
             group, stop = self._gather(first)
-            body = b"".join(_framed(entry) for entry, _ in group)
+            body = b"".join(framed(entry) for entry, _ in group)
             while isinstance(error := self._commit(body), Exhausted) and not self._closing:
                 # Nothing is dropped and nothing overtakes: the group waits, and the door refuses new batches.
                 self.full = True
@@ -202,7 +262,8 @@ class Journal:
             return self._failed
         chain = sha256(self._chain + body).digest()
         try:
-            self._db.execute("INSERT INTO groups VALUES (?, ?, ?)", (self._n + 1, body, chain))
+            with self._lock:
+                self._db.execute("INSERT INTO groups VALUES (?, ?, ?)", (self._n + 1, body, chain))
         except sqlite3.Error as error:
             if "full" in str(error):
                 return Exhausted("the journal's disk is full; measurements are refused until there is room, reads go on")
@@ -212,31 +273,18 @@ class Journal:
         return None
 
 
-def read_journal(folder: Path) -> Iterator[Entry]:
-    """Every entry of a store's journal, beside a service that may be writing to it.
-
-    Raises:
-        NotFound: there is no journal in this folder.
-    """
-    path = folder / "journal.sqlite"
-    if not path.exists():
-        raise NotFound(f"no journal in {folder}")
-    reader = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-    try:
-        for (body,) in reader.execute("SELECT body FROM groups ORDER BY n"):
-            yield from _entries(body)
-    finally:
-        reader.close()
-
-
-def _framed(entry: Entry) -> bytes:
+def framed(entry: Entry) -> bytes:
+    """An entry as bytes."""
     return _HEAD.pack(*entry.position, entry.kind, len(entry.payload)) + entry.payload
 
 
-def _entries(body: bytes) -> Iterator[Entry]:
+def entries_of(body: bytes) -> Iterator[Entry]:
+    """The entries that `framed` made and somebody joined; a cut end is left out."""
     at = 0
-    while at < len(body):
+    while at + _HEAD.size <= len(body):
         epoch, revision, kind, length = _HEAD.unpack_from(body, at)
         at += _HEAD.size
+        if at + length > len(body):
+            return
         yield Entry(Position(epoch, revision), EntryKind(kind), body[at : at + length])
         at += length

@@ -7,7 +7,7 @@ what was published, bit for bit on one build and CPU class.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from grid_models.measurements import Rows
 from grid_models.state import NetworkState
@@ -17,6 +17,8 @@ from twin.engine import Engine, digest
 from twin.journal import Entry, EntryKind
 from twin.packing import unpacked
 from twin.port import PublishedState
+
+_NEVER_US = 1 << 62
 
 
 @dataclass(frozen=True)
@@ -37,15 +39,23 @@ def recompute(
 ) -> Iterator[PublishedState]:
     """Every state that the journal's measurements give, corrections included, in the order of computation.
 
+    Where the entries begin with a checkpoint, the states that it holds come first.
+
     Args:
         parts: models and catalogue.
-        entries: of the journal, from its beginning.
+        entries: of the record, from its beginning or from a checkpoint.
         known_us: only measurements received up to here, Unix us; None = all.
         until_us: stop when nothing can change the states up to here any more, Unix us; None = at the end.
     """
-    engine = Engine(parts.setup(epoch=0))
-    for entry in entries:
+    # It only reads: the checkpoints are there already.
+    engine = Engine(replace(parts.setup(epoch=0), keyframe_us=_NEVER_US))
+    for k, entry in enumerate(entries):
         match entry.kind:
+            case EntryKind.CHECKPOINT if k == 0:
+                checkpoint = unpacked(entry.payload)
+                engine.recall(checkpoint, {name: e.model.revision for name, e in parts.estimators.items()})
+                held = [link.published for c in checkpoint.chains.values() for link in c.links.values()]
+                yield from sorted(held, key=lambda p: p.state.valid_time_us)
             case EntryKind.ROWS:
                 body = unpacked(entry.payload)
                 if until_us is not None and body["oldest"] > until_us:

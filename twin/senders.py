@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,6 +14,8 @@ from grid_models.measurements import Catalogue
 from grid_models.state import Position
 from twin.errors import PreconditionFailed
 from twin.port import Claim
+
+_KEPT_EPOCHS = 4
 
 
 @dataclass(eq=False)
@@ -81,6 +83,14 @@ def alone(sender: Sender, senders: Sequence[Sender]) -> NDArray[np.uint32]:
     if not others:
         return sender.uids
     return np.setdiff1d(sender.uids, np.concatenate([s.uids for s in others]))
+
+
+def newest_epochs(batches: Mapping[tuple[str, int], int]) -> dict[tuple[str, int], int]:
+    """Of each publisher the last few epochs: nobody resends what is older."""
+    kept: dict[str, list[int]] = {}
+    for publisher, epoch in sorted(batches):
+        kept.setdefault(publisher, []).append(epoch)
+    return {(p, e): batches[p, e] for p, epochs in kept.items() for e in epochs[-_KEPT_EPOCHS:]}
 
 
 def check_claim(claim: Claim, catalogue: Catalogue) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, time
@@ -34,6 +34,7 @@ from twin.lease import Lease
 from twin.packing import packed, unpacked
 from twin.port import Ack, AckLevel, AsOf, Batch, Claim, Delivery, NetworkInfo, Opened, PublishedState, RunResult, TwinEvent
 from twin.publisher import Publisher
+from twin.records import Records
 from twin.replay import estimated, measurements, recompute
 from twin.window import sample_time
 
@@ -136,6 +137,7 @@ class TwinService:
         self.name = name
         self.parts = parts
         self._lease, self._journal = lease, journal
+        self._records = Records(journal)
         self._archive = Archive(journal.folder / "archive")
         self._engine = Engine(parts.setup(lease.epoch))
         self._publishers = {network: Publisher() for network in parts.estimators}
@@ -146,7 +148,6 @@ class TwinService:
         self._asides = ThreadPoolExecutor(max_workers=1, thread_name_prefix="what-if")
         self._sealer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sealer")
         self._seal_trouble = ""
-        self._lived_until: dict[str, int] = {}  # instants that had been published before the restart
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._failure: TwinError | None = None
@@ -158,26 +159,17 @@ class TwinService:
             log.error("journal report=%r", text)
         started = time_ns()
         models = {name: e.model.revision for name, e in self.parts.estimators.items()}
-        await self._aside(lambda: self._engine.restore(self._recalled(), models))
+        self._events = [unpacked(payload) for payload in self._journal.events]
+        await self._aside(lambda: self._engine.restore(self._records.newest(), models))
         log.info("restored epoch=%d seconds=%.2f", self._lease.epoch, (time_ns() - started) / 1e9)
-        for network in self._lived_until:
-            self._publishers[network].dropped = True
+        for network, publisher in self._publishers.items():
+            publisher.dropped = self._engine.lived_until(network) >= 0
         begin = {"epoch": self._lease.epoch, "models": models, "catalogue": self.catalogue.revision}
         position = self._engine.begin()
         self._perform([Append(Entry(position, EntryKind.START, packed(begin)))])
         self._perform(self._engine.resume())
         self._keep(self._ticking())
         self._keep(self._sealing())
-
-    def _recalled(self) -> Iterator[Entry]:
-        """The journal, one entry after the other; what the service itself must remember is taken from it in passing."""
-        for entry in self._journal.read_after():
-            if entry.kind is EntryKind.EVENT:
-                self._events.append(unpacked(entry.payload))
-            elif entry.kind is EntryKind.STATE:
-                body = unpacked(entry.payload)
-                self._lived_until[body["network"]] = max(self._lived_until.get(body["network"], 0), body["instant"])
-            yield entry
 
     async def stop(self) -> None:
         """Write what is waiting and let go of the store."""
@@ -259,7 +251,7 @@ class TwinService:
         cycle = next(n.cycle_us for n in self.parts.networks if n.name == network)
         if kept:
             best = max(kept, key=lambda p: (p.state.valid_time_us, p.position))
-            caught_up = best.state.valid_time_us >= self._lived_until.get(network, 0)
+            caught_up = best.state.valid_time_us >= self._engine.lived_until(network)
             if at.valid_time_us - best.state.valid_time_us < cycle or (best is publisher.newest and caught_up):
                 return best
         return await self._recomputed(network, at)
@@ -298,6 +290,8 @@ class TwinService:
     ) -> AsyncIterator[Rows]:
         """Admitted rows by the time at which they stand: the archive's in order of time, then what is not sealed yet."""
         assert self._loop is not None
+        if start_us < self._kept_from_us():
+            raise TooOld(f"measurements are kept from {np.datetime64(self._kept_from_us(), 'us')} on")
         through = self._archive.sealed
         days = self._archive.days(start_us, end_us)
         step = max(1, _DAY_US * _CHUNK_SIGNALS // max(_CHUNK_SIGNALS, len(signals)))
@@ -310,7 +304,7 @@ class TwinService:
                 if len(rows):
                     yield rows
         wanted = np.array(sorted(signals), dtype=np.uint32)
-        unsealed = measurements(self._journal.read_after(through))
+        unsealed = measurements(self._records.read_after(through))
         while (tail := await self._loop.run_in_executor(None, next, unsealed, None)) is not None:
             times = sample_time(tail)
             mine = np.isin(tail.signal, wanted) & (times >= start_us) & (times < end_us)
@@ -368,6 +362,7 @@ class TwinService:
             match effect:
                 case Append(entry):
                     self._journal.append(entry, partial(self._from_journal, entry.position))
+                    self._records.noticed(entry)
                 case Estimate():
                     self._keep(self._estimate(effect))
                 case Publish(published):
@@ -434,7 +429,7 @@ class TwinService:
             await asyncio.sleep(_SEAL_S)
             try:
                 await self._loop.run_in_executor(self._sealer, self._seal)
-            except TwinError as error:
+            except (TwinError, OSError) as error:
                 # The journal has it all; a later round takes up where this one ended.
                 log.warning("sealing failed reason=%s", error)
                 self._seal_trouble = str(error)
@@ -445,7 +440,7 @@ class TwinService:
         """Move rows from the journal to the archive."""
         batches: list[tuple[Position, Rows]] = []
         size = entries = 0
-        for entry in self._journal.read_after(self._archive.sealed):
+        for entry in self._records.read_after(self._archive.sealed):
             entries += 1
             if entry.kind is EntryKind.ROWS:
                 batches.append((entry.position, unpacked(entry.payload)["rows"]))
@@ -453,8 +448,18 @@ class TwinService:
             if size >= _SEAL_ROWS or entries >= _SEAL_ROWS:
                 self._archive.seal(batches, entry.position)
                 batches, size, entries = [], 0, 0
-        if batches:
+        if entries:
             self._archive.seal(batches, entry.position)
+        self._records.release(self._archive.sealed)
+        if (kept_from := self._kept_from_us()) > 0:
+            self._archive.drop(datetime.fromtimestamp(kept_from / 1e6, UTC).date())
+            self._records.past.drop(kept_from)
+
+    def _kept_from_us(self) -> int:
+        """The first midnight of what is kept, 0 where all is."""
+        if self.parts.keep_us is None:
+            return 0
+        return max(0, self._engine.now_us - self.parts.keep_us) // _DAY_US * _DAY_US
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -468,7 +473,8 @@ class TwinService:
     async def _recomputed(self, network: str, at: AsOf) -> PublishedState:
         def search() -> PublishedState | None:
             best = None
-            for published in recompute(self.parts, self._journal.read_after(), at.known_time_us, at.valid_time_us):
+            entries = self._records.serving(at.valid_time_us, at.known_time_us)
+            for published in recompute(self.parts, entries or (), at.known_time_us, at.valid_time_us):
                 if published.state.network == network and published.state.valid_time_us <= at.valid_time_us:
                     best = published
             return best

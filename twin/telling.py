@@ -6,8 +6,9 @@ an alarm that should have been raised is raised late, one that should not have b
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from twin.port import PublishedState, Transition, TwinEvent
 from twin.watches import Finding
@@ -34,6 +35,7 @@ class Telling:
         self.count = 0
         self._raised_us: dict[str, int] = {}
         self._told: set[tuple[str, str, int]] = set()  # before the restart
+        self._recent: set[tuple[str, str, int]] = set()  # since then, as far as their instants may be computed again
         self._revisions: dict[str, _Revision] = {}
 
     def standing(self, key: str) -> str:
@@ -45,6 +47,7 @@ class Telling:
         self.count = max(self.count, event.sequence)
         if not event.alarm_id:
             return
+        self._recent.add((_key(event.alarm_id), event.transition.name, event.valid_time_us))
         if event.transition is Transition.CLEARED:
             self.open_alarms.pop(event.alarm_id, None)
             self._raised_us.pop(event.alarm_id, None)
@@ -59,8 +62,19 @@ class Telling:
 
     def forget(self, before_us: int) -> None:
         """Instants before this are never computed again."""
-        if self._told:
-            self._told = {t for t in self._told if t[2] >= before_us}
+        self._told = {t for t in self._told if t[2] >= before_us}
+        self._recent = {t for t in self._recent if t[2] >= before_us}
+
+    def saved(self) -> dict[str, Any]:
+        """What a checkpoint holds of it."""
+        told = tuple(sorted(self._told | self._recent))
+        return {"open": dict(self.open_alarms), "count": self.count, "raised": dict(self._raised_us), "told": told}
+
+    def recall(self, saved: Mapping[str, Any]) -> None:
+        """Know what `saved` told, and nothing else."""
+        self.open_alarms, self.count = dict(saved["open"]), saved["count"]
+        self._raised_us, self._told = dict(saved["raised"]), set(saved["told"])
+        self._recent, self._revisions = set(), {}
 
     def to_say(
         self, findings: Iterable[Finding], published: PublishedState, late: bool = False

@@ -65,6 +65,19 @@ class Seen:
             stretches[i] = next((t for t, known in self._of.items() if keys[i] in known), stretches[i])
         return stretches
 
+    def saved(self) -> dict[str, NDArray[Any]]:
+        """All identities as columns."""
+        sizes = [len(known) for known in self._of.values()]
+        keys = np.fromiter((k for known in self._of.values() for k in known), dtype=np.uint64, count=sum(sizes))
+        values = np.fromiter((v for known in self._of.values() for v in known.values()), dtype=np.float64, count=sum(sizes))
+        return {"stretch": np.repeat(np.array(list(self._of), dtype=np.int64), sizes), "key": keys, "value": values}
+
+    def recall(self, saved: Mapping[str, NDArray[Any]]) -> None:
+        """Know what `saved` told, and nothing else."""
+        self._of = {}
+        for stretch, key, value in zip(*(saved[name].tolist() for name in ("stretch", "key", "value")), strict=True):
+            self._of.setdefault(stretch, {})[key] = value
+
     def forget(self, before_us: int) -> None:
         """Drop what has left the window."""
         for stretch in [t for t in self._of if (t + 1) * _STRETCH_US <= before_us]:
@@ -101,6 +114,14 @@ class Window:
         self._samples = _no_samples()
         self._arrived: list[dict[str, NDArray[Any]]] = []
         self._of: dict[str, NDArray[np.uint32]] = {}
+
+    def saved(self) -> dict[str, NDArray[Any]]:
+        """All samples as columns."""
+        return dict(self._sorted())
+
+    def recall(self, saved: Mapping[str, NDArray[Any]]) -> None:
+        """Hold what `saved` told, and nothing else."""
+        self._samples, self._arrived = {name: np.array(saved[name]) for name in _COLUMNS}, []
 
     def insert(self, rows: Rows, manual: bool = False) -> int | None:
         """Take rows in.

@@ -214,7 +214,9 @@ class SmallEstimator:
         raise NotImplementedError
 
 
-def parts(stream_clock: bool = True, watches: tuple[Watch, ...] = ()) -> Parts:
+def parts(stream_clock: bool = True, watches: tuple[Watch, ...] = (), **changes: Any) -> Parts:
     """The small twin's parts."""
     estimators: Any = {"power": SmallEstimator("power", POWER), "water": SmallEstimator("water", WATER)}
-    return Parts(CATALOGUE, estimators, {"power": "power", "water": "water"}, NETWORKS, watches, 10 * SECOND, stream_clock)
+    return Parts(
+        CATALOGUE, estimators, {"power": "power", "water": "water"}, NETWORKS, watches, 10 * SECOND, stream_clock, **changes
+    )

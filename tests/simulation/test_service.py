@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from time import time_ns
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from twin.journal import EntryKind, Journal
 from twin.lease import Lease
 from twin.packing import unpacked
 from twin.port import AckLevel, AsOf, Batch, EventKind, RowFault
+from twin.records import read_records
 from twin.replay import compared
 from twin.service import Stream, TwinService
 
@@ -62,11 +64,14 @@ async def reached(stream: Stream, level: AckLevel, batch: int) -> None:
 async def play(twin: TwinService, first: int, last: int, epoch: int = 1) -> Stream:
     """A row each second for power, each other second for water, until states cover them."""
     stream = await twin.open_publisher(claim(epoch=epoch))
-    done = stream.opened.last_durable_batch_id
+    await go_on(stream, first, last, stream.opened.last_durable_batch_id)
+    return stream
+
+
+async def go_on(stream: Stream, first: int, last: int, done: int) -> None:
     for n, t in enumerate(range(first, last), start=done + 1):
         await stream.submit(Batch(n, rows((1, t, float(t)), *(((11, t, 1.0),) if t % 2 == 0 else ()))))
     await reached(stream, AckLevel.ESTIMATED, done + last - first)
-    return stream
 
 
 async def history(twin: TwinService, uid: int = 1, known_us: int | None = None) -> list[float]:
@@ -284,3 +289,79 @@ async def test_nothing_yet_is_said_by_name(start: Start) -> None:
     with pytest.raises(NotFound, match="no network gas"):
         await twin.get_state("gas", None)
     assert np.all([n.ready == "LIVE" for n in twin.networks()])
+
+
+async def test_the_journal_is_cut_and_nothing_that_it_told_is_lost(start: Start, tmp_path: Path) -> None:
+    """What was cut is computed again with the same bits, before and after a restart that reads only the rest."""
+    short = parts(checkpoint_us=10 * SECOND)
+    twin = await start(short)
+    stream = await play(twin, 0, 12)
+    await stream.submit(Batch(13, rows((2, 5, 7.0))))  # late: an event that lies in what will be cut
+    await reached(stream, AckLevel.ESTIMATED, 13)
+    await go_on(stream, 12, 70, done=13)
+    asked = [AsOf(T0 + t * SECOND) for t in (0, 7, 21, 36, 52, 69)]
+    before = [await twin.get_state("power", at) for at in asked]
+    whole = sum(1 for _ in twin._journal.read_after())
+    twin._seal()
+    rest = sum(1 for _ in twin._journal.read_after())
+    assert rest < 0.6 * whole  # what its newest two checkpoints begin
+    assert len(twin._records.past.marks()) >= 3
+    await stream.close()
+    twin = await start(short)
+    assert sum(1 for _ in twin._records.newest()) <= rest
+    assert await history(twin) == [float(t) for t in range(70)]
+    again = [await twin.get_state("power", at) for at in asked]
+    assert [digest(p.state) for p in again] == [digest(p.state) for p in before]
+    event = await asyncio.wait_for(anext(twin.watch_events(0)), 5)
+    assert (event.sequence, event.kind, event.valid_time_us) == (1, EventKind.CORRECTION, T0 + 5 * SECOND)
+    await start.stop()
+    for path in (tmp_path / "archive").iterdir():
+        path.unlink()
+    twin = await start(short)
+    assert await history(twin) == [float(t) for t in range(70)]  # out of the past
+    twin._seal()
+    assert len(twin._archive.window([1], T0, T0 + 70 * SECOND)) == 70
+    await start.stop()
+    found = list(compared(short, read_records(tmp_path)))
+    assert len([c for c in found if c.equal]) == 70 + 35
+    assert [c for c in found if c.equal is False] == []
+
+
+async def test_what_was_not_yet_known_is_computed_from_a_checkpoint_that_did_not_know_it(start: Start) -> None:
+    twin = await start(parts(checkpoint_us=10 * SECOND))
+    stream = await play(twin, 0, 40)
+    await asyncio.sleep(0.01)
+    known = time_ns() // 1000
+    await asyncio.sleep(0.01)
+    await stream.submit(Batch(41, rows((2, 35, 7.0))))
+    await go_on(stream, 40, 80, done=41)
+    twin._seal()
+    await stream.close()
+    twin = await start(parts(checkpoint_us=10 * SECOND))
+    then = await twin.get_state("power", AsOf(T0 + 36 * SECOND, known))
+    now = await twin.get_state("power", AsOf(T0 + 36 * SECOND))
+    assert (then.state.values["x"][1], now.state.values["x"][1]) == (0, 7 + 0.5 * 7)
+
+
+async def test_after_a_restart_only_what_is_new_is_published_and_the_newest_state(start: Start) -> None:
+    await play(await start(), 0, 30)
+    twin = await start()
+    stream = await play(twin, 30, 33, epoch=2)
+    await stream.close()
+    kept = [p.state.valid_time_us for p in twin._publishers["power"].kept]
+    assert kept == [T0 + t * SECOND for t in (29, 30, 31, 32)]
+
+
+async def test_days_that_need_not_be_kept_are_dropped_and_said_to_be(start: Start, tmp_path: Path) -> None:
+    day = 86_400
+    twin = await start(parts(keep_us=2 * day * SECOND))
+    stream = await twin.open_publisher(claim(uids=(1,)))
+    for n, t in enumerate((0, 1), start=1):
+        await stream.submit(Batch(n, rows((1, t, float(t)))))
+    await reached(stream, AckLevel.DURABLE, 2)
+    twin._seal()
+    twin._engine.now_us += 4 * day * SECOND
+    twin._seal()
+    assert not list((tmp_path / "archive").glob("2023-11-14.duckdb"))
+    with pytest.raises(TooOld, match="measurements are kept from 2023-11-16T00:00"):
+        await history(twin)

@@ -277,7 +277,7 @@ def test_an_instant_without_any_state_is_left_out_and_the_chain_goes_on() -> Non
         twin.send(rows((1, t, 1.0)))
         twin.settle()
     assert twin.x("power", 1) == [1, 0, 0]
-    assert any(e.kind is EntryKind.KEYFRAME for e in twin.journal)  # sealing went past the hole
+    assert any(e.kind is EntryKind.CHECKPOINT for e in twin.journal)  # sealing went past the hole
 
 
 def test_positions_in_the_journal_grow() -> None:
@@ -375,3 +375,32 @@ def test_a_row_a_little_ahead_is_waited_for() -> None:
     assert levels(twin.acks)[AckLevel.ESTIMATED] == 1
     twin.send(rows((1, 2, 1.0, 1)))
     assert levels(twin.acks)[AckLevel.ESTIMATED] == 4
+
+
+def test_a_twin_that_begins_at_a_checkpoint_goes_on_with_the_same_bits() -> None:
+    whole = driver().open()
+    for t in range(60):
+        whole.send(rows((1, t, float(t)), (2, t - 5, 1.0, 1), (11, t, 1.0)))
+    checkpoints = [k for k, e in enumerate(whole.journal) if e.kind is EntryKind.CHECKPOINT]
+    assert len(checkpoints) == 4
+    late = restored(whole.journal[checkpoints[-1] :], 2).open(claim(epoch=2))
+    early = restored(whole.journal, 2).open(claim(epoch=2))
+    for twin in (late, early):
+        assert {p.state.valid_time_us for p in twin.published} == {T0 + 59 * SECOND, T0 + 58 * SECOND}
+        for t in range(60, 70):
+            twin.send(rows((1, t, float(t)), (2, t - 5, 1.0, 1), (11, t, 1.0)))
+    assert late.chain() == early.chain()
+    assert late.acks == early.acks
+    ack = late.send(rows((1, 59, 59.0)))
+    assert ack.duplicate == 1  # what stood in the window is still known
+
+
+def test_a_checkpoint_knows_the_last_batch_of_every_publisher() -> None:
+    twin = driver().open(claim("a", (1, 11))).open(claim("b", (2,)))
+    twin.send(rows((2, 0, 1.0)), "b")
+    for t in range(40):
+        twin.send(rows((1, t, 1.0), (11, t, 1.0)), "a")
+    at = next(k for k, e in enumerate(reversed(twin.journal)) if e.kind is EntryKind.CHECKPOINT)
+    again = restored(twin.journal[-1 - at :], 2)
+    opened, _ = again.engine.open(claim("b", (2,)))
+    assert opened.last_durable_batch_id == 1

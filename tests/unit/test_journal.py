@@ -208,6 +208,51 @@ def test_a_tail_that_vanished_whole_is_noticed_and_said_once(tmp_path: Path) -> 
     final.close()
 
 
+def test_what_is_released_is_gone_and_the_rest_is_still_chained(tmp_path: Path) -> None:
+    filled(tmp_path, 50)
+    journal = Journal(tmp_path)
+    journal.release(Position(1, 41))
+    assert revisions(journal) == list(range(41, 51))
+    assert revisions(journal, Position(1, 45)) == list(range(46, 51))
+    log = Log(journal)
+    log.append(51)
+    assert log.wait(51) is None
+    journal.close()
+    again = Journal(tmp_path)
+    assert (again.report, again.whole, again.last) == ((), False, Position(1, 51))
+    again.close()
+    tamper(tmp_path, 41)
+    assert Journal(tmp_path).damaged == Position(0, 0)  # the first row that is left, and others follow
+
+
+def test_events_of_released_rows_stay_in_order(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    log = Log(journal)
+    for n in range(1, 41):
+        journal.append(Entry(Position(1, n), EntryKind.EVENT if n % 2 else EntryKind.ROWS, bytes([n])), lambda error: None)
+        log.append(100 + n)
+        assert log.wait(100 + n) is None
+    journal.release(Position(1, 30))
+    journal.close()
+    again = Journal(tmp_path)
+    assert again.events == [bytes([n]) for n in range(1, 41, 2)]
+    again.close()
+
+
+def test_a_release_that_a_crash_cuts_short_leaves_a_valid_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled(tmp_path, 50)
+    journal = Journal(tmp_path)
+    release, calls = Journal._release, iter(range(2))
+    monkeypatch.setattr(Journal, "_release", lambda self, through: release(self, through) if next(calls) == 0 else sys.exit())
+    with pytest.raises(SystemExit):
+        journal.release(Position(1, 48))
+    journal.close()
+    again = Journal(tmp_path)
+    assert again.report == ()
+    assert revisions(again) == list(range(17, 51))
+    again.close()
+
+
 _LEAVER = """
 import os, sys
 from pathlib import Path

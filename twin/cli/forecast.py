@@ -28,12 +28,12 @@ def command(
     from twin.config import read_config
     from twin.errors import NotFound
     from twin.forecast_jobs import Inputs, forecast, learn, power_future, water_future
-    from twin.journal import read_journal
+    from twin.records import read_records
     from twin.replay import measurements, recompute
 
     settings = read_config(config)
     parts = assemble(settings)
-    entries = list(read_journal(settings.store))
+    entries = list(read_records(settings.store))
     hours = round(parse_duration(horizon) / 3600)
     of_kind = {kind: next((n for n, k in parts.kinds.items() if k == kind), None) for kind in ("power", "water")}
     with console.status("reading history"):

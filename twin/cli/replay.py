@@ -18,7 +18,7 @@ def command(
     from twin.bases import parse_instant
     from twin.cli.console import console
     from twin.config import read_config
-    from twin.journal import read_journal
+    from twin.records import read_records
     from twin.replay import compared
 
     settings = read_config(config)
@@ -26,7 +26,7 @@ def command(
     end_us = parse_instant(to).timestamp() * 1e6 if to else float("inf")
     equal, different, unpublished = 0, [], 0
     with console.status("replaying"):
-        for found in compared(assemble(settings), read_journal(settings.store)):
+        for found in compared(assemble(settings), read_records(settings.store)):
             state = found.published.state
             if not start_us <= state.valid_time_us <= end_us:
                 continue
