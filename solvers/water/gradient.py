@@ -55,6 +55,8 @@ class Work(NamedTuple):
         lane_q, lane_r, lane_m, lane_h, lane_g: (n_row, 8) pipes in vectors.
         out_q, out_p, out_r: (n_out,) openings.
         served, served_p, served_r: (n_node,) demands that depend on pressure.
+        wanted: (n_node,) demands [m3/s], 0 at reservoirs and tanks.
+        named_node, named_link: what the verdict of a state speaks of.
         a: (n + n_upper,), f, original: (n,) of the factor.
     """
 
@@ -82,6 +84,9 @@ class Work(NamedTuple):
     served: Floats
     served_p: Floats
     served_r: Floats
+    wanted: Floats
+    named_node: Flags
+    named_link: Flags
     a: Floats
     f: Floats
     original: Floats

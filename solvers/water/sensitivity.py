@@ -15,7 +15,8 @@ import numpy as np
 from solvers.linalg.ldl import ldl_factor, ldl_solve
 from solvers.water.gradient import assemble, evaluate_links, evaluate_nodes, evaluate_outflows, fill_lanes
 from solvers.water.plan import CLOSED, PRV, PSV, Floats, Index, WaterPlan
-from solvers.water.steady import Boundary, Hydraulics, Scratch, take_outflows
+from solvers.water.state import take_outflows
+from solvers.water.steady import Boundary, Hydraulics, Scratch
 
 
 class Linear:
@@ -35,7 +36,8 @@ class Linear:
         q = np.where(at.status <= CLOSED, 0.0, at.flow_m3_per_s)
         w.grounded[:] = at.supplied
         w.pin[:], w.scale[:] = ~at.supplied, at.supplied
-        take_outflows(plan, scratch, head, at.demand_m3_per_s)
+        w.served[:] = at.demand_m3_per_s
+        take_outflows(laws, w, head, 0.0)
         fill_lanes(laws, w)
         evaluate_links(laws, w, at.status, boundary.setting, head, q)
         evaluate_outflows(laws, w, np.where(laws.row >= 0, boundary.demand_m3_per_s, 0.0), head)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +11,15 @@ from numpy.typing import NDArray
 from grid_models.water.network import LinkKind, WaterNetwork
 from solvers.linalg.vector import aligned
 from solvers.solution import Solution, Stats, Status
-from solvers.water.gradient import SETTLED, STUCK, Work, balance
-from solvers.water.plan import ACTIVE, CLOSED, FCV, OPEN, PRV, PSV, PUMP, XHEAD, Floats, Index, WaterPlan
+from solvers.water.gradient import Work
+from solvers.water.plan import ACTIVE, CLOSED, OPEN, Floats, Index, WaterPlan
+from solvers.water.schedule import ask, schedule
+from solvers.water.state import ACCURACY, TRIALS, State, nothing, solve_state
 
-_ACCURACY = 1e-7  # of flows; heads follow to well below a millimetre
+VERDICTS = (
+    Status.SOLVED, Status.NEGATIVE_PRESSURE, Status.PUMP_CANNOT_DELIVER, Status.VALVE_CANNOT_HOLD, Status.SUPPLY_LIMITED,
+    Status.NO_SUPPLY, Status.VALVES_HUNT, Status.NOT_CONVERGED,
+)  # fmt: skip
 _NAMED = 16  # links that a solve without result tells
 
 
@@ -75,6 +81,7 @@ class Scratch:
             lane_h=aligned(plan.laws.lane.shape), lane_g=aligned(plan.laws.lane.shape),
             out_q=np.zeros(n_out), out_p=np.zeros(n_out), out_r=np.zeros(n_out),
             served=np.zeros(n_node), served_p=np.zeros(n_node), served_r=np.zeros(n_node),
+            wanted=np.zeros(n_node), named_node=flags(), named_link=np.zeros(n_link, dtype=np.bool_),
             a=np.zeros(n + plan.factor.n_upper), f=np.zeros(n), original=np.zeros(n),
         )  # fmt: skip
 
@@ -87,38 +94,16 @@ def initial_boundary(network: WaterNetwork, time_s: float = 0.0) -> Boundary:
         time_s: since the start; patterns are read there, statuses and tank levels are the initial ones.
     """
     status, setting = link_start(network)
-    pump = network.tables["pump"]
-    for i, link in enumerate(network.pump_link.tolist()):
-        if str(pump["speed_pattern"][i]):
-            setting[link] = pattern_at(network, str(pump["speed_pattern"][i]), time_s)
-    head = np.zeros(len(network.node_ids))
-    reservoir, tank = network.tables["reservoir"], network.tables["tank"]
-    factor = np.array([pattern_at(network, str(p), time_s) for p in reservoir["pattern"]])
-    head[network.reservoir_node] = reservoir["head_m"] * factor if reservoir.size else 0.0
+    demand, head = np.zeros(len(network.node_ids)), np.zeros(len(network.node_ids))
+    ask(schedule(network), int(time_s), demand, head, setting)
+    tank = network.tables["tank"]
     head[network.tank_node] = tank["elevation_m"] + tank["initial_level_m"]
-    return Boundary(demand_at(network, time_s), head, status, setting)
-
-
-def pattern_at(network: WaterNetwork, name: str, time_s: float) -> float:
-    """A pattern's factor at a time since the start; 1 for no pattern."""
-    if not name:
-        return 1.0
-    table = network.tables["pattern"]
-    factors = table["multipliers"][int(table.rows([name])[0])]
-    step = int((time_s + network.options.pattern_start_s) // network.options.pattern_step_s)
-    return float(factors[step % len(factors)]) if len(factors) else 1.0
+    return Boundary(demand, head, status, setting)
 
 
 def demand_at(network: WaterNetwork, time_s: float) -> Floats:
     """(n_node,) demands of all categories by their patterns [m3/s]."""
-    table = network.tables["demand"]
-    names, of = np.unique(table["pattern"].astype(str), return_inverse=True)
-    factor = np.array([pattern_at(network, str(n), time_s) for n in names])
-    out = np.zeros(len(network.node_ids))
-    if table.size:
-        drawn = table["base_m3_per_s"] * factor[of] * network.options.demand_multiplier
-        np.add.at(out, network.demand_node, drawn)
-    return out
+    return initial_boundary(network, time_s).demand_m3_per_s
 
 
 def link_start(network: WaterNetwork) -> tuple[Index, Floats]:
@@ -134,29 +119,14 @@ def link_start(network: WaterNetwork) -> tuple[Index, Floats]:
     return status, setting
 
 
-def first_flows(plan: WaterPlan, boundary: Boundary) -> Floats:
-    """(n_link,) flows to begin with: one foot per second in pipes, the design flow in pumps, none where shut."""
-    pump = plan.laws.kind == PUMP
-    q = np.where(pump, plan.laws.first_flow * boundary.setting, plan.laws.first_flow)
-    return np.where(boundary.status <= CLOSED, 0.0, q)
-
-
-def take_outflows(plan: WaterPlan, scratch: Scratch, head: Floats, served: Floats) -> None:
-    """Begin with the outflows that these heads make, and with these demands served."""
-    laws, w = plan.laws, scratch.work
-    above = np.maximum(head[laws.out_node] - laws.elevation[laws.out_node], 0.0)
-    w.out_q[:] = laws.out_k * above**laws.out_n
-    w.served[:] = served
-
-
 def steady(
     plan: WaterPlan,
     scratch: Scratch,
     boundary: Boundary,
     start: Hydraulics | None = None,
     *,
-    accuracy: float = _ACCURACY,
-    trials: int = 400,
+    accuracy: float = ACCURACY,
+    trials: int = TRIALS,
 ) -> Solution[Hydraulics]:
     """Solve one hydraulic state.
 
@@ -173,67 +143,45 @@ def steady(
         NEGATIVE_PRESSURE; PUMP_CANNOT_DELIVER naming pumps; VALVES_HUNT naming links that find no rest; NOT_CONVERGED
         naming the links whose law holds least. `stats.extra` has `head_error_m` and `mass_error_m3_per_s`.
     """
-    laws, w = plan.laws, scratch.work
     options = plan.network.options
-    demand = np.where(laws.row >= 0, boundary.demand_m3_per_s, 0.0)
-    status, q, head = _begin(plan, scratch, boundary, start, demand)
-    iterations, head_error, mass_error, outcome = balance(
-        laws, w, boundary.setting, demand, head, q, status, accuracy, trials, options.check_frequency, options.max_check
-    )
-    supplied = w.grounded.copy()
-    emitted = np.zeros(len(head))
-    np.add.at(emitted, laws.out_node, w.out_q)
-    hydraulics = Hydraulics(np.where(supplied, head, np.nan), q, status, w.served.copy(), emitted, supplied)
-    verdict, culprits = _verdict(plan, scratch, boundary, hydraulics, demand, outcome)
-    extra = {"head_error_m": head_error, "mass_error_m3_per_s": mass_error}
-    return Solution(hydraulics, verdict, Stats(iterations, mass_error, extra=extra), culprits)
-
-
-def _begin(
-    plan: WaterPlan, scratch: Scratch, boundary: Boundary, start: Hydraulics | None, demand: Floats
-) -> tuple[Index, Floats, Floats]:
-    """Statuses, flows and heads to begin with; outflows go to the scratch."""
-    laws, status, q = plan.laws, boundary.status.copy(), first_flows(plan, boundary)
-    served = np.where(demand > 0, demand, 0.0)
-    fixed = laws.row < 0
     if start is None:
-        head = np.where(fixed, boundary.head_m, laws.elevation)
-        take_outflows(plan, scratch, head + 1.0, served)
-        return status, q, head
-    same = (start.status > CLOSED) == (boundary.status > CLOSED)
-    controls = np.isin(laws.kind, (PRV, PSV)) & same & ~np.isnan(boundary.setting)
-    status = np.where(controls, start.status, status)
-    q = np.where(status <= CLOSED, 0.0, np.where(start.status <= CLOSED, q, start.flow_m3_per_s))
-    head = np.where(fixed, boundary.head_m, np.where(np.isfinite(start.head_m), start.head_m, laws.elevation))
-    take_outflows(plan, scratch, head, np.minimum(served, np.where(start.supplied, start.demand_m3_per_s, served)))
-    return status, q, head
+        state = nothing(len(plan.laws.row), len(plan.laws.kind))
+    else:
+        state = State(
+            _own(start.head_m), _own(start.flow_m3_per_s), _own(start.status, np.int64), _own(start.demand_m3_per_s),
+            _own(start.emitted_m3_per_s), _own(start.supplied, np.bool_),
+        )  # fmt: skip
+    iterations, head_error, mass_error, verdict = solve_state(
+        plan.laws, scratch.work, _own(boundary.demand_m3_per_s), _own(boundary.head_m), _own(boundary.status, np.int64),
+        _own(boundary.setting), state, start is not None, accuracy, trials, options.check_frequency, options.max_check,
+    )  # fmt: skip
+    extra = {"head_error_m": head_error, "mass_error_m3_per_s": mass_error}
+    stats = Stats(iterations, mass_error, extra=extra)
+    return Solution(hydraulics(state), VERDICTS[verdict], stats, culprits(plan, scratch, VERDICTS[verdict]))
 
 
-def _verdict(
-    plan: WaterPlan, scratch: Scratch, boundary: Boundary, found: Hydraulics, demand: Floats, outcome: int
-) -> tuple[Status, tuple[str, ...]]:
-    """What must be said of the solution, the gravest first."""
-    laws, w = plan.laws, scratch.work
-    nodes, links = plan.network.node_ids, plan.network.link_ids
-    if outcome == STUCK:
+def hydraulics(state: State) -> Hydraulics:
+    """A copy of a state."""
+    return Hydraulics(
+        state.head.copy(), state.flow.copy(), state.status.copy(), state.demand.copy(), state.emitted.copy(),
+        state.supplied.copy(),
+    )  # fmt: skip
+
+
+def _own(values: NDArray[np.generic], kind: type[np.generic] = np.float64) -> NDArray[Any]:
+    """A plain copy: a kernel is compiled again for arrays that are read-only or in pieces."""
+    return np.array(values, dtype=kind, order="C")
+
+
+def culprits(plan: WaterPlan, scratch: Scratch, verdict: Status) -> tuple[str, ...]:
+    """Names of what the verdict of the scratch's last state speaks of."""
+    if verdict is Status.SOLVED:
+        return ()
+    w, nodes, links = scratch.work, plan.network.node_ids, plan.network.link_ids
+    if verdict in (Status.NO_SUPPLY, Status.NEGATIVE_PRESSURE):
+        return tuple(f"node {nodes[i]}" for i in np.flatnonzero(w.named_node))
+    if verdict is Status.NOT_CONVERGED:
         worst = np.argsort(-np.abs(w.r))[:_NAMED]
-        return Status.NOT_CONVERGED, tuple(f"link {links[k]}" for k in worst if abs(w.r[k]) > 0)
-    if outcome != SETTLED:
-        return Status.VALVES_HUNT, tuple(f"link {links[k]}" for k in np.flatnonzero(w.flips > 0))
-    short = ~found.supplied & (w.scale > 0.0) & (w.scale < 1.0)
-    stalled = np.flatnonzero((laws.kind == PUMP) & (found.status == XHEAD))
-    dry = np.flatnonzero(~found.supplied & ~short)
-    if len(dry) and (np.abs(demand[dry]).max() > 0 or not len(stalled)):
-        return Status.NO_SUPPLY, tuple(f"node {nodes[i]}" for i in dry)
-    if short.any():
-        holding = (laws.kind == FCV) & (found.status == ACTIVE) & ~found.supplied[laws.end]
-        return Status.SUPPLY_LIMITED, tuple(f"valve {links[k]}" for k in np.flatnonzero(holding))
-    yielding = w.forced & (found.head_m[laws.start] < laws.elevation[laws.start] + boundary.setting)
-    if yielding.any():
-        return Status.VALVE_CANNOT_HOLD, tuple(f"valve {links[k]}" for k in np.flatnonzero(yielding))
-    if len(stalled):
-        return Status.PUMP_CANNOT_DELIVER, tuple(f"pump {links[k]}" for k in stalled)
-    negative = np.flatnonzero((found.head_m < laws.elevation) & (demand > 0) & (laws.row >= 0))
-    if len(negative):
-        return Status.NEGATIVE_PRESSURE, tuple(f"node {nodes[i]}" for i in negative)
-    return Status.SOLVED, ()
+        return tuple(f"link {links[k]}" for k in worst if abs(w.r[k]) > 0)
+    word = {Status.VALVES_HUNT: "link", Status.PUMP_CANNOT_DELIVER: "pump"}.get(verdict, "valve")
+    return tuple(f"{word} {links[k]}" for k in np.flatnonzero(w.named_link))

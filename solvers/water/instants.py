@@ -1,0 +1,201 @@
+"""From instant to instant within kernels: settle the hydraulics, advance to where something may change next.
+
+Between two instants the flows are held, so a tank's volume changes by its inflow times the step. A step ends at the first
+of: the hydraulic step, the next step of a pattern, the next report, a tank that runs full or empty, a simple control's
+hour or the level that it watches, and, where there are rules, one of their sub-steps that changes something. These are
+EPANET's rules for time (Rossman et al. 2020, ch. 3 and app. D), so that switches act at the same seconds.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solvers.accelerate import kernel
+from solvers.water.controls import Controls, control_pressures, control_times_and_levels, time_to_control
+from solvers.water.gradient import Work
+from solvers.water.plan import Floats, Index, Laws
+from solvers.water.rules import Rules, apply_rules
+from solvers.water.schedule import Schedule, ask
+from solvers.water.state import ACCURACY, TRIALS, State, solve_state
+from solvers.water.tanks import Tanks, fill, time_to_limit
+
+_MOST_REPEATS = 10  # of a junction's pressure switch within one instant
+TIME, BEGUN = 0, 1  # places in `Run.clock`
+
+
+class Timetable(NamedTuple):
+    """What a network is told over time."""
+
+    schedule: Schedule
+    tanks: Tanks
+    controls: Controls
+    rules: Rules
+    check_every: int
+    check_until: int
+
+
+class Run(NamedTuple):
+    """A simulation's state between two kernels.
+
+    Args:
+        clock: (2,) seconds since the start, and whether `state` is one.
+        level: (n_tank,) [m].
+        status, setting: (n_link,) as controls and rules have set them.
+        demand, held: (n_node,) what is asked at the present instant.
+        asked: (n_link,) settings, with the speeds that patterns give.
+        state: the last hydraulics.
+    """
+
+    clock: Index
+    level: Floats
+    status: Index
+    setting: Floats
+    demand: Floats
+    held: Floats
+    asked: Floats
+    state: State
+
+
+class Record(NamedTuple):
+    """What was found at report times.
+
+    Args:
+        written: (1,) how many there are.
+        time: (n_time,) [s].
+        head, demand, supplied: (n_time, n_node); `demand` with what openings let out, of fixed nodes the net inflow.
+        flow, status, setting: (n_time, n_link).
+        level: (n_time, n_tank).
+    """
+
+    written: Index
+    time: Floats
+    head: Floats
+    demand: Floats
+    supplied: NDArray[np.bool_]
+    flow: Floats
+    status: Index
+    setting: Floats
+    level: Floats
+
+
+@kernel
+def ask_now(plan: Timetable, run: Run) -> None:
+    """Set what the present instant asks of the hydraulics."""
+    run.asked[:] = run.setting
+    ask(plan.schedule, run.clock[TIME], run.demand, run.held, run.asked)
+    for i in range(len(run.level)):
+        run.held[plan.tanks.node[i]] = plan.tanks.elevation[i] + run.level[i]
+
+
+@kernel
+def settle(net: Laws, w: Work, plan: Timetable, run: Run) -> tuple[int, float, float, int]:
+    """The hydraulics of the present instant, after its controls; pressure switches repeat it until they rest.
+
+    Returns:
+        Iterations, largest head residual [m], largest mass residual [m3/s], verdict.
+    """
+    s, clock = run.state, plan.schedule.start_clocktime
+    control_times_and_levels(plan.controls, plan.tanks, clock, run.clock[TIME], run.level, s.flow, run.status, run.setting)
+    iterations, head_error, mass_error, verdict = 0, 0.0, 0.0, 0
+    for _ in range(_MOST_REPEATS):
+        ask_now(plan, run)
+        spent, head_error, mass_error, verdict = solve_state(
+            net, w, run.demand, run.held, run.status, run.asked, s, run.clock[BEGUN] == 1,
+            ACCURACY, TRIALS, plan.check_every, plan.check_until,
+        )  # fmt: skip
+        run.clock[BEGUN] = 1
+        iterations += spent
+        if not control_pressures(plan.controls, net.elevation, s.head, run.status, run.setting):
+            break
+    return iterations, head_error, mass_error, verdict
+
+
+@kernel
+def advance(net: Laws, plan: Timetable, run: Run, until: int) -> None:
+    """Go to the next instant at which something may change, and not beyond `until` [s]."""
+    s, now, flow = plan.schedule, run.clock[TIME], run.state.flow
+    dt = min(s.hydraulic_step, s.pattern_step - (now + s.pattern_start) % s.pattern_step)
+    report = s.report_start - now
+    if report <= 0:
+        report = s.report_step - (now - s.report_start) % s.report_step
+    dt = min(dt, report, until - now, time_to_limit(plan.tanks, run.level, flow))
+    dt = min(dt, time_to_control(
+        plan.controls, plan.tanks, s.start_clocktime, now, run.level, flow, run.status, run.setting
+    ))  # fmt: skip
+    dt = max(1, dt)
+    if len(plan.rules.priority) == 0:
+        fill(plan.tanks, run.level, flow, dt)
+        run.clock[TIME] = now + dt
+        return
+    end, sub = now + dt, max(1, min(s.rule_step, dt))
+    step = min(sub - now % sub, dt)
+    while run.clock[TIME] < end:
+        fill(plan.tanks, run.level, flow, step)
+        run.clock[TIME] += step
+        if apply_rules(
+            plan.rules, net, plan.tanks, s.start_clocktime, run.clock[TIME], run.level, run.state.head, flow,
+            run.state.demand, run.state.status, run.status, run.setting,
+        ):  # fmt: skip
+            return
+        step = min(sub, end - run.clock[TIME])
+
+
+@kernel
+def record(net: Laws, run: Run, out: Record) -> None:
+    """Write the present instant down."""
+    s, row = run.state, out.written[0]
+    out.time[row] = run.clock[TIME]
+    out.head[row] = s.head
+    out.supplied[row] = s.supplied
+    out.flow[row] = s.flow
+    out.status[row] = s.status
+    out.setting[row] = run.setting
+    out.level[row] = run.level
+    demand = out.demand[row]
+    for i in range(len(demand)):
+        demand[i] = s.demand[i] + s.emitted[i] if net.row[i] >= 0 else 0.0
+    for k in range(len(s.flow)):
+        if net.row[net.end[k]] < 0:
+            demand[net.end[k]] += s.flow[k]
+        if net.row[net.start[k]] < 0:
+            demand[net.start[k]] -= s.flow[k]
+    out.written[0] = row + 1
+
+
+@kernel
+def play(
+    net: Laws, w: Work, plan: Timetable, run: Run, out: Record, until: int, most: int, gravest: int
+) -> tuple[bool, int, float, int]:
+    """Settle and advance until the end, or a graver verdict, or `most` instants, whichever comes first.
+
+    Args:
+        net: the network's numbers.
+        w: scratch.
+        plan: the network's timetable.
+        run: start and result.
+        out: receives the report times.
+        until: the end [s].
+        most: instants.
+        gravest: verdict so far.
+
+    Returns:
+        Whether the end is reached, iterations, largest mass residual [m3/s], gravest verdict.
+    """
+    iterations, residual = 0, 0.0
+    s = plan.schedule
+    for _ in range(most):
+        spent, _head_error, mass_error, verdict = settle(net, w, plan, run)
+        iterations += spent
+        residual = max(residual, mass_error)
+        since = run.clock[TIME] - s.report_start
+        if since >= 0 and since % s.report_step == 0:
+            record(net, run, out)
+        ended = run.clock[TIME] >= until
+        if not ended:
+            advance(net, plan, run, until)
+        if ended or verdict > gravest:
+            return ended, iterations, residual, max(verdict, gravest)
+    return False, iterations, residual, gravest

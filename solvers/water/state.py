@@ -1,0 +1,174 @@
+"""One hydraulic state within kernels: where the iteration begins, the balance, and what must be said of where it ends.
+
+A warm start takes the flows and heads of another state, and the statuses of links that their rules alone have moved: what a
+link was told to be (`status`) counts where it was told something else since.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solvers.accelerate import kernel
+from solvers.water.gradient import SETTLED, STUCK, Work, balance
+from solvers.water.plan import ACTIVE, CLOSED, CV, FCV, PRV, PSV, PUMP, XHEAD, Floats, Index, Laws
+
+ACCURACY = 1e-7  # of flows; heads follow to well below a millimetre
+TRIALS = 400
+# Verdicts, the graver the higher.
+SOLVED, NEGATIVE_PRESSURE, STALLED_PUMP, YIELDING_VALVE, SUPPLY_LIMITED, NO_SUPPLY, HUNTING_VALVES, NOT_CONVERGED = range(8)
+
+
+class State(NamedTuple):
+    """A hydraulic state as kernels take it; fields as in `Hydraulics`."""
+
+    head: Floats
+    flow: Floats
+    status: Index
+    demand: Floats
+    emitted: Floats
+    supplied: NDArray[np.bool_]
+
+
+def nothing(n_node: int, n_link: int) -> State:
+    """Room for a state."""
+    return State(
+        np.zeros(n_node), np.zeros(n_link), np.zeros(n_link, dtype=np.int64), np.zeros(n_node), np.zeros(n_node),
+        np.zeros(n_node, dtype=np.bool_),
+    )  # fmt: skip
+
+
+@kernel
+def take_outflows(net: Laws, w: Work, head: Floats, lift: float) -> None:
+    """Begin with the outflows that these heads and `lift` [m] make."""
+    for o in range(len(net.out_node)):
+        i = net.out_node[o]
+        w.out_q[o] = net.out_k[o] * max(head[i] + lift - net.elevation[i], 0.0) ** net.out_n[o]
+
+
+@kernel
+def begin(net: Laws, w: Work, held: Floats, status: Index, setting: Floats, s: State, warm: bool) -> None:
+    """Set statuses, flows and heads to begin with, in place of the state to begin from.
+
+    Args:
+        net: the network's numbers.
+        w: scratch; `wanted` is read, outflows are set.
+        held: (n_node,) heads of reservoirs and tanks [m].
+        status: (n_link,) as told.
+        setting: (n_link,).
+        s: the state to begin from; receives where to begin.
+        warm: whether `s` is a state at all.
+    """
+    for k in range(len(s.flow)):
+        kind, told, was, flow = net.kind[k], status[k], s.status[k], s.flow[k]
+        fresh = net.first_flow[k] * (setting[k] if kind == PUMP else 1.0)
+        s.status[k] = told
+        s.flow[k] = 0.0 if told <= CLOSED else fresh
+        if not warm:
+            continue
+        controls = (kind in (PRV, PSV)) and (was > CLOSED) == (told > CLOSED) and not np.isnan(setting[k])
+        if controls or (kind == CV and told > CLOSED):
+            s.status[k] = was
+        if s.status[k] <= CLOSED:
+            s.flow[k] = 0.0
+        elif was > CLOSED:
+            s.flow[k] = flow
+    for i in range(len(s.head)):
+        wanted = max(w.wanted[i], 0.0)
+        w.served[i] = min(wanted, s.demand[i]) if warm and s.supplied[i] else wanted
+        if net.row[i] < 0:
+            s.head[i] = held[i]
+        elif not (warm and np.isfinite(s.head[i])):
+            s.head[i] = net.elevation[i]
+    take_outflows(net, w, s.head, 0.0 if warm else 1.0)
+
+
+@kernel
+def solve_state(
+    net: Laws, w: Work, demand: Floats, held: Floats, status: Index, setting: Floats, s: State, warm: bool,
+    accuracy: float, trials: int, check_every: int, check_until: int,
+) -> tuple[int, float, float, int]:  # fmt: skip
+    """Solve one hydraulic state.
+
+    Args:
+        net: the network's numbers.
+        w: scratch; afterwards it belongs to this state, `named_node` and `named_link` are what the verdict speaks of.
+        demand: (n_node,) drawn at junctions [m3/s]; of others ignored.
+        held: (n_node,) heads of reservoirs and tanks [m]; of others ignored.
+        status: (n_link,) as told.
+        setting: (n_link,) as told.
+        s: where to begin if `warm`; receives the state.
+        warm: whether `s` is a state to begin from.
+        accuracy: of `balance`.
+        trials: likewise.
+        check_every: likewise.
+        check_until: likewise.
+
+    Returns:
+        Iterations, largest head residual [m], largest mass residual [m3/s], verdict.
+    """
+    for i in range(len(demand)):
+        w.wanted[i] = demand[i] if net.row[i] >= 0 else 0.0
+    begin(net, w, held, status, setting, s, warm)
+    iterations, head_error, mass_error, outcome = balance(
+        net, w, setting, w.wanted, s.head, s.flow, s.status, accuracy, trials, check_every, check_until
+    )
+    s.emitted[:] = 0.0
+    for o in range(len(net.out_node)):
+        s.emitted[net.out_node[o]] += w.out_q[o]
+    for i in range(len(s.head)):
+        s.supplied[i] = w.grounded[i]
+        s.demand[i] = w.served[i]
+        if not w.grounded[i]:
+            s.head[i] = np.nan
+    return iterations, head_error, mass_error, _verdict(net, w, setting, s, outcome)
+
+
+@kernel
+def _verdict(net: Laws, w: Work, setting: Floats, s: State, outcome: int) -> int:
+    """What must be said of the state, the gravest; its nodes or links are marked."""
+    w.named_node[:] = False
+    w.named_link[:] = False
+    if outcome == STUCK:
+        return NOT_CONVERGED
+    if outcome != SETTLED:
+        for k in range(len(s.flow)):
+            w.named_link[k] = w.flips[k] > 0
+        return HUNTING_VALVES
+    dry, dry_demand, short = False, False, False
+    for i in range(len(s.head)):
+        if not s.supplied[i]:
+            limited = 0.0 < w.scale[i] < 1.0
+            w.named_node[i] = not limited
+            short |= limited
+            dry |= not limited
+            dry_demand |= not limited and w.wanted[i] != 0.0
+    stalled = False
+    for k in net.judged:
+        if net.kind[k] == PUMP and s.status[k] == XHEAD:
+            stalled = w.named_link[k] = True
+    if dry and (dry_demand or not stalled):
+        return NO_SUPPLY
+    if short:
+        for k in net.judged:
+            w.named_link[k] = net.kind[k] == FCV and s.status[k] == ACTIVE and not s.supplied[net.end[k]]
+        return SUPPLY_LIMITED
+    yielding = False
+    for k in net.judged:
+        i = net.start[k]
+        if w.forced[k] and s.head[i] < net.elevation[i] + setting[k]:
+            yielding = True
+    if yielding:
+        for k in net.judged:
+            i = net.start[k]
+            w.named_link[k] = w.forced[k] and s.head[i] < net.elevation[i] + setting[k]
+        return YIELDING_VALVE
+    if stalled:
+        return STALLED_PUMP
+    negative = False
+    for i in range(len(s.head)):
+        w.named_node[i] = net.row[i] >= 0 and w.wanted[i] > 0.0 and s.head[i] < net.elevation[i]
+        negative |= w.named_node[i]
+    return NEGATIVE_PRESSURE if negative else SOLVED
