@@ -211,6 +211,11 @@ class Catalogue:
         row = np.minimum(np.searchsorted(self.uid, uids), len(self.signals) - 1)
         return np.where(self.uid[row] == uids, row, -1)
 
+    def sign_of(self, uid: int) -> int:
+        """+1 or -1; +1 where there is no such signal."""
+        row = int(self.find(np.array([uid], dtype=np.uint32))[0])
+        return self.signals[row].sign if row >= 0 else 1
+
     def of(self, network: str) -> tuple[Signal, ...]:
         """The signals of one network."""
         return tuple(s for s in self.signals if s.network == network)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from grid_models.state import Position
 from twin.chain import ChainMemory
+from twin.port import ManualEntry
 
 
 class Mark(NamedTuple):
@@ -55,6 +56,7 @@ class Checkpoint:
         seen: of `Seen.saved`.
         chains: network -> memory.
         telling: of `Telling.saved`.
+        manual: of `ManualBook.saved`.
     """
 
     mark: Mark
@@ -64,3 +66,4 @@ class Checkpoint:
     seen: Mapping[str, NDArray[Any]]
     chains: Mapping[str, ChainMemory]
     telling: Mapping[str, Any]
+    manual: tuple[ManualEntry, ...]

@@ -26,8 +26,21 @@ from twin.effects import Announce, Append, Effect, Estimate, Publish, Tell
 from twin.errors import NotFound, PreconditionFailed
 from twin.intake import AHEAD_US, admit
 from twin.journal import Entry, EntryKind
+from twin.manual import ManualBook
 from twin.packing import packed, unpacked
-from twin.port import Ack, AckLevel, Batch, Claim, EventKind, Opened, PublishedState, Snapshot, Transition, TwinEvent
+from twin.port import (
+    Ack,
+    AckLevel,
+    Batch,
+    Claim,
+    EventKind,
+    ManualEntry,
+    Opened,
+    PublishedState,
+    Snapshot,
+    Transition,
+    TwinEvent,
+)
 from twin.senders import Sender, Waiting, alone, check_claim, newest_epochs, outranked, rivals
 from twin.telling import Telling
 from twin.watches import Finding, Watch
@@ -91,7 +104,7 @@ class Engine:
         self._senders: dict[str, Sender] = {}
         self._last_batch: dict[tuple[str, int], int] = {}
         self._after_commit: deque[tuple[Position, Callable[[], list[Effect]]]] = deque()
-        self._telling = Telling()
+        self._telling, self._manual = Telling(), ManualBook(setup.catalogue)
         self._forgotten_us = 0
         self._lived = False
         self._heard_us = 0  # newest receipt of a row
@@ -263,6 +276,76 @@ class Engine:
         said, effects = self._event(said)
         return said, effects
 
+    # What people say
+
+    def check_manual(self, draft: ManualEntry) -> ManualEntry:
+        """The entry that a draft would become; raises as `enter`."""
+        return self._manual.checked(draft, self.now_us, self.now_us - self.setup.lateness_us)
+
+    def enter(self, draft: ManualEntry) -> tuple[ManualEntry, list[Effect]]:
+        """Take an entry by hand.
+
+        Raises:
+            BadRequest: an impossible value, or times the wrong way round.
+            NotFound: no such signal.
+            TooOld: it starts before the lateness window.
+            Exhausted: there are too many.
+        """
+        if (before := self._manual.same(draft, self.now_us)) is not None:
+            return before, []
+        entry, position = self.check_manual(draft), self._next()
+        entry = replace(entry, entry_id=f"{position.epoch}-{position.revision}")
+        message = f"{self._manual.name_of(entry)} set to {entry.value:g} by {entry.author}: {entry.reason}"
+        return entry, self._noted(position, entry, entry.created_us, Transition.RAISED, message)
+
+    def withdraw(self, entry_id: str, author: str, reason: str, made_us: int) -> tuple[ManualEntry, list[Effect]]:
+        """End an entry by hand, at `made_us` on the wall clock.
+
+        Raises:
+            NotFound: no such entry is in force or to come.
+        """
+        entry = self._manual.withdrawn(entry_id, self.now_us)
+        message = f"{self._manual.name_of(entry)} withdrawn by {author}: {reason}"
+        return entry, self._noted(self._next(), entry, made_us, Transition.CLEARED, message)
+
+    def manual_entries(self) -> list[ManualEntry]:
+        """Entries in force or to come."""
+        return self._manual.standing(self.now_us)
+
+    def reenter(self, entry: ManualEntry, now_us: int) -> list[Effect]:
+        """Repeat an entry by hand, or its end."""
+        self.now_us = max(self.now_us, now_us)
+        self._overlay(entry)
+        return self._schedule()
+
+    def _noted(
+        self, position: Position, entry: ManualEntry, made_us: int, transition: Transition, message: str
+    ) -> list[Effect]:
+        self._overlay(entry)
+        self._heard_us = max(self._heard_us, made_us)
+        append = Append(Entry(position, EntryKind.MANUAL, packed({"entry": entry, "now": self.now_us, "made": made_us})))
+        return [append, *self._said(entry, transition, message), *self._schedule()]
+
+    def _overlay(self, entry: ManualEntry) -> None:
+        since = self._manual.take(entry)
+        for chain in self._chains.values():
+            if chain.network == self._manual.network_of(entry):
+                chain.retouch(since)
+
+    def _said(self, entry: ManualEntry, transition: Transition, message: str) -> list[Effect]:
+        alarm = self._telling.alarm_id(f"MANUAL_ENTRY/{entry.entry_id}")
+        event = TwinEvent(
+            0, self.position, max(entry.start_us, self.now_us), self.now_us, EventKind.MANUAL, transition, alarm,
+            "MANUAL_ENTRY", self._manual.network_of(entry), (self._manual.name_of(entry),), message,
+            figures={"value": entry.value},
+        )  # fmt: skip
+        return self._event(event)[1]
+
+    def _expired(self) -> list[Effect]:
+        """Tell of entries whose time is over."""
+        over = [e for e in self._manual.ended(self.now_us) if self._telling.standing(f"MANUAL_ENTRY/{e.entry_id}")]
+        return [x for e in over for x in self._said(e, Transition.CLEARED, f"{self._manual.name_of(e)}: the entry has expired")]
+
     # Recovery
 
     def restore(self, entries: Iterable[Entry], models: Mapping[str, str] | None = None) -> None:
@@ -282,6 +365,10 @@ class Engine:
                 case EntryKind.TOPICAL:
                     body = unpacked(entry.payload)
                     self._mark(body["signals"], body["time"], body["topical"])
+                case EntryKind.MANUAL:
+                    body = unpacked(entry.payload)
+                    self.now_us = max(self.now_us, body["now"])
+                    self._overlay(body["entry"])
                 case EntryKind.CHECKPOINT:
                     self.recall(unpacked(entry.payload), models)
                 case EntryKind.EVENT:
@@ -301,6 +388,7 @@ class Engine:
         self._window.recall(checkpoint.window)
         self._seen.recall(checkpoint.seen)
         self._telling.recall(checkpoint.telling)
+        self._manual.recall(checkpoint.manual)
         for name, memory in checkpoint.chains.items():
             if name in self._chains:
                 self._chains[name].recall(memory, (models or {}).get(name))
@@ -465,7 +553,7 @@ class Engine:
 
     def _schedule(self) -> list[Effect]:
         """Start every network's next due instant whose inputs are there."""
-        effects: list[Effect] = []
+        effects = self._expired()
         for chain in self._chains.values():
             effects += self._correct(chain)
         for chain in self._chains.values():
@@ -477,7 +565,7 @@ class Engine:
                 continue
             before = chain.links.get(instant - chain.cycle_us)
             chain.busy_us = instant
-            measured = self._window.in_force(instant, chain.network)
+            measured = self._manual.laid_over(self._window.in_force(instant, chain.network), chain.network)
             previous = before.published.state if before else None
             effects.append(Estimate(chain.network, measured, previous, self._coupled(chain, instant)))
         return effects
@@ -540,6 +628,7 @@ class Engine:
             Mark(position, max(sealed), self._heard_us), self.now_us, newest_epochs(self._last_batch | living),
             self._window.saved(), self._seen.saved(),
             {c.network: memory for c in begun if (memory := c.saved()) is not None}, self._telling.saved(),
+            self._manual.saved(),
         )  # fmt: skip
         return [Append(Entry(position, EntryKind.CHECKPOINT, packed(checkpoint)))]
 
@@ -557,6 +646,7 @@ class Engine:
             self._window.forget(self._forgotten_us)
             self._seen.forget(self._forgotten_us)
             self._telling.forget(self._forgotten_us)
+            self._manual.forget(self._forgotten_us)
 
     def _tell(self, findings: Sequence[Finding], published: PublishedState, *, late: bool = False) -> list[Effect]:
         effects: list[Effect] = []

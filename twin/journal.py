@@ -49,6 +49,7 @@ class EntryKind(IntEnum):
     STATE = 4  # digest of a published state
     CHECKPOINT = 5  # all that the engine remembers
     EVENT = 6
+    MANUAL = 7  # an entry by hand, or its end
 
 
 @dataclass(frozen=True)

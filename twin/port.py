@@ -190,6 +190,7 @@ class EventKind(IntEnum):
     CORRECTION = 3
     CATALOGUE = 4
     SERVICE = 5
+    MANUAL = 6
 
 
 class Transition(IntEnum):
@@ -246,6 +247,36 @@ class TwinEvent:
     cause: str = ""
     candidates: tuple[Candidate, ...] = ()
     figures: Mapping[str, float] = field(default_factory=dict)
+
+
+FOREVER_US = 1 << 62
+
+
+@dataclass(frozen=True)
+class ManualEntry:
+    """What a person says of a signal.
+
+    Args:
+        entry_id: given by the core; empty before.
+        signal: uid.
+        value: in the signal's unit, our direction once the core has taken it, the signal's before.
+        author: who.
+        reason: why.
+        start_us: first instant that it holds for, Unix us; 0 = from now on.
+        until_us: first instant that it no longer holds for, FOREVER_US = until it is withdrawn.
+        created_us: when it was entered, on the wall clock.
+        request_id: the same again is no second entry; may be empty.
+    """
+
+    entry_id: str
+    signal: int
+    value: float
+    author: str
+    reason: str
+    start_us: int
+    until_us: int
+    created_us: int
+    request_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -319,6 +350,15 @@ class Twin(Protocol):
 
     async def acknowledge(self, alarm_id: str, author: str, comment: str) -> TwinEvent:
         """An operator has seen the alarm."""
+
+    async def enter_manual(self, draft: ManualEntry, *, validate_only: bool = False) -> ManualEntry:
+        """Take an entry by hand; returns once it is on disk."""
+
+    def manual_entries(self) -> list[ManualEntry]:
+        """Entries in force or to come, in the order in which they were entered."""
+
+    async def withdraw_manual(self, entry_id: str, author: str, reason: str) -> ManualEntry:
+        """End an entry; returns once that is on disk."""
 
     def read_measurements(
         self, signals: tuple[int, ...], start_us: int, end_us: int, known_us: int | None

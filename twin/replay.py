@@ -68,6 +68,10 @@ def recompute(
             case EntryKind.TOPICAL:
                 body = unpacked(entry.payload)
                 yield from _performed(parts, engine, engine.reorphan(body["signals"], body["time"], topical=body["topical"]))
+            case EntryKind.MANUAL:
+                body = unpacked(entry.payload)
+                if known_us is None or body["made"] <= known_us:
+                    yield from _performed(parts, engine, engine.reenter(body["entry"], body["now"]))
             case EntryKind.STATE:
                 yield from _performed(parts, engine, engine.advance(unpacked(entry.payload)["now"]))
 

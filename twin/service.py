@@ -32,7 +32,20 @@ from twin.errors import Exhausted, NotFound, TooOld, TooSlow, TwinError, Unavail
 from twin.journal import Entry, EntryKind, Journal
 from twin.lease import Lease
 from twin.packing import packed, unpacked
-from twin.port import Ack, AckLevel, AsOf, Batch, Claim, Delivery, NetworkInfo, Opened, PublishedState, RunResult, TwinEvent
+from twin.port import (
+    Ack,
+    AckLevel,
+    AsOf,
+    Batch,
+    Claim,
+    Delivery,
+    ManualEntry,
+    NetworkInfo,
+    Opened,
+    PublishedState,
+    RunResult,
+    TwinEvent,
+)
 from twin.publisher import Publisher
 from twin.records import Records
 from twin.replay import estimated, measurements, recompute
@@ -151,6 +164,7 @@ class TwinService:
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._failure: TwinError | None = None
+        self._unwritten: deque[tuple[Position, asyncio.Future[None]]] = deque()
 
     async def start(self) -> None:
         """Take up where the store's last epoch ended, and begin to live."""
@@ -282,8 +296,38 @@ class TwinService:
     async def acknowledge(self, alarm_id: str, author: str, comment: str) -> TwinEvent:
         """An operator has seen the alarm."""
         event, effects = self._engine.acknowledge(alarm_id, author, comment)
-        self._perform(effects)
+        await self._written(effects)
         return event
+
+    async def enter_manual(self, draft: ManualEntry, *, validate_only: bool = False) -> ManualEntry:
+        """Take an entry by hand; returns once it is on disk."""
+        self._check_door()
+        if validate_only:
+            return self._engine.check_manual(draft)
+        entry, effects = self._engine.enter(draft)
+        await self._written(effects)
+        return entry
+
+    def manual_entries(self) -> list[ManualEntry]:
+        """Entries in force or to come."""
+        return self._engine.manual_entries()
+
+    async def withdraw_manual(self, entry_id: str, author: str, reason: str) -> ManualEntry:
+        """End an entry; returns once that is on disk."""
+        self._check_door()
+        entry, effects = self._engine.withdraw(entry_id, author, reason, time_ns() // 1000)
+        await self._written(effects)
+        return entry
+
+    async def _written(self, effects: list[Effect]) -> None:
+        """Perform effects and wait until the journal holds the first of them."""
+        first = next((e.entry.position for e in effects if isinstance(e, Append)), None)
+        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if first is not None:
+            self._unwritten.append((first, waiting))
+        self._perform(effects)
+        if first is not None:
+            await waiting
 
     async def read_measurements(
         self, signals: tuple[int, ...], start_us: int, end_us: int, known_us: int | None
@@ -344,11 +388,14 @@ class TwinService:
             Exhausted: the journal's disk is full.
             PreconditionFailed: the stream has been replaced or closed.
         """
+        self._check_door()
+        self._perform(self._engine.receive(publisher, batch, time_ns() // 1000))
+
+    def _check_door(self) -> None:
         if self._failure is not None:
             raise self._failure
         if self._journal.full:
             raise Exhausted("the journal's disk is full; send again when there is room, nothing acknowledged is lost")
-        self._perform(self._engine.receive(publisher, batch, time_ns() // 1000))
 
     def close_stream(self, name: str, stream: Stream, reason: TwinError | None = None) -> None:
         """A stream has ended."""
@@ -383,8 +430,16 @@ class TwinService:
             if self._failure is None:
                 log.error("journal failed position=%s reason=%s", tuple(position), error)
             self._failure = error
-            return
-        self._perform(self._engine.committed(position))
+        while self._unwritten and self._unwritten[0][0] <= position:
+            waiting = self._unwritten.popleft()[1]
+            if waiting.done():  # its caller has gone
+                continue
+            if error is None:
+                waiting.set_result(None)
+            else:
+                waiting.set_exception(error)
+        if error is None:
+            self._perform(self._engine.committed(position))
 
     async def _estimate(self, request: Estimate) -> None:
         assert self._loop is not None

@@ -29,7 +29,7 @@ _VALUE, _NOT_TOPICAL, _TOPICAL = 0, 1, 2
 _STRETCH_US = 10_000_000
 _TRAVEL_US = 5_000_000  # of a switch between its end positions; longer than this it is a fault
 
-_COLUMNS = ("signal", "time", "sequence", "value", "source", "validity", "flags", "mark", "manual")
+_COLUMNS = ("signal", "time", "sequence", "value", "source", "validity", "flags", "mark")
 
 
 class Seen:
@@ -123,7 +123,7 @@ class Window:
         """Hold what `saved` told, and nothing else."""
         self._samples, self._arrived = {name: np.array(saved[name]) for name in _COLUMNS}, []
 
-    def insert(self, rows: Rows, manual: bool = False) -> int | None:
+    def insert(self, rows: Rows) -> int | None:
         """Take rows in.
 
         Returns:
@@ -142,7 +142,6 @@ class Window:
                 "validity": rows.validity,
                 "flags": rows.flags,
                 "mark": np.full(len(rows), _VALUE, dtype=np.uint8),
-                "manual": np.full(len(rows), manual),
             }
         )
         return int(time.min())
@@ -194,7 +193,7 @@ class Window:
             sigma=sigma[keep],
             source_time_us=_confirmed(s, values, newest)[keep],
             stale=(orphan | expired)[keep],
-            manual=s["manual"][newest][keep],
+            manual=np.zeros(int(keep.sum()), dtype=bool),
         )
 
     def _settled(
@@ -253,7 +252,7 @@ class Window:
 
 
 def _no_samples() -> dict[str, NDArray[Any]]:
-    types = (np.uint32, np.int64, np.uint64, np.float64, np.int64, np.uint8, np.uint8, np.uint8, np.bool_)
+    types = (np.uint32, np.int64, np.uint64, np.float64, np.int64, np.uint8, np.uint8, np.uint8)
     return {name: np.zeros(0, dtype=t) for name, t in zip(_COLUMNS, types, strict=True)}
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from grid_models.errors import Issue
 from grid_models.measurements import Catalogue, Rows, Signal, SignalKind, Update
 from grid_models.state import NetworkState, Position, Residuals
-from twin.errors import NotFound, PreconditionFailed, TooOld, Unavailable
+from twin.errors import BadRequest, NotFound, PreconditionFailed, TooOld, Unavailable
 from twin.port import (
     Ack,
     AckLevel,
@@ -21,6 +21,7 @@ from twin.port import (
     Claim,
     Delivery,
     EventKind,
+    ManualEntry,
     NetworkInfo,
     Opened,
     PublishedState,
@@ -102,6 +103,7 @@ class MemoryTwin:
         self.batches: dict[tuple[str, int], int] = {}
         self.closed: list[str] = []
         self.beats = 0
+        self.manual: list[ManualEntry] = []
         self._changed = asyncio.Event()
 
     # --- driven by tests
@@ -229,6 +231,26 @@ class MemoryTwin:
         if not any(e.alarm_id == alarm_id for e in self.events):
             raise NotFound(f"no alarm {alarm_id}")
         return self.tell(transition=Transition.ACKNOWLEDGED, alarm_id=alarm_id, message=f"{author}: {comment}")
+
+    async def enter_manual(self, draft: ManualEntry, *, validate_only: bool = False) -> ManualEntry:
+        if not np.isfinite(draft.value) or not 0 <= draft.value <= 2:
+            raise BadRequest("entry.value: must lie in 0 to 2 pu")
+        if int(self.catalogue.find(np.array([draft.signal], np.uint32))[0]) < 0:
+            raise NotFound(f"no signal {draft.signal}")
+        entry = replace(draft, entry_id=f"1-{len(self.manual) + 1}", start_us=draft.start_us or START_US)
+        if not validate_only:
+            self.manual.append(entry)
+        return entry
+
+    def manual_entries(self) -> list[ManualEntry]:
+        return self.manual
+
+    async def withdraw_manual(self, entry_id: str, author: str, reason: str) -> ManualEntry:
+        found = [e for e in self.manual if e.entry_id == entry_id]
+        if not found:
+            raise NotFound(f"no manual entry {entry_id} is in force")
+        self.manual.remove(found[0])
+        return found[0]
 
     async def read_measurements(
         self, signals: tuple[int, ...], start_us: int, end_us: int, known_us: int | None

@@ -199,3 +199,29 @@ async def test_a_stream_with_a_lease_gives_signs_of_life_by_itself(core: MemoryT
     with pytest.raises(ClientError, match="open.lease"):
         async with AsyncTwinClient(f"localhost:{server.port}") as client, client.publish("slow", lease_s=0.01):
             pass
+
+
+async def test_an_entry_by_hand_comes_back_is_listed_and_withdrawn(
+    core: MemoryTwin, server: EdgeServer, blocking: TwinClient
+) -> None:
+    def play() -> None:
+        entry = blocking.enter("U bus 0", 1.02, "operator 7", "read on site", expire=NOW + 3_600_000_000)
+        assert (entry.signal, entry.value, entry.author, entry.reason) == (100, 1.02, "operator 7", "read on site")
+        assert (entry.start_us, entry.until_us) == (START_US, START_US + 3_600_000_000)
+        assert blocking.manual_entries() == (entry,)
+        assert blocking.withdraw(entry.entry_id, "operator 8").entry_id == entry.entry_id
+        with pytest.raises(ClientError, match="is in force"):
+            blocking.withdraw(entry.entry_id, "operator 8")
+        for value, author, reason in ((9.0, "a", "b"), (float("nan"), "a", "b"), (1.0, " ", "b"), (1.0, "a", "")):
+            with pytest.raises(ClientError) as caught:
+                blocking.enter(100, value, author, reason)
+            assert caught.value.code == "INVALID_ARGUMENT"
+
+    await asyncio.to_thread(play)
+    assert core.manual == []
+    async with AsyncTwinClient(f"localhost:{server.port}") as client:
+        entry = await client.enter(101, 1.0, "operator 7", "meter is out")
+        assert await client.manual_entries() == (entry,)
+        assert core.manual[0].request_id
+        await client.withdraw(entry.entry_id, "operator 7", "meter is back")
+    assert core.manual == []

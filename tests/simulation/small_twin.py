@@ -83,7 +83,8 @@ def estimate(network: str, uids: tuple[int, ...], request: Estimate) -> NetworkS
     residuals = Residuals(np.zeros(0, np.uint32), none, none, none, np.zeros(0, bool))
     return NetworkState(
         network, measured.valid_time_us, "model", 0, {"x": x}, {}, {}, residuals, "SOLVED",
-        stale_inputs=int(measured.stale.sum()), newest_source_us=int(measured.source_time_us.max(initial=0)),
+        stale_inputs=int(measured.stale.sum()), manual_inputs=int(measured.manual.sum()),
+        newest_source_us=int(measured.source_time_us.max(initial=0)),
     )  # fmt: skip
 
 

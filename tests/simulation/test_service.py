@@ -20,7 +20,7 @@ from twin.errors import NotFound, TooOld, TooSlow, TwinError, Unavailable
 from twin.journal import EntryKind, Journal
 from twin.lease import Lease
 from twin.packing import unpacked
-from twin.port import AckLevel, AsOf, Batch, EventKind, RowFault
+from twin.port import FOREVER_US, AckLevel, AsOf, Batch, EventKind, ManualEntry, RowFault
 from twin.records import read_records
 from twin.replay import compared
 from twin.service import Stream, TwinService
@@ -133,11 +133,15 @@ async def test_a_replay_of_the_journal_equals_what_was_published(start: Start, t
     stream = await play(twin, 0, 20)
     await stream.submit(Batch(21, rows((2, 12, 3.0), (12, 13, 4.0))))  # late
     await stream.submit(Batch(22, rows((2, 1, 99.0))))  # too late
+    entry = await twin.enter_manual(ManualEntry("", 2, 9.0, "me", "why", T0 + 15 * SECOND, FOREVER_US, time_ns() // 1000))
     await stream.submit(Batch(23, rows((3, 20, 1.0), quality=TimeQuality.NONE)))
     await reached(stream, AckLevel.DURABLE, 23)
     await stream.close()
     twin = await start()
-    await play(twin, 20, 40, epoch=2)
+    await play(twin, 20, 35, epoch=2)
+    await twin.withdraw_manual(entry.entry_id, "me", "")
+    await play(twin, 35, 40, epoch=3)
+    assert (await twin.get_state("power", AsOf(T0 + 30 * SECOND))).state.manual_inputs == 1
     await start.stop()
     journal = Journal(tmp_path)
     entries = list(journal.read_after())
@@ -170,6 +174,8 @@ async def test_the_past_before_a_restart_is_computed_again_with_the_same_bits(st
     await reached(stream, AckLevel.ESTIMATED, 41)
     instants = [T0 + t * SECOND for t in (0, 7, 36, 39)]
     asked = [AsOf(t + SECOND // 2) for t in instants]
+    while not (await twin.get_state("power", asked[-1])).correction:  # noqa: ASYNC110 - later states follow
+        await asyncio.sleep(0.01)
     before = [await twin.get_state("power", at) for at in asked]
     twin = await start()
     again = [await twin.get_state("power", at) for at in asked]

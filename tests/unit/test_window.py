@@ -127,22 +127,15 @@ def test_quality_weighs_as_its_table_says() -> None:
     assert at(w, 0).sigma.tolist() == [3.0, np.inf, 5.0]
 
 
-def test_a_manual_row_is_known_as_one() -> None:
-    w = Window(CATALOGUE)
-    w.insert(rows((1, 0, 1.0)), manual=True)
-    w.insert(rows((2, 0, 1.0)))
-    assert at(w, 0).manual.tolist() == [True, False]
-
-
-values = st.tuples(st.sampled_from((1, 2, 3, 4)), st.integers(0, 20), st.integers(0, 3).map(float), st.integers(0, 1))
-histories = st.lists(values, max_size=20, unique_by=lambda v: (v[0], v[1], v[3]))
-
-
 def columns(found: InForce) -> list[Any]:
     return [
         np.nan_to_num(c, nan=-1.0).tolist()
         for c in (found.signal, found.value, found.sigma, found.source_time_us, found.stale, found.manual)
     ]
+
+
+values = st.tuples(st.sampled_from((1, 2, 3, 4)), st.integers(0, 20), st.integers(0, 3).map(float), st.integers(0, 1))
+histories = st.lists(values, max_size=20, unique_by=lambda v: (v[0], v[1], v[3]))
 
 
 @given(histories, st.randoms(use_true_random=False), st.integers(0, 20), st.integers(0, 12))

@@ -20,6 +20,8 @@ from twin.api.v1 import (
     event_pb2_grpc,
     history_pb2_grpc,
     ingest_pb2_grpc,
+    manual_pb2,
+    manual_pb2_grpc,
     scenario_pb2,
     scenario_pb2_grpc,
     state_pb2,
@@ -32,7 +34,7 @@ from twin.client.errors import ClientError, translated
 from twin.client.frames import Assembler, Described, Frame
 from twin.client.publication import Ledger, chosen
 from twin.client.requests import Base, Elements, Instant
-from twin.port import Ack, AckLevel, NetworkInfo, TwinEvent
+from twin.port import Ack, AckLevel, ManualEntry, NetworkInfo, TwinEvent
 
 
 class TwinClient:
@@ -71,6 +73,7 @@ class TwinClient:
         self._states = state_pb2_grpc.StateServiceStub(self._channel)
         self._events = event_pb2_grpc.EventServiceStub(self._channel)
         self._history = history_pb2_grpc.HistoryServiceStub(self._channel)
+        self._manual = manual_pb2_grpc.ManualServiceStub(self._channel)
         self._scenarios = scenario_pb2_grpc.ScenarioServiceStub(self._channel)
         self._ingest = ingest_pb2_grpc.IngestServiceStub(self._channel)
 
@@ -262,6 +265,42 @@ class TwinClient:
         """Tell that an operator has seen an alarm."""
         request = requests.acknowledge(self._twin, alarm_id, author, comment)
         return results.event(self._call(self._events.AcknowledgeEvent, request))
+
+    def enter(
+        self,
+        signal: Signal | int | str,
+        value: float,
+        author: str,
+        reason: str,
+        start: Instant | None = None,
+        expire: Instant | None = None,
+    ) -> ManualEntry:
+        """Enter a value by hand; it counts in place of what publishers send until it expires or is withdrawn.
+
+        Args:
+            signal: object, uid or name.
+            value: in its unit and direction; for switches of SwitchPosition.
+            author: who.
+            reason: why.
+            start: first instant that it holds for; None = from now on.
+            expire: first instant that it no longer holds for; None = until `withdraw`.
+
+        Raises:
+            ClientError: an impossible value, an unknown signal, or times the wrong way round.
+        """
+        (one,) = chosen(self.signals(), [signal])
+        request = requests.manual_entry(self._twin, one.uid, value, author, reason, start, expire)
+        return results.manual_entry(self._call(self._manual.CreateManualEntry, request))
+
+    def manual_entries(self) -> tuple[ManualEntry, ...]:
+        """Entries by hand in force or still to come."""
+        request = manual_pb2.ListManualEntriesRequest(parent=f"twins/{self._twin}")
+        return tuple(results.manual_entry(e) for e in (self._call(self._manual.ListManualEntries, request)).entries)
+
+    def withdraw(self, entry_id: str, author: str, reason: str = "") -> ManualEntry:
+        """End an entry by hand: what publishers send counts again."""
+        request = requests.withdrawal(self._twin, entry_id, author, reason)
+        return results.manual_entry(self._call(self._manual.DeleteManualEntry, request))
 
     def history(
         self, signals: Iterable[Signal | int | str], start: Instant, end: Instant, known: Instant | None = None

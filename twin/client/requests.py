@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TypeAlias
+from uuid import uuid4
 
 import numpy as np
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from grid_models.state import Position
 from twin import wire
-from twin.api.v1 import common_pb2, event_pb2, history_pb2, scenario_pb2, state_pb2
+from twin.api.v1 import common_pb2, event_pb2, history_pb2, manual_pb2, scenario_pb2, state_pb2
 from twin.port import AsOf
 
 Instant: TypeAlias = str | int | datetime | np.datetime64
@@ -118,6 +119,27 @@ def watch_events(twin: str, after: int | None) -> event_pb2.WatchEventsRequest:
 def acknowledge(twin: str, alarm: str, author: str, comment: str) -> event_pb2.AcknowledgeEventRequest:
     """To acknowledge an alarm."""
     return event_pb2.AcknowledgeEventRequest(alarm=f"twins/{twin}/alarms/{alarm}", author=author, comment=comment)
+
+
+def manual_entry(
+    twin: str, signal: int, value: float, author: str, reason: str, start: Instant | None, expire: Instant | None
+) -> manual_pb2.CreateManualEntryRequest:
+    """To enter a value by hand."""
+    entry = manual_pb2.ManualEntry(
+        signal=signal,
+        value=value,
+        author=author,
+        reason=reason,
+        start_time=timestamp(start),
+        expire_time=timestamp(expire),
+    )
+    return manual_pb2.CreateManualEntryRequest(parent=f"twins/{twin}", entry=entry, request_id=uuid4().hex)
+
+
+def withdrawal(twin: str, entry_id: str, author: str, reason: str) -> manual_pb2.DeleteManualEntryRequest:
+    """To withdraw an entry by hand."""
+    name = f"twins/{twin}/manualEntries/{entry_id}"
+    return manual_pb2.DeleteManualEntryRequest(name=name, author=author, reason=reason)
 
 
 def history(

@@ -13,9 +13,9 @@ from grid_models.measurements import Rows, Signal, SignalKind, TimeQuality, Upda
 from grid_models.state import Position
 from grid_models.tables import Array
 from twin import wire
-from twin.api.v1 import catalog_pb2, common_pb2, event_pb2, history_pb2, scenario_pb2
+from twin.api.v1 import catalog_pb2, common_pb2, event_pb2, history_pb2, manual_pb2, scenario_pb2
 from twin.client.frames import Described, ids_of, joined, labelled
-from twin.port import Candidate, EventKind, NetworkInfo, Transition, TwinEvent
+from twin.port import FOREVER_US, Candidate, EventKind, ManualEntry, NetworkInfo, Transition, TwinEvent
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +93,20 @@ def event(message: event_pb2.Event) -> TwinEvent:
         cause=wire.last_segment(message.cause),
         candidates=tuple(Candidate(c.element, c.probability, c.flow_m3_per_h, c.distance_m) for c in message.candidates),
         figures=dict(message.figures),
+    )
+
+
+def manual_entry(message: manual_pb2.ManualEntry) -> ManualEntry:
+    """An entry by hand, its value in the signal's direction."""
+    return ManualEntry(
+        entry_id=wire.last_segment(message.name),
+        signal=message.signal,
+        value=message.value,
+        author=message.author,
+        reason=message.reason,
+        start_us=wire.micros(message.start_time),
+        until_us=wire.micros(message.expire_time) if message.HasField("expire_time") else FOREVER_US,
+        created_us=wire.micros(message.create_time),
     )
 
 

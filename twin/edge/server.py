@@ -15,6 +15,7 @@ from twin.api.v1 import (
     event_pb2_grpc,
     history_pb2_grpc,
     ingest_pb2_grpc,
+    manual_pb2_grpc,
     scenario_pb2_grpc,
     state_pb2_grpc,
 )
@@ -23,6 +24,7 @@ from twin.edge.dispatch import Door
 from twin.edge.event import EventService
 from twin.edge.history import HistoryService
 from twin.edge.ingest import IngestService
+from twin.edge.manual import ManualService
 from twin.edge.scenario import ScenarioService
 from twin.edge.silence import HEARTBEAT_S
 from twin.edge.state import StateService
@@ -30,7 +32,9 @@ from twin.errors import Unavailable
 from twin.port import Twin
 
 MESSAGE_BYTES = 4 << 20
-SERVICES = tuple(f"twin.api.v1.{name}Service" for name in ("Catalog", "Ingest", "State", "Event", "History", "Scenario"))
+SERVICES = tuple(
+    f"twin.api.v1.{name}Service" for name in ("Catalog", "Ingest", "State", "Event", "History", "Manual", "Scenario")
+)
 _OPTIONS = (
     ("grpc.max_receive_message_length", MESSAGE_BYTES),
     ("grpc.max_send_message_length", -1),
@@ -75,6 +79,7 @@ class EdgeServer:
         state_pb2_grpc.add_StateServiceServicer_to_server(self.states, self._server)
         event_pb2_grpc.add_EventServiceServicer_to_server(EventService(twin, heartbeat_s), self._server)
         history_pb2_grpc.add_HistoryServiceServicer_to_server(HistoryService(twin), self._server)
+        manual_pb2_grpc.add_ManualServiceServicer_to_server(ManualService(twin), self._server)
         scenario_pb2_grpc.add_ScenarioServiceServicer_to_server(ScenarioService(twin), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)

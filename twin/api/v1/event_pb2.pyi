@@ -16,6 +16,7 @@ class EventKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     EVENT_KIND_CORRECTION: _ClassVar[EventKind]
     EVENT_KIND_CATALOGUE: _ClassVar[EventKind]
     EVENT_KIND_SERVICE: _ClassVar[EventKind]
+    EVENT_KIND_MANUAL: _ClassVar[EventKind]
 
 class Transition(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -30,6 +31,7 @@ EVENT_KIND_LEAK: EventKind
 EVENT_KIND_CORRECTION: EventKind
 EVENT_KIND_CATALOGUE: EventKind
 EVENT_KIND_SERVICE: EventKind
+EVENT_KIND_MANUAL: EventKind
 TRANSITION_UNSPECIFIED: Transition
 TRANSITION_RAISED: Transition
 TRANSITION_UPDATED: Transition
