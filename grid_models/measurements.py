@@ -204,10 +204,22 @@ class Catalogue:
         """(n,) Update."""
         return np.array([s.update for s in self.signals], dtype=np.int64)
 
+    @cached_property
+    def _row_of_uid(self) -> NDArray[np.int64] | None:
+        """Row of each number from 0 to one behind the last uid; None where uids are sparse."""
+        last = int(self.uid[-1])
+        if last > 8 * len(self.signals) + 4096:
+            return None
+        table = np.full(last + 2, -1, dtype=np.int64)
+        table[self.uid] = np.arange(len(self.signals))
+        return table
+
     def find(self, uids: NDArray[np.uint32]) -> NDArray[np.int64]:
         """(n,) row of each uid in `signals`, -1 where unknown."""
         if not len(self.signals):
             return np.full(len(uids), -1, dtype=np.int64)
+        if self._row_of_uid is not None:
+            return self._row_of_uid[np.minimum(uids, len(self._row_of_uid) - 1)]
         row = np.minimum(np.searchsorted(self.uid, uids), len(self.signals) - 1)
         return np.where(self.uid[row] == uids, row, -1)
 

@@ -11,7 +11,7 @@ A state is published, and an event announced, once the journal holds it, and the
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
@@ -24,6 +24,7 @@ from twin.chain import Chain, Link
 from twin.checkpoint import Checkpoint, Mark
 from twin.effects import Announce, Append, Effect, Estimate, Publish, Tell
 from twin.errors import NotFound, PreconditionFailed
+from twin.identities import Seen, sample_time
 from twin.intake import AHEAD_US, admit
 from twin.journal import Entry, EntryKind
 from twin.manual import ManualBook
@@ -41,10 +42,10 @@ from twin.port import (
     Transition,
     TwinEvent,
 )
-from twin.senders import Sender, Waiting, alone, check_claim, newest_epochs, outranked, rivals
+from twin.senders import Sender, Waiting, alone, check_claim, newest_epochs, rank, rivals
 from twin.telling import Telling
 from twin.watches import Finding, Watch
-from twin.window import Seen, Window, sample_time
+from twin.window import Window
 
 _IN_FLIGHT = 64
 _SETTLE_US = 200_000
@@ -100,7 +101,8 @@ class Engine:
         self.position = Position(setup.epoch, 0)
         self._window, self._seen = Window(setup.catalogue), Seen()
         self._chains = {n.name: Chain(n.name, n.cycle_us, n.waits_for) for n in setup.networks}
-        self._uids = {n.name: np.array([s.uid for s in setup.catalogue.of(n.name)], dtype=np.uint32) for n in setup.networks}
+        number = {name: k for k, name in enumerate(self._chains)}
+        self._network_of = np.array([*(number.get(s.network, -1) for s in setup.catalogue.signals), -1])
         self._senders: dict[str, Sender] = {}
         self._last_batch: dict[tuple[str, int], int] = {}
         self._after_commit: deque[tuple[Position, Callable[[], list[Effect]]]] = deque()
@@ -131,7 +133,9 @@ class Engine:
             effects += self.close(claim.publisher)
         uids = np.array(sorted(s.uid for s in claim.signals), dtype=np.uint32)
         done = self._last_batch.get((claim.publisher, claim.epoch), 0)
-        self._senders[claim.publisher] = Sender(claim, uids, received=done, durable=done)
+        claimed = np.append(np.isin(self.setup.catalogue.uid, uids), False)  # the last one for rows of no signal
+        self._senders[claim.publisher] = Sender(claim, uids, claimed, np.zeros_like(claimed), received=done, durable=done)
+        rank(list(self._senders.values()))
         opened = Opened(self.position, done, _IN_FLIGHT, _ROWS, self.setup.lateness_us / 1e6)
         return opened, effects
 
@@ -142,6 +146,7 @@ class Engine:
             return []
         sender.living = False
         everyone = list(self._senders.values())
+        rank(everyone)
         effects = self._orphaned(alone(sender, everyone))
         for heir in rivals(sender, everyone):
             shared = np.intersect1d(heir.uids, sender.uids)
@@ -168,17 +173,17 @@ class Engine:
             raise PreconditionFailed(f"batch {batch.batch_id} came after {sender.received}; batch ids are consecutive")
         if batch.snapshot is Snapshot.BEGIN:
             sender.interrogation = set()
-        self._hear(batch.rows, sender.uids, receive_us)
+        self._hear(batch.rows, sender.claimed, receive_us)
         oldest_us = self.now_us - self.setup.lateness_us
         admission = admit(
             batch.rows,
             self.setup.catalogue,
-            sender.uids,
+            sender.claimed,
             self._seen,
             receive_us=receive_us,
             now_us=self.now_us,
             oldest_us=oldest_us,
-            outranked=outranked(sender, list(self._senders.values())),
+            outranked=sender.outranked,
             check_clock=not self.setup.stream_clock,
         )
         self._heard_us = max(self._heard_us, int(admission.history.receive_time_us.max(initial=0)))
@@ -438,12 +443,13 @@ class Engine:
         self._last_batch[sender.claim.publisher, sender.claim.epoch] = sender.durable
         return [Tell(sender.claim.publisher, ack)]
 
-    def _hear(self, rows: Rows, claimed: NDArray[np.uint32], receive_us: int) -> None:
+    def _hear(self, rows: Rows, claimed: NDArray[np.bool_], receive_us: int) -> None:
         """Let time move on with a batch."""
         if not self.setup.stream_clock:
             self.now_us = max(self.now_us, receive_us)
             return
-        heard = (rows.time_quality == TimeQuality.SYNCED) & np.isin(rows.signal, claimed) & np.isfinite(rows.value)
+        at = self.setup.catalogue.find(rows.signal)
+        heard = (rows.time_quality == TimeQuality.SYNCED) & claimed[at] & np.isfinite(rows.value)
         if heard.any():
             self.now_us = max(self.now_us, int(rows.source_time_us[heard].max()))
 
@@ -503,17 +509,21 @@ class Engine:
 
     def _mark(self, uids: NDArray[np.uint32], time_us: int, topical: bool) -> None:
         self._window.mark(uids, time_us, topical=topical)
-        for chain in self._chains.values():
-            if np.isin(uids, self._uids[chain.network]).any():
-                chain.retouch(time_us)
+        for chain, _ in self._of_each(uids):
+            chain.retouch(time_us)
 
     def _instants(self, uids: NDArray[np.uint32], times: NDArray[np.int64]) -> dict[str, int]:
         """The instant of each network whose state covers these samples."""
-        return {
-            c.network: c.grid_at_or_after(int(times[mine].max()))
-            for c, mine in ((c, np.isin(uids, self._uids[c.network])) for c in self._chains.values())
-            if mine.any()
-        }
+        return {c.network: c.grid_at_or_after(int(times[mine].max())) for c, mine in self._of_each(uids)}
+
+    def _of_each(self, uids: NDArray[np.uint32]) -> Iterator[tuple[Chain, NDArray[np.bool_]]]:
+        """Each network that these signals belong to, and which of them do."""
+        at = self.setup.catalogue.find(uids)
+        networks = self._network_of[at]
+        for k, chain in enumerate(self._chains.values()):
+            mine = networks == k
+            if mine.any():
+                yield chain, mine
 
     @property
     def _edge_us(self) -> int:
@@ -522,13 +532,11 @@ class Engine:
 
     def _touch(self, uids: NDArray[np.uint32], times: NDArray[np.int64]) -> None:
         """Mark what samples change."""
-        for chain in self._chains.values():
-            mine = np.isin(uids, self._uids[chain.network])
-            if mine.any():
-                begun = chain.todo_us
-                chain.touch(int(times[mine].min()))
-                if begun is None and chain.todo_us is not None:
-                    self._retouch_followers(chain, chain.todo_us)
+        for chain, mine in self._of_each(uids):
+            begun = chain.todo_us
+            chain.touch(int(times[mine].min()))
+            if begun is None and chain.todo_us is not None:
+                self._retouch_followers(chain, chain.todo_us)
 
     def _retouch_followers(self, chain: Chain, instant: int) -> None:
         for other in self._chains.values():

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid_models.measurements import Catalogue, Flag, Rows, TimeQuality, Validity
+from twin.identities import Seen
 from twin.port import RowError, RowFault
-from twin.window import Seen
 
 AHEAD_US = 5_000_000  # a source time further ahead of ours than this is the clock's fault
 _FLAGS = int(Flag.NOT_TOPICAL | Flag.SUBSTITUTED | Flag.BLOCKED | Flag.OVERFLOW | Flag.TEST)
@@ -42,7 +42,7 @@ class Admission:
         unlisted: errors not listed.
         duplicate: rows that were there already.
         questionable: admitted rows outside their plausible range.
-        refreshed: uids that rows of this batch stand for, repeated ones too.
+        refreshed: uids of rows that stand for their signals, repeated rows too.
         lead: largest lead of an admitted source time over the clock [us]; None where none is told, or the data are the
             clock.
     """
@@ -60,13 +60,13 @@ class Admission:
 def admit(
     rows: Rows,
     catalogue: Catalogue,
-    claimed: NDArray[np.uint32],
+    claimed: NDArray[np.bool_],
     seen: Seen,
     *,
     receive_us: int,
     now_us: int,
     oldest_us: int,
-    outranked: NDArray[np.uint32],
+    outranked: NDArray[np.bool_],
     check_clock: bool = True,
 ) -> Admission:
     """Judge a batch.
@@ -74,12 +74,12 @@ def admit(
     Args:
         rows: as sent: values in the publisher's direction.
         catalogue: the signals.
-        claimed: (k,) uids that the stream claimed, ascending.
+        claimed: (m + 1,) for each signal of the catalogue whether the stream claimed it; False for none.
         seen: identities already in the window; it learns the admitted ones.
         receive_us: when the batch came, Unix us.
         now_us: the twin's now.
         oldest_us: rows before this are too late for states.
-        outranked: (j,) claimed uids that a higher publisher owns, ascending.
+        outranked: (m + 1,) whether a higher publisher owns it.
         check_clock: whether a source time may be ahead of now at all.
     """
     n = len(rows)
@@ -91,12 +91,12 @@ def admit(
         fault[where & (fault == 0)] = why
 
     refuse(signal_row < 0, RowFault.UNKNOWN_SIGNAL)
-    refuse(~_contains(claimed, rows.signal), RowFault.NOT_CLAIMED)
+    refuse(~claimed[signal_row], RowFault.NOT_CLAIMED)
     refuse(~np.isfinite(rows.value), RowFault.NOT_FINITE)
     bad_quality = (rows.validity < 1) | (rows.validity > 3) | (rows.time_quality < 1) | (rows.time_quality > 3)
     refuse(bad_quality | ((rows.flags & ~np.uint8(_FLAGS)) != 0), RowFault.BAD_QUALITY)
     refuse(timed & (rows.source_time_us <= 0), RowFault.BAD_TIME)
-    refuse(_contains(outranked, rows.signal), RowFault.OUTRANKED)
+    refuse(outranked[signal_row], RowFault.OUTRANKED)
 
     good = np.flatnonzero(fault == 0)
     at = signal_row[good]
@@ -135,13 +135,6 @@ def admit(
         unlisted=max(0, len(listed) - _LISTED),
         duplicate=int((verdict == Seen.DUPLICATE).sum()),
         questionable=int((outside & fresh).sum()),
-        refreshed=np.unique(taken.signal[(verdict != Seen.CONFLICT) & ~test]),
+        refreshed=taken.signal[(verdict != Seen.CONFLICT) & ~test],
         lead=int(lead[timed[good]].max()) if check_clock and timed[good].any() else None,
     )
-
-
-def _contains(sorted_uids: NDArray[np.uint32], uids: NDArray[np.uint32]) -> NDArray[np.bool_]:
-    if not len(sorted_uids):
-        return np.zeros(len(uids), dtype=bool)
-    at = np.minimum(np.searchsorted(sorted_uids, uids), len(sorted_uids) - 1)
-    return np.asarray(sorted_uids[at] == uids)

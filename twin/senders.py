@@ -34,6 +34,8 @@ class Sender:
     Attributes:
         claim: as admitted.
         uids: claimed, ascending.
+        claimed: (m + 1,) for each signal of the catalogue whether it is claimed; False for none.
+        outranked: (m + 1,) whether a living publisher of higher priority sends it.
         living: whether its stream is open.
         received: last batch taken in.
         durable: last batch in the journal.
@@ -44,6 +46,8 @@ class Sender:
 
     claim: Claim
     uids: NDArray[np.uint32]
+    claimed: NDArray[np.bool_]
+    outranked: NDArray[np.bool_]
     living: bool = True
     received: int = 0
     durable: int = 0
@@ -71,10 +75,11 @@ def rivals(sender: Sender, senders: Sequence[Sender]) -> list[Sender]:
     return [s for s in senders if s.living and s is not sender]
 
 
-def outranked(sender: Sender, senders: Sequence[Sender]) -> NDArray[np.uint32]:
-    """(j,) uids of this publisher that a living one of higher priority sends, ascending."""
-    higher = [np.intersect1d(sender.uids, s.uids) for s in rivals(sender, senders) if s.claim.priority > sender.claim.priority]
-    return np.unique(np.concatenate(higher)) if higher else np.zeros(0, dtype=np.uint32)
+def rank(senders: Sequence[Sender]) -> None:
+    """Find out anew who outranks whom; to be done when one comes or goes."""
+    for sender in senders:
+        higher = [s.claimed for s in rivals(sender, senders) if s.claim.priority > sender.claim.priority]
+        sender.outranked = np.any([np.zeros_like(sender.claimed), *higher], axis=0)
 
 
 def alone(sender: Sender, senders: Sequence[Sender]) -> NDArray[np.uint32]:

@@ -29,6 +29,7 @@ from twin.assembly import Parts
 from twin.effects import Announce, Append, Effect, Estimate, Publish, Tell
 from twin.engine import Engine
 from twin.errors import Exhausted, NotFound, TooOld, TooSlow, TwinError, Unavailable
+from twin.identities import sample_time
 from twin.journal import Entry, EntryKind, Journal
 from twin.lease import Lease
 from twin.packing import packed, unpacked
@@ -49,7 +50,6 @@ from twin.port import (
 from twin.publisher import Publisher
 from twin.records import Records
 from twin.replay import estimated, measurements, recompute
-from twin.window import sample_time
 
 log = logging.getLogger(__name__)
 

@@ -1,10 +1,10 @@
-"""One estimate of a small network: what makes every kernel of the live path compile."""
+"""One row taken and one estimate of a small network: what makes every kernel of the live path compile."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from grid_models.measurements import Catalogue
+from grid_models.measurements import Catalogue, Rows
 from grid_models.network import Network
 from grid_models.power.network import PowerNetwork
 from grid_models.state import NetworkState
@@ -12,6 +12,7 @@ from grid_models.water.network import WaterNetwork
 from twin.estimators import InForce
 from twin.estimators.power import PowerEstimator
 from twin.estimators.water import WaterEstimator
+from twin.identities import Seen
 
 
 def estimate_once(network: Network) -> NetworkState:
@@ -24,3 +25,8 @@ def estimate_once(network: Network) -> NetworkState:
     if isinstance(network, WaterNetwork):
         return WaterEstimator(network, catalogue, "warm").step(nothing, None, {})
     raise TypeError(f"cannot estimate {type(network).__name__}")
+
+
+def take_once() -> None:
+    """Judge no rows at all."""
+    Seen().judge(Rows.empty(), np.zeros(0, dtype=np.bool_))

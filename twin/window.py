@@ -19,87 +19,16 @@ from grid_models.measurements import (
     Rows,
     SignalKind,
     SwitchPosition,
-    TimeQuality,
     Update,
     sigma_factor,
 )
 from twin.estimators import InForce
+from twin.identities import sample_time
 
 _VALUE, _NOT_TOPICAL, _TOPICAL = 0, 1, 2
-_STRETCH_US = 10_000_000
 _TRAVEL_US = 5_000_000  # of a switch between its end positions; longer than this it is a fault
 
 _COLUMNS = ("signal", "time", "sequence", "value", "source", "validity", "flags", "mark")
-
-
-class Seen:
-    """Identities of rows in the window, so that a row sent twice counts once."""
-
-    NEW, DUPLICATE, CONFLICT = 0, 1, 2
-
-    def __init__(self) -> None:
-        self._of: dict[int, dict[int, float]] = {}  # by stretch of time, so that forgetting drops whole stretches
-
-    def judge(self, rows: Rows, late: NDArray[np.bool_]) -> NDArray[np.int8]:
-        """NEW, DUPLICATE or CONFLICT for each row; new ones are remembered, late ones not."""
-        verdict = np.zeros(len(rows), dtype=np.int8)
-        stretches = (sample_time(rows) // _STRETCH_US).tolist()
-        if (timeless := rows.time_quality == TimeQuality.NONE).any():
-            stretches = self._stretches(rows, timeless, stretches)
-        for i, (key, value, stretch, is_late) in enumerate(
-            zip(_identity(rows).tolist(), rows.value.tolist(), stretches, late.tolist(), strict=True)
-        ):
-            known = self._of.setdefault(stretch, {})
-            before = known.get(key)
-            if before is None:
-                if not is_late:
-                    known[key] = value
-            else:
-                verdict[i] = self.DUPLICATE if before == value else self.CONFLICT
-        return verdict
-
-    def _stretches(self, rows: Rows, timeless: NDArray[np.bool_], stretches: list[int]) -> list[int]:
-        """A row without time may repeat one that came in an earlier stretch: it is looked for in all of them."""
-        keys = _identity(rows).tolist()
-        for i in np.flatnonzero(timeless).tolist():
-            stretches[i] = next((t for t, known in self._of.items() if keys[i] in known), stretches[i])
-        return stretches
-
-    def saved(self) -> dict[str, NDArray[Any]]:
-        """All identities as columns."""
-        sizes = [len(known) for known in self._of.values()]
-        keys = np.fromiter((k for known in self._of.values() for k in known), dtype=np.uint64, count=sum(sizes))
-        values = np.fromiter((v for known in self._of.values() for v in known.values()), dtype=np.float64, count=sum(sizes))
-        return {"stretch": np.repeat(np.array(list(self._of), dtype=np.int64), sizes), "key": keys, "value": values}
-
-    def recall(self, saved: Mapping[str, NDArray[Any]]) -> None:
-        """Know what `saved` told, and nothing else."""
-        self._of = {}
-        for stretch, key, value in zip(*(saved[name].tolist() for name in ("stretch", "key", "value")), strict=True):
-            self._of.setdefault(stretch, {})[key] = value
-
-    def forget(self, before_us: int) -> None:
-        """Drop what has left the window."""
-        for stretch in [t for t in self._of if (t + 1) * _STRETCH_US <= before_us]:
-            del self._of[stretch]
-
-
-def sample_time(rows: Rows) -> NDArray[np.int64]:
-    """(n,) where rows stand in time [us]: their source time, or when they came if they tell none."""
-    return np.where(rows.time_quality == TimeQuality.NONE, rows.receive_time_us, rows.source_time_us)
-
-
-def _identity(rows: Rows) -> NDArray[np.uint64]:
-    """(n,) a 64-bit mix of signal, source time and sequence (splitmix64's finaliser)."""
-    with np.errstate(over="ignore"):
-        h = rows.signal.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-        h ^= rows.source_time_us.astype(np.uint64) * np.uint64(0xBF58476D1CE4E5B9)
-        h ^= rows.sequence.astype(np.uint64) * np.uint64(0x94D049BB133111EB)
-        h ^= h >> np.uint64(30)
-        h *= np.uint64(0xBF58476D1CE4E5B9)
-        h ^= h >> np.uint64(27)
-        h *= np.uint64(0x94D049BB133111EB)
-        return np.asarray(h ^ (h >> np.uint64(31)))
 
 
 class Window:

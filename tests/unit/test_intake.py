@@ -6,21 +6,24 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from grid_models.measurements import Catalogue, Flag, Rows, TimeQuality, Validity
 from tests.simulation.small_twin import CATALOGUE, POWER, SECOND, T0, rows, signal
+from twin.identities import Seen
 from twin.intake import Admission, admit
 from twin.port import RowFault
-from twin.window import Seen
 
-NONE = np.zeros(0, dtype=np.uint32)
+
+def mask(catalogue: Catalogue, uids: tuple[int, ...]) -> NDArray[np.bool_]:
+    return np.append(np.isin(catalogue.uid, uids), False)
 
 
 def admitted(batch: Rows, *, seen: Seen | None = None, now: float = 0, catalogue: Catalogue = CATALOGUE) -> Admission:
     now_us = T0 + round(now * SECOND)
     return admit(
-        batch, catalogue, np.array(POWER, dtype=np.uint32), seen or Seen(),
-        receive_us=now_us + 5, now_us=now_us, oldest_us=now_us - 10 * SECOND, outranked=NONE,
+        batch, catalogue, mask(catalogue, POWER), Seen() if seen is None else seen,
+        receive_us=now_us + 5, now_us=now_us, oldest_us=now_us - 10 * SECOND, outranked=mask(catalogue, ()),
     )  # fmt: skip
 
 

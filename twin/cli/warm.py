@@ -15,13 +15,14 @@ def command() -> int:
     from solvers.accelerate import cache_root
     from solvers.solve import solve
     from twin.cli.console import console
-    from twin.warm import estimate_once
+    from twin.warm import estimate_once, take_once
 
     begun = perf_counter()
     jobs: dict[str, Callable[[], object]] = {
         "load flow": lambda: solve(power.two_bus()),
         "hydraulics": lambda: solve(water.two_reservoirs(), duration_s=0),
         "power estimation": lambda: estimate_once(power.two_bus()),
+        "intake": take_once,
         "water estimation": lambda: estimate_once(water.looped_town(3, 3)),
     }
     for name in track(jobs, description="compiling", console=console, transient=True):

@@ -1,0 +1,72 @@
+"""Measurements in: how many, and how soon they are on disk."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.service_load import Caller, Source, cores, percentiles, point_list, served
+
+TITLE = "Measurements in"
+TEXT = """A service with its estimator running each second (`pandapower:case1354pegase`, up to 10,000 signals) on one core; four
+publishers and a caller of GetTwin on another, over the loopback. Every batch is parsed, checked row by row, deduplicated,
+put into the live window, written to the journal and synced; 1 % of the rows are NaN. Rows count from the first message sent to
+the last DURABLE. A call's time is that of GetTwin every 10 ms meanwhile."""
+HEAD = ("job", "rows per message", "measured", "target", "beside it, GetTwin p50 / p99 / worst")
+_NETWORK = "pandapower:case1354pegase"
+_PUBLISHERS = 4
+
+
+def run(quick: bool) -> Iterator[tuple[str, ...]]:
+    """Bursts of several batch sizes, then a steady flow."""
+    service, load = cores()
+    os.sched_setaffinity(0, load)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        signals = point_list(_NETWORK, 10_000)
+        with served(folder, _NETWORK, signals, service) as address:
+            for rows, batches in ((1_000, 200 if quick else 1_000), (10_000, 20 if quick else 100)):
+                sources = _sources(address, folder, signals, batches, rows)
+                begun = time.perf_counter()
+                with Caller(address) as caller:
+                    _together(sources)
+                rate = sum(s.admitted for s in sources) / (time.perf_counter() - begun)
+                yield (
+                    "burst, all DURABLE",
+                    f"{rows:,}",
+                    f"{rate / 1e6:.2f} M/s",
+                    ">= 5 M/s in, >= 1 M/s DURABLE",
+                    percentiles(caller.took_s),
+                )
+            seconds = 5 if quick else 30
+            sources = _sources(address, folder, signals, seconds * 25 // 2, 1_000)
+            with Caller(address) as caller:
+                _together(sources, every_s=0.08)
+            waits = [x for s in sources for x in s.latencies_s()]
+            yield (
+                "50,000 values/s, batch sent -> DURABLE",
+                "1,000",
+                percentiles(waits),
+                "p99 <= 40 ms; call p99 <= 10 ms",
+                percentiles(caller.took_s),
+            )
+
+
+def _sources(address: str, folder: Path, signals: list, batches: int, rows: int) -> list[Source]:
+    share = len(signals) // _PUBLISHERS
+    made = [Source(address, f"p{k}-{rows}-{batches}", folder, signals[k * share : (k + 1) * share]) for k in range(_PUBLISHERS)]
+    for source in made:
+        source.prepare(batches, rows, bad_share=0.01)
+    return made
+
+
+def _together(sources: list[Source], every_s: float = 0.0) -> None:
+    threads = [threading.Thread(target=s.play, args=(every_s,)) for s in sources]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
