@@ -37,6 +37,7 @@ ROUNDING_HEAD, ROUNDING_MASS = 1e-6, 1e-7  # what is good enough when no more ca
 PATIENCE = 25  # iterations without a change of status after which rounding is the limit
 CIRCLING = 15  # iterations without a change of status after which steps are shortened
 ALL_AT_ONCE = 60  # iterations after which statuses change one by one
+PRESSED_HEAD = 1e5  # m
 SETTLED, HUNTING, STUCK = 0, 1, 2
 
 
@@ -48,7 +49,7 @@ class Work(NamedTuple):
         mass: (n_node,) m.
         known: (n_node,) dH where `held`.
         held: (n_node,) rows that leave the matrix.
-        part, grounded, pin, scale, short: (n_node,) see supply.py.
+        part, grounded, pin, scale, short, pressed: (n_node,) see supply.py.
         forced: (n_link,) likewise.
         seen: (n_link,) statuses, to notice changes.
         flips: (n_link,) how often a status changed one by one.
@@ -70,6 +71,7 @@ class Work(NamedTuple):
     pin: Flags
     scale: Floats
     short: Flags
+    pressed: Flags
     forced: Flags
     seen: Index
     flips: Index
@@ -129,6 +131,8 @@ def evaluate_links(net: Laws, w: Work, status: Index, setting: Floats, head: Flo
         elif status[k] == ACTIVE and (kind in (PRV, PSV, FCV)):
             w.p[k] = w.r[k] = 0.0
         else:
+            if net.pump[k] == CONSTANT_POWER and q[k] <= 0.0:  # its law has no other side
+                q[k] = net.first_flow[k] * setting[k]
             loss, gradient = link_law(net, k, status[k], setting[k], q[k])
             w.p[k] = 1.0 / gradient
             w.r[k] = loss - (head[net.start[k]] - head[net.end[k]])
@@ -323,7 +327,7 @@ def judge(net: Laws, w: Work, status: Index, setting: Floats, head: Floats, q: F
         i, j, before = net.start[k], net.end[k], status[k]
         if w.forced[k] and before == OPEN and q[k] >= 0.0:
             continue
-        if w.grounded[i] and w.grounded[j]:
+        if (w.grounded[i] or w.pressed[i]) and w.grounded[j]:
             now = next_status(net, k, before, setting[k], head, q[k])
         elif kind == FCV and before == ACTIVE and not w.grounded[j] and not w.short[j]:
             now = XFCV
@@ -345,10 +349,10 @@ def judge(net: Laws, w: Work, status: Index, setting: Floats, head: Floats, q: F
 
 @kernel
 def rest(net: Laws, w: Work, head: Floats, q: Floats) -> None:
-    """Let the water stand in parts without source."""
+    """Let the water stand in parts without source; a pump that stands against one gives it a head beyond all others."""
     for i in range(len(head)):
         if not w.grounded[i]:
-            head[i] = head[w.part[i]]
+            head[i] = PRESSED_HEAD if w.pressed[i] else head[w.part[i]]
     for k in range(len(q)):
         if not w.grounded[net.start[k]] and w.part[net.start[k]] == w.part[net.end[k]]:
             q[k] = 0.0
@@ -387,7 +391,7 @@ def balance(
     while iteration <= trials:
         while not np.array_equal(w.seen, status):
             w.seen[:] = status
-            if find_parts(net, setting, status, demand, w.part, w.grounded, w.pin, w.scale, w.short, w.forced) > 0:
+            if find_parts(net, setting, status, demand, w.part, w.grounded, w.pin, w.scale, w.short, w.forced, w.pressed) > 0:
                 rest(net, w, head, q)
         evaluate_links(net, w, status, setting, head, q)
         evaluate_outflows(net, w, demand, head)

@@ -172,7 +172,7 @@ def _condition(plan: WaterPlan, boundary: Boundary, found: Hydraulics, k: int, h
         return f"is shut against a fall of {h1 - h2:.3g} m"
     if kind == PUMP and status == XHEAD:
         if laws.pump[k] == CONSTANT_POWER:
-            return "" if _leads_nowhere(plan, found, k) else "is off though it could deliver"
+            return "" if _leads_nowhere(plan, boundary, found, k) else "is off though it could deliver"
         top = laws.pump_law[k, 3] * setting**2
         return "" if h2 - h1 > top else f"is off though {h2 - h1:.3g} m is within its lift of {top:.3g} m"
     if kind in (PRV, PSV) and not np.isnan(setting):
@@ -214,16 +214,21 @@ def _feeds_alone(plan: WaterPlan, found: Hydraulics, k: int) -> bool:
     return bool(not (label[plan.laws.row < 0] == label[plan.laws.end[k]]).any())
 
 
-def _leads_nowhere(plan: WaterPlan, found: Hydraulics, k: int) -> bool:
-    """Whether link k alone joins two parts of which one has neither source nor anything drawn or let out."""
+def _leads_nowhere(plan: WaterPlan, boundary: Boundary, found: Hydraulics, k: int) -> bool:
+    """Whether link k alone joins two parts of which one has neither source nor anything drawn or let out.
+
+    A shut PRV whose end lies below its setting would let out what a pump of any lift brings to it.
+    """
     laws = plan.laws
+    target = laws.elevation[laws.end] + boundary.setting - 2.0 * HEAD_TOLERANCE
+    waits = (laws.kind == PRV) & (found.status == CLOSED) & (found.head_m[laws.end] < target)
     label = _labels(plan, found.status > CLOSED)  # link k is shut
     i, j = int(laws.start[k]), int(laws.end[k])
     idle = []
     for end in (i, j):
         part = label == label[end]
         drawn = np.abs(found.demand_m3_per_s[part]).max(initial=0.0) + np.abs(found.emitted_m3_per_s[part]).max(initial=0.0)
-        idle.append(not (laws.row[part] < 0).any() and drawn == 0.0)
+        idle.append(not (laws.row[part] < 0).any() and drawn == 0.0 and not part[laws.start[waits]].any())
     return bool(label[i] != label[j] and any(idle))
 
 
@@ -249,6 +254,6 @@ def _supply(plan: WaterPlan, boundary: Boundary, found: Hydraulics) -> Iterator[
         yield f"node {nodes[i]}: is called dry, and an open way leads to it"
     opens = ((laws.kind == CV) & (found.status == CLOSED)) | (found.status == XHEAD)
     for k in np.flatnonzero(opens & found.supplied[laws.start] & ~found.supplied[laws.end]).tolist():
-        if laws.pump[k] == CONSTANT_POWER and _leads_nowhere(plan, found, k):
+        if laws.pump[k] == CONSTANT_POWER and _leads_nowhere(plan, boundary, found, k):
             continue
         yield f"link {plan.network.link_ids[k]}: is shut before a part without water"

@@ -30,7 +30,6 @@ from solvers.water.plan import (
 
 HEAD_TOLERANCE = 0.0005 * FOOT
 FLOW_TOLERANCE = 0.0001 * CUBIC_FOOT
-STILL = 1e-9 * CUBIC_FOOT  # a pump of constant power that carries less has nowhere to deliver
 
 
 @kernel
@@ -110,14 +109,13 @@ def next_status(net: Laws, k: int, status: int, setting: float, head: Floats, q:
             return reducing_valve(status, net.elevation[j] + setting, loss, q, head[i], head[j])
         return sustaining_valve(status, net.elevation[i] + setting, loss, q, head[i], head[j])
     dh = head[i] - head[j]
-    now = OPEN if status in (XHEAD, TEMPCLOSED) else status
+    powered = net.pump[k] == CONSTANT_POWER  # find_parts turns it off and on
+    now = OPEN if status == TEMPCLOSED or (status == XHEAD and not powered) else status
     if kind == CV:
         now = check_valve(now, dh, q)
-    elif kind == PUMP and now >= OPEN and setting > 0.0:
-        if net.pump[k] == CONSTANT_POWER:  # without flow its head has no bound; once off, only `wake` turns it on
-            now = XHEAD if status == XHEAD or q <= STILL else OPEN
-        else:
-            now = XHEAD if -dh > net.pump_law[k, 3] * setting**2 + HEAD_TOLERANCE else OPEN
+    elif kind == PUMP and not powered and now >= OPEN and setting > 0.0:
+        lift = net.pump_law[k, 3] * setting**2
+        now = XHEAD if -dh > lift + HEAD_TOLERANCE else OPEN
     elif kind == FCV and now in (ACTIVE, XFCV):
         if dh < -HEAD_TOLERANCE or q < -FLOW_TOLERANCE:
             now = XFCV
@@ -144,7 +142,7 @@ def wake(net: Laws, k: int, status: int, setting: float, head: Floats, supplied:
     kind, i = net.kind[k], net.start[k]
     if status > CLOSED or not (supplied or wanting):
         return status
-    if status == XHEAD and net.pump[k] == CONSTANT_POWER and not wanting:
+    if status == XHEAD and net.pump[k] == CONSTANT_POWER:
         return status
     if kind == CV or status == XHEAD:
         return OPEN

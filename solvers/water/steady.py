@@ -75,7 +75,7 @@ class Scratch:
 
         self.work = Work(
             p=np.zeros(n_link), r=np.zeros(n_link), mass=np.zeros(n_node), known=np.zeros(n_node), held=flags(),
-            part=numbers(n_node), grounded=flags(), pin=flags(), scale=np.zeros(n_node), short=flags(),
+            part=numbers(n_node), grounded=flags(), pin=flags(), scale=np.zeros(n_node), short=flags(), pressed=flags(),
             forced=np.zeros(n_link, dtype=np.bool_), seen=numbers(n_link), flips=numbers(n_link),
             lane_q=aligned(plan.laws.lane.shape), lane_r=aligned(plan.laws.lane.shape), lane_m=aligned(plan.laws.lane.shape),
             lane_h=aligned(plan.laws.lane.shape), lane_g=aligned(plan.laws.lane.shape),

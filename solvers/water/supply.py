@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from solvers.accelerate import kernel
-from solvers.water.plan import ACTIVE, CLOSED, FCV, OPEN, PRV, PSV, PUMP, XFCV, Floats, Index, Laws
+from solvers.water.plan import ACTIVE, CLOSED, CONSTANT_POWER, FCV, OPEN, PRV, PSV, PUMP, XFCV, XHEAD, Floats, Index, Laws
 
 Flags = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
@@ -35,7 +35,7 @@ def conducts(kind: int, status: int, setting: float) -> bool:
 @kernel
 def find_parts(
     net: Laws, setting: Floats, status: Index, demand: Floats, part: Index, grounded: Flags, pin: Flags, scale: Floats,
-    short: Flags, forced: Flags,
+    short: Flags, forced: Flags, pressed: Flags,
 ) -> int:  # fmt: skip
     """Find the parts of the network and what becomes of those without source.
 
@@ -50,6 +50,7 @@ def find_parts(
         scale: (n_node,) receives the share of the demand that is served.
         short: (n_node,) receives whether its part draws more than it gets.
         forced: (n_link,) marks PSVs that feed a part which nothing else feeds: they stand open whatever they should hold.
+        pressed: (n_node,) receives whether a pump of constant power stands against its part, which lets nothing out.
 
     Returns:
         The number of nodes in parts without source.
@@ -60,13 +61,14 @@ def find_parts(
         grounded[i] = net.row[i] < 0
         pin[i] = False
         scale[i] = 1.0
-        short[i] = False
+        short[i] = pressed[i] = False
     for k in range(len(status)):
-        if conducts(net.kind[k], status[k], setting[k]):
-            a, b = root_of(part, net.start[k]), root_of(part, net.end[k])
-            if a != b:
-                part[b] = a
-                grounded[a] |= grounded[b]
+        if net.pump[k] != CONSTANT_POWER and conducts(net.kind[k], status[k], setting[k]):
+            _join(part, grounded, net.start[k], net.end[k])
+    _turn_powered(net, setting, status, demand, part, pressed)
+    for k in net.judged:
+        if net.pump[k] == CONSTANT_POWER and conducts(net.kind[k], status[k], setting[k]):
+            _join(part, grounded, net.start[k], net.end[k])
     _through_valves(net, status, part, grounded, forced)
     missing = 0
     for i in range(n):
@@ -78,6 +80,53 @@ def find_parts(
     if missing:
         _pin(net, setting, status, demand, part, grounded, pin, scale, short)
     return missing
+
+
+@kernel
+def _join(part: Index, grounded: Flags, i: int, j: int) -> None:
+    a, b = root_of(part, i), root_of(part, j)
+    if a != b:
+        part[b] = a
+        grounded[a] |= grounded[b]
+
+
+@kernel
+def _turn_powered(net: Laws, setting: Floats, status: Index, demand: Floats, part: Index, pressed: Flags) -> None:
+    """Let a pump of constant power run where water comes to it and has somewhere to go; without flow its head has no bound."""
+    powered = 0
+    for k in net.judged:
+        powered += net.pump[k] == CONSTANT_POWER
+    if powered == 0:
+        return
+    n = len(net.row)
+    drawn, source, sink = np.zeros(n), np.zeros(n, dtype=np.bool_), np.zeros(n, dtype=np.bool_)
+    for i in range(n):
+        r = root_of(part, i)
+        drawn[r] += demand[i]
+        source[r] |= net.row[i] < 0
+    for i in net.out_node:
+        sink[root_of(part, i)] = True
+    for i in range(n):
+        sink[i] |= source[i] or drawn[i] > 0.0
+        source[i] |= drawn[i] < 0.0
+    again = True
+    while again:
+        again = False
+        for k in net.judged:
+            if (net.pump[k] == CONSTANT_POWER and status[k] in (OPEN, XHEAD) and setting[k] > 0.0) or (
+                net.kind[k] > PUMP and status[k] == ACTIVE and not conducts(net.kind[k], status[k], setting[k])
+            ):
+                a, b = root_of(part, net.start[k]), root_of(part, net.end[k])
+                again |= (source[a] and not source[b]) or (sink[b] and not sink[a])
+                source[b] |= source[a]
+                sink[a] |= sink[b]
+    for k in net.judged:
+        if net.pump[k] == CONSTANT_POWER and status[k] in (OPEN, XHEAD):
+            a, b = root_of(part, net.start[k]), root_of(part, net.end[k])
+            status[k] = OPEN if source[a] and sink[b] else XHEAD
+            pressed[b] |= source[a] and not sink[b] and setting[k] > 0.0
+    for i in range(n):
+        pressed[i] = pressed[root_of(part, i)]
 
 
 @kernel

@@ -176,6 +176,30 @@ def test_a_valve_ends_in_a_named_state(case: str) -> None:
     assert left.hold, left
 
 
+POWERED = {
+    "delivers": (" P B C 100 200 130", "", Status.SOLVED),
+    "leads nowhere": (" P B C 100 200 130 0 Closed", "", Status.PUMP_CANNOT_DELIVER),
+    "has nothing to take": ("", " Q R C 100 200 130\n P C B 100 200 130", Status.NO_SUPPLY),
+    "before a prv that must open": ("", " Q R C 2000 100 130", Status.SOLVED),
+}
+
+
+@pytest.mark.parametrize("case", POWERED)
+def test_a_pump_of_constant_power_runs_where_water_can_come_and_go(case: str) -> None:
+    behind, beside, expected = POWERED[case]
+    valve = " V B C 200 PRV 55 0" if "prv" in case else ""
+    suction = " S X A 10 200 130\n" if "nothing" in case else " S R A 10 200 130\n"
+    drawn = 0 if "nowhere" in case else 5
+    text = f"""[JUNCTIONS]\n A 0\n B 0\n C 0 {drawn}\n X 0 1\n[RESERVOIRS]\n R 60\n[PIPES]\n{suction}{behind}
+{beside}\n X R X 10 200 130 0 {"Closed" if "nothing" in case else "Open"}\n[PUMPS]\n U A B POWER 5\n[VALVES]\n{valve}
+[OPTIONS]\n UNITS LPS\n[END]\n"""
+    plan, boundary, solution = solved(read_text(InpText(text), case))
+    assert solution.status is expected, (solution.status, solution.culprits)
+    assert solution.stats.iterations < 40
+    left = residuals(plan, boundary, solution.value)
+    assert left.hold, left
+
+
 def test_residuals_tell_a_wrong_answer() -> None:
     text = """[RESERVOIRS]\n R 60\n[JUNCTIONS]\n A 10\n B 5 5\n[PIPES]\n P R A 100 200 130\n[VALVES]\n V A B 200 PRV 20 0
 [OPTIONS]\n UNITS LPS\n[END]\n"""
