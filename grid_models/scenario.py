@@ -169,6 +169,15 @@ def apply(network: Network, patch: Patch) -> Network:
     return edited
 
 
+def affected(network: Network, change: Change) -> NDArray[np.int64]:
+    """Rows of its table that a `set` or `scale` speaks of.
+
+    Raises:
+        ValueError: there is no such element.
+    """
+    return _rows(network.tables[change.table], change)
+
+
 def _applied(tables: Mapping[str, Table], change: Change) -> Table:
     if change.table not in tables:
         raise ValueError(f"there is no table {change.table}; there are {', '.join(sorted(tables))}")

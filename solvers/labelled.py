@@ -113,7 +113,7 @@ def water_dataset(
     dimensions: tuple[str, ...] = tuple(coordinates)
     if time_s is not None:
         dimensions = (*dimensions, "time")
-        coordinates["time"] = _time(np.asarray(time_s, dtype=np.float64), start)
+        coordinates["time"] = time_coordinate(np.asarray(time_s, dtype=np.float64), start)
     ids = {"node": network.node_ids, "link": network.link_ids, "tank": network.tables["tank"].index}
     variables: dict[str, Any] = {}
     for name, values in results.items():
@@ -218,7 +218,8 @@ def _node_coordinates(network: WaterNetwork, present: Iterable[str]) -> dict[str
     return out
 
 
-def _time(time_s: Array, start: datetime | None) -> tuple[str, Array, dict[str, str]]:
+def time_coordinate(time_s: Array, start: datetime | None) -> tuple[str, Array, dict[str, str]]:
+    """The coordinate `time`: UTC where the start is known, else seconds since it."""
     if start is None:
         return "time", time_s, {"units": "s", "long_name": "time", "time_reference": "start of the simulation"}
     origin = np.datetime64(start.astimezone(UTC).replace(tzinfo=None), "ns")

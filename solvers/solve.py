@@ -7,20 +7,24 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from grid_models.errors import InvalidInput, Issue
 from grid_models.network import Network
 from grid_models.power.network import PowerNetwork
+from grid_models.scenario import Patch
 from grid_models.water.network import WaterNetwork
-from solvers.labelled import Provenance, power_dataset, water_dataset
+from solvers.labelled import Provenance, power_dataset, time_coordinate, water_dataset
 from solvers.plan import Reuse
 from solvers.power.metering import estimate_measured
 from solvers.power.newton import LoadFlow, factor, load_flow, prepare
 from solvers.power.results import results
 from solvers.power.tap_control import with_tap_control
 from solvers.solution import Solution
-from solvers.water.extended import simulate
+from solvers.timed import Stages, hydraulics, load_flows
+
+_AS_IT_IS = Patch()
 
 
 def solve(
@@ -31,22 +35,26 @@ def solve(
     distributed_slack: bool = False,
     tap_control: bool = False,
     start: datetime | None = None,
+    changes: Patch = _AS_IT_IS,
     source: str = "",
 ) -> Solution[xr.Dataset]:
     """Solve a network and label everything that was found.
 
     Args:
         network: power: one load flow; water: hydraulics over a duration.
-        duration_s: of a hydraulic run, 0 for one instant; the network's own unless told. A load flow has none.
+        duration_s: of a run over time, 0 for one instant; a water network's own unless told. A power network's run is one load
+            flow at the start and one after each change.
         enforce_q_limits: of a load flow: generators hold their voltage only within their reactive range.
         distributed_slack: of a load flow: machines share what is left over by `slack_weight`.
         tap_control: of a load flow: transformers move their taps as the table `tap_control` (pandapower's tap
             controllers) says; where they come to rest is `trafo_tap_pos` and `trafo3w_tap_pos`.
         start: instant of time 0, so that `time` is UTC; seconds since the start without it.
+        changes: made to the network, in a run over time each at its own time.
         source: the file that the network was read from, for its hash.
 
     Returns:
-        The dataset with its status; where the status is not usable, what was reached.
+        The dataset with its status; `time` leads in hydraulic runs, and where a power network changes on the way. Where the
+        status is not usable, what was reached.
 
     >>> from grid_models.formats import read
     >>> float(solve(read("pandapower:case9")).unwrap()["bus_vm_pu"][0])
@@ -55,17 +63,21 @@ def solve(
     digest = _digest(network, source)
     if isinstance(network, PowerNetwork):
         options: dict[str, Any] = {"enforce_q_limits": enforce_q_limits, "distributed_slack": distributed_slack}
-        flow, solved = _load_flow(network, tap_control, options)
-        told = {"tolerance_pu": 1e-8, **options, "tap_control": tap_control}
-        provenance = Provenance("newton-raphson", told, digest)
-        columns: dict[str, Any] = dict(results(solved, flow.value.model, flow.value.v))
-        if tap_control:
-            columns |= {f"{e}_tap_pos": solved.tables[e]["tap_pos"] for e in ("trafo", "trafo3w") if e in solved.tables}
-        return _with(flow, power_dataset(solved, columns, flow, provenance))
+        provenance = Provenance("newton-raphson", {"tolerance_pu": 1e-8, **options, "tap_control": tap_control}, digest)
+        stages = Stages.of(network, changes, duration_s or 0.0, start)
+        run = load_flows(stages, lambda network: _columns(network, tap_control, options))
+        leading = {"time": time_coordinate(np.array(stages.begins_s, dtype=np.float64), start)}
+        columns = run.value
+        if len(stages.networks) == 1:
+            leading, columns = {}, {name: values[0] for name, values in columns.items()}
+        return _with(run, power_dataset(stages.networks[-1], columns, run, provenance, leading))
     if isinstance(network, WaterNetwork):
-        trace = simulate(network, duration_s)
+        duration_s = float(network.options.duration_s) if duration_s is None else duration_s
+        wet = Stages.of(network, changes, duration_s, start)
+        trace = hydraulics(wet, duration_s)
         provenance = Provenance("gradient-method", {"duration_s": duration_s}, digest)
-        return _with(trace, water_dataset(network, trace.value.values, trace, provenance, trace.value.time_s, start))
+        last = wet.networks[-1]
+        return _with(trace, water_dataset(last, trace.value.values, trace, provenance, trace.value.time_s, start))
     raise TypeError(f"cannot solve {type(network).__name__}")
 
 
@@ -90,6 +102,15 @@ def estimate(
     found = estimate_measured(network, threshold)
     provenance = Provenance("weighted-least-squares", {"threshold": threshold}, _digest(network, source))
     return _with(found, power_dataset(network, found.value.values, found, provenance))
+
+
+def _columns(network: PowerNetwork, tap_control: bool, options: dict[str, Any]) -> tuple[dict[str, Any], Solution[LoadFlow]]:
+    """A load flow and its result columns."""
+    flow, solved = _load_flow(network, tap_control, options)
+    columns: dict[str, Any] = dict(results(solved, flow.value.model, flow.value.v))
+    if tap_control:
+        columns |= {f"{e}_tap_pos": solved.tables[e]["tap_pos"] for e in ("trafo", "trafo3w") if e in solved.tables}
+    return columns, flow
 
 
 def _load_flow(network: PowerNetwork, tap_control: bool, options: dict[str, Any]) -> tuple[Solution[LoadFlow], PowerNetwork]:

@@ -17,11 +17,12 @@ from typing import Any
 import xarray as xr
 
 from grid_models.network import Network
-from grid_models.scenario import Change, Patch, apply
+from grid_models.scenario import Change, Patch
 from solvers.solution import Status, Unsolvable
 from twin.bases import LiveBase, live_base
 from twin.client.results import WhatIf
 from twin.compare import Comparison, compare
+from twin.what_if import alongside
 
 
 def open(base: str) -> Study:  # noqa: A001 -- one opens a network as one opens a file
@@ -104,7 +105,7 @@ class Study:
         """Solve with all changes made.
 
         Args:
-            duration: of a hydraulic run [s]; 0 for one instant.
+            duration: of the run [s], each change at its own time; 0 for one instant with all of them made.
 
         Raises:
             InvalidInput: elements, columns or values that do not exist or cannot be.
@@ -146,9 +147,11 @@ class Study:
 
         assert self.network is not None
         base = self.network
-        solution = solve(apply(base, self.changes), duration_s=duration, source=self.base)
+        solution = solve(base, duration_s=duration, changes=self.changes, source=self.base)
         data = solution.unwrap()
-        return Run(self, data, solution.status, solution.culprits, lambda: solve(base, duration_s=duration).unwrap())
+        return Run(
+            self, data, solution.status, solution.culprits, lambda: alongside(solve(base, duration_s=duration).unwrap(), data)
+        )
 
     def _repr_html_(self) -> str:
         changes = "".join(f"<li><code>{escape(c.told())}</code></li>" for c in self.changes.changes) or "<li>as it is</li>"

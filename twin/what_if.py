@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from grid_models.network import Network
-from grid_models.scenario import Patch, apply
+from grid_models.scenario import Patch
 from solvers.solution import Solution
 from solvers.solve import solve
 from twin.compare import compare
@@ -21,35 +21,41 @@ def run(base: Network, patch: Patch, duration_s: float = 0.0, start_us: int = 0)
 
     Args:
         base: the fork.
-        patch: the changes; all of them hold from the start of the run.
-        duration_s: of a hydraulic run; 0 for one instant.
+        patch: the changes; in a run over time each is made at its own time.
+        duration_s: of the run; 0 for one instant.
         start_us: the instant that the fork stands for, Unix us.
 
     Raises:
         InvalidInput: elements, columns or values that cannot be; all of them at once.
         Unsolvable: the fork itself has no solution.
     """
-    before = _solved(base, duration_s, start_us)
-    edited = apply(base, patch)
-    after = _solved(edited, duration_s, start_us)
-    comparison = compare(before.unwrap(), after.value)
+    after = _solved(base, patch, duration_s, start_us)
+    before = alongside(_solved(base, Patch(), duration_s, start_us).unwrap(), after.value)
+    comparison = compare(before, after.value)
     times = after.value["time"].values if "time" in after.value else np.zeros(0, dtype="datetime64[us]")
     return RunResult(
-        base=_columns(before.value),
+        base=_columns(before),
         patched=_columns(after.value),
         status=after.status.name,
         culprits=after.culprits,
         violated=comparison.violated,
         relieved=comparison.relieved,
-        base_dims=_dims(before.value),
+        base_dims=_dims(before),
         patched_dims=_dims(after.value),
-        time_us=tuple(int(t) for t in times.astype("datetime64[us]").astype(np.int64)) if duration_s else (),
+        time_us=tuple(int(t) for t in times.astype("datetime64[us]").astype(np.int64)) if "time" in after.value.dims else (),
     )
 
 
-def _solved(network: Network, duration_s: float, start_us: int) -> Solution[xr.Dataset]:
+def alongside(before: xr.Dataset, after: xr.Dataset) -> xr.Dataset:
+    """A power network's result at every instant of one that changes on the way."""
+    if "time" not in after.dims or "time" in before.dims:
+        return before
+    return before.expand_dims(time=after["time"])
+
+
+def _solved(network: Network, changes: Patch, duration_s: float, start_us: int) -> Solution[xr.Dataset]:
     start = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=start_us)
-    solution = solve(network, duration_s=duration_s, start=start)
+    solution = solve(network, duration_s=duration_s, start=start, changes=changes)
     data = solution.value
     if "time" in data.dims and not duration_s:
         data = data.isel(time=0)

@@ -12,7 +12,9 @@ def command(
     base: Annotated[str, typer.Argument(help="a network file, or grpc://host:port/network@2026-11-21T18:00")],
     patch: Annotated[Path, typer.Option(help="changes, TOML")],
     out: Annotated[Path, typer.Option(help="result after the patch (.nc)")],
-    duration: Annotated[str, typer.Option(help="for water: 24h, 90m; one instant unless told")] = "",
+    duration: Annotated[
+        str, typer.Option(help="24h, 90m, each change at its time; without it one instant with all of them")
+    ] = "",
     top: Annotated[int, typer.Option(help="differences shown")] = 12,
 ) -> int:
     """Ask what would happen; nothing live changes."""

@@ -61,10 +61,8 @@ class WaterTruth:
         while True:
             self._set_burst(self._clock_s)
             self._set_weather()
+            self._set_supply(pump_supplied)
             en.runH(self._project)
-            if not pump_supplied and en.getlinkvalue(self._project, self._pump, en.STATUS) > 0:
-                en.setlinkvalue(self._project, self._pump, en.STATUS, 0)
-                en.runH(self._project)
             if self._clock_s >= t_s:
                 break
             self._clock_s += int(en.nextH(self._project))
@@ -130,6 +128,15 @@ class WaterTruth:
         for event, node in self._burst_nodes.items():
             coefficient = event.size / _BURST_HEAD_M**0.5 if event.running(t_s) else 0.0
             en.setnodevalue(self._project, node, en.EMITTER, coefficient)
+
+    def _set_supply(self, supplied: bool) -> None:
+        """Without supply the pump stands, and its level control cannot start it: EPANET knows no supply and would."""
+        project = self._project
+        if not supplied:
+            en.setlinkvalue(project, self._pump, en.STATUS, 0)
+        for control in range(1, en.getcount(project, en.CONTROLCOUNT) + 1):
+            if en.getcontrol(project, control)[1] == self._pump:
+                en.setcontrolenabled(project, control, int(supplied))
 
     def _locate(self, signal: Signal) -> int:
         if signal.table in ("junction", "tank"):

@@ -1,6 +1,7 @@
 """The water network's estimator: measured inflows, levels, pressures and smart meters -> heads, flows, demands.
 
-A metered pump enters as its measured flow; a pump without electrical supply stands still whatever the model believes.
+A metered pump enters as its measured flow; a pump without electrical supply stands still whatever the model believes,
+unless its own meter shows that it runs.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ PUBLISHED = (
 # A consumer's demand wanders around its profile by some ten percent; a zone's sum does so far less.
 _DEMAND_SPREAD = 0.1
 _SUSPECT = 5.0
+_RUNS_SIGMAS = 5.0  # of its flow meter, beyond which a pump evidently runs
 _DAY_S = 86400.0
 _EPOCH_WEEKDAY_S = 3 * _DAY_S  # 1970-01-01 was a Thursday; patterns begin on Monday
 
@@ -175,11 +177,14 @@ class WaterEstimator:
         at = model.tank_node[meters.level_tank]
         head[at[known]] = tank["elevation_m"][meters.level_tank[known]] + level[known]
         position, told, _ = _values(measured, meters.status_uid)
-        status[meters.status_link[told]] = np.where(position[told] == SwitchPosition.OPEN, CLOSED, OPEN)
+        stopped = told & (position == SwitchPosition.OPEN)
+        status[meters.status_link[told]] = np.where(stopped[told], CLOSED, OPEN)
         unsupplied = self._unsupplied(coupled)
         status[model.links([p.pump for p in unsupplied])] = CLOSED
         flow, read, flow_sigma = _values(measured, meters.flow_uid)
-        standing = status[meters.flow_link] <= CLOSED
+        # Whoever moves water runs, whatever the grid is believed to give: a mobile generator has no signal.
+        runs = read & (np.abs(flow) > _RUNS_SIGMAS * flow_sigma) & ~np.isin(meters.flow_link, meters.status_link[stopped])
+        standing = (status[meters.flow_link] <= CLOSED) & ~runs
         flow = np.where(read, np.where(standing, 0.0, flow), np.nan)
         imposed = self._pump_metered & read
         pump_flow = np.zeros(n)
