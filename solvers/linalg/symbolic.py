@@ -112,12 +112,11 @@ def symbolic(indptr: NDArray[np.integer], indices: NDArray[np.integer], perm: ND
     (2, [3, 4])
     """
     first = order(indptr, indices) if perm is None else np.asarray(perm, dtype=np.int64)
-    lower = _earlier_neighbours(indptr, indices, first)
-    postorder = _postorder(_elimination_tree(lower))
-    final = first[postorder]
-    lower = _earlier_neighbours(indptr, indices, final)
-    parent = _elimination_tree(lower)
-    up, uj = _fill(lower, parent)
+    parent = _elimination_tree(*_earlier_neighbours(indptr, indices, first))
+    final = first[_postorder(parent)]
+    begin, earlier = _earlier_neighbours(indptr, indices, final)
+    parent = _elimination_tree(begin, earlier)
+    up, uj = _fill(begin, earlier, parent)
     inverse = np.empty(len(final), dtype=np.int64)
     inverse[final] = np.arange(len(final))
     target = np.empty(_pairs(up), dtype=np.int32)
@@ -125,15 +124,17 @@ def symbolic(indptr: NDArray[np.integer], indices: NDArray[np.integer], perm: ND
     return Symbolic(
         perm=frozen(final),
         inverse=frozen(inverse),
-        parent=frozen(np.array(parent, dtype=np.int32)),
+        parent=frozen(parent),
         up=frozen(up),
         uj=frozen(uj),
         target=frozen(target),
     )
 
 
-def _earlier_neighbours(indptr: NDArray[np.integer], indices: NDArray[np.integer], perm: NDArray[np.int64]) -> list[list[int]]:
-    """For each step the neighbours that are eliminated before it, ascending."""
+def _earlier_neighbours(
+    indptr: NDArray[np.integer], indices: NDArray[np.integer], perm: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """For each step the neighbours that are eliminated before it, ascending, in compressed rows."""
     n = len(perm)
     inverse = np.empty(n, dtype=np.int64)
     inverse[perm] = np.arange(n)
@@ -141,19 +142,18 @@ def _earlier_neighbours(indptr: NDArray[np.integer], indices: NDArray[np.integer
     columns = inverse[indices]
     earlier = columns < rows
     keys = np.unique(rows[earlier] * n + columns[earlier])
-    starts = np.searchsorted(keys, np.arange(n + 1, dtype=np.int64) * n).tolist()
-    flat = (keys % max(n, 1)).tolist()
-    return [flat[starts[k] : starts[k + 1]] for k in range(n)]
+    return np.searchsorted(keys, np.arange(n + 1, dtype=np.int64) * n), keys % max(n, 1)
 
 
-def _elimination_tree(lower: list[list[int]]) -> list[int]:
+@kernel
+def _elimination_tree(begin: NDArray[np.int64], earlier: NDArray[np.int64]) -> IntArray:
     """Liu's algorithm: the parent of k is the first later step that k's elimination reaches."""
-    parent = [-1] * len(lower)
-    ancestor = [-1] * len(lower)
-    for k, earlier in enumerate(lower):
-        for start in earlier:
-            i = start
-            while i != -1 and i != k:
+    n = len(begin) - 1
+    parent, ancestor = np.full(n, -1, dtype=np.int32), np.full(n, -1, dtype=np.int32)
+    for k in range(n):
+        for x in range(begin[k], begin[k + 1]):
+            i = earlier[x]
+            while i not in (-1, k):
                 following = ancestor[i]
                 ancestor[i] = k  # path compression
                 if following == -1:
@@ -162,34 +162,57 @@ def _elimination_tree(lower: list[list[int]]) -> list[int]:
     return parent
 
 
-def _postorder(parent: list[int]) -> NDArray[np.int64]:
+@kernel
+def _postorder(parent: IntArray) -> NDArray[np.int64]:
     """Number each subtree contiguously, children before parents, so that related rows stand close in memory."""
-    children: list[list[int]] = [[] for _ in parent]
-    roots: list[int] = []
-    for k, p in enumerate(parent):
-        (children[p] if p >= 0 else roots).append(k)
-    out: list[int] = []
-    stack = roots
-    while stack:  # parents first and children from the right, then reversed
-        k = stack.pop()
-        out.append(k)
-        stack.extend(children[k])
-    return np.array(out[::-1], dtype=np.int64)
+    n = len(parent)
+    first, following = np.full(n + 1, -1, dtype=np.int64), np.full(n, -1, dtype=np.int64)
+    for k in range(n - 1, -1, -1):  # children of each node, ascending; the roots are those of node n
+        p = parent[k] if parent[k] >= 0 else n
+        following[k], first[p] = first[p], k
+    out = np.empty(n, dtype=np.int64)
+    stack = np.empty(n + 1, dtype=np.int64)
+    depth, count = 0, 0
+    stack[0] = n
+    while depth >= 0:
+        k = stack[depth]
+        child = first[k]
+        if child >= 0:
+            first[k] = following[child]
+            depth += 1
+            stack[depth] = child
+        else:
+            if k < n:
+                out[count] = k
+                count += 1
+            depth -= 1
+    return out
 
 
-def _fill(lower: list[list[int]], parent: list[int]) -> tuple[IntArray, IntArray]:
-    """Rows of the upper factor: each holds its own later neighbours and what its children hand up."""
-    rows: list[set[int]] = [set() for _ in lower]
-    for k, earlier in enumerate(lower):
-        for i in earlier:
-            rows[i].add(k)
-    for k, p in enumerate(parent):
-        if p >= 0:
-            rows[p] |= rows[k]
-            rows[p].discard(p)
-    up = np.zeros(len(rows) + 1, dtype=np.int32)
-    np.cumsum([len(row) for row in rows], out=up[1:])
-    uj = np.array([j for row in rows for j in sorted(row)], dtype=np.int32)
+@kernel
+def _fill(begin: NDArray[np.int64], earlier: NDArray[np.int64], parent: IntArray) -> tuple[IntArray, IntArray]:
+    """Rows of the upper factor. Column i holds what lies on the tree's paths from i's earlier neighbours up to i."""
+    n = len(parent)
+    up = np.zeros(n + 1, dtype=np.int32)
+    uj = np.empty(0, dtype=np.int32)
+    size = np.zeros(n, dtype=np.int32)
+    for counted in range(2):
+        mark = np.full(n, -1, dtype=np.int64)
+        for i in range(n):
+            mark[i] = i
+            for x in range(begin[i], begin[i + 1]):
+                k = earlier[x]
+                while mark[k] != i:
+                    mark[k] = i
+                    if counted:
+                        uj[up[k] + size[k]] = i
+                    size[k] += 1
+                    k = parent[k]
+        if not counted:
+            for k in range(n):
+                up[k + 1] = up[k] + size[k]
+            uj = np.empty(up[n], dtype=np.int32)
+            size[:] = 0
     return up, uj
 
 

@@ -95,18 +95,30 @@ def prepare(model: BusBranch) -> Plan:
     Returns:
         The plan of `model.topology_version`.
     """
-    n_bus = len(model.bus_kind)
-    free = np.flatnonzero(model.bus_kind != SLACK)
+    return lay_out(model.topology_version, model.bus_kind, model.branch_from, model.branch_to)
+
+
+def lay_out(version: str, kind: NDArray[np.integer], near: NDArray[np.int64], far: NDArray[np.int64]) -> Plan:
+    """Order the buses and lay out admittances and Jacobian.
+
+    Args:
+        version: of the topology.
+        kind: (n_bus,) PQ, PV or SLACK.
+        near: (n_branch,) from bus of each branch.
+        far: (n_branch,) to bus of each branch.
+    """
+    n_bus = len(kind)
+    free = np.flatnonzero(kind != SLACK)
     number = np.full(n_bus, -1, dtype=np.int64)
     number[free] = np.arange(len(free))
-    begin, end = number[model.branch_from], number[model.branch_to]
+    begin, end = number[near], number[far]
     inner = (begin >= 0) & (end >= 0) & (begin != end)
     sym = symbolic(*_compressed(np.r_[begin[inner], end[inner]], np.r_[end[inner], begin[inner]], len(free)))
 
-    bus = np.r_[free[sym.perm], np.flatnonzero(model.bus_kind == SLACK)]
+    bus = np.r_[free[sym.perm], np.flatnonzero(kind == SLACK)]
     position = np.empty(n_bus, dtype=np.int64)
     position[bus] = np.arange(n_bus)
-    begin, end = position[model.branch_from], position[model.branch_to]
+    begin, end = position[near], position[far]
     apart = begin != end
     ptr, col = _compressed(np.r_[begin[apart], end[apart]], np.r_[end[apart], begin[apart]], n_bus)
     row = np.repeat(np.arange(n_bus), np.diff(ptr))
@@ -119,10 +131,10 @@ def prepare(model: BusBranch) -> Plan:
     reached[: sym.n] = True
     reached[slot[both_free]] = True
     return Plan(
-        topology_version=model.topology_version,
+        topology_version=version,
         symbolic=sym,
         bus=frozen(bus),
-        is_pv=frozen((model.bus_kind[bus[: sym.n]] == PV).astype(np.int8)),
+        is_pv=frozen((kind[bus[: sym.n]] == PV).astype(np.int8)),
         ptr=frozen(ptr.astype(np.int32)),
         col=frozen(col.astype(np.int32)),
         slot=frozen(slot),
@@ -171,7 +183,7 @@ def drawn(plan: Plan, factor: Factor, v: ComplexArray) -> ComplexArray:
     current = y[nnz:] * at
     product = y[:nnz] * at[plan.col]
     current += np.bincount(row, product.real, n_bus) + 1j * np.bincount(row, product.imag, n_bus)
-    out = np.empty(n_bus, dtype=np.complex128)
+    out = np.zeros(len(v), dtype=np.complex128)
     out[plan.bus] = at * np.conj(current)
     return out
 

@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 from solvers.linalg.lu import lu_factor
 from solvers.linalg.vector import aligned
 from solvers.plan import check_version
-from solvers.power.admittance import ComplexArray, Factor, FloatArray, Injections, Plan
-from solvers.power.chord import LANES, SingleArray, chord
+from solvers.power.admittance import ComplexArray, Factor, FloatArray, Injections, Plan, drawn
+from solvers.power.chord import TILE, SingleArray, chord
 from solvers.power.newton import LoadFlow, Scratch, Voltages, factor, jacobian, prepare, solve
+from solvers.power.passive import Core, core
+from solvers.power.regroup import GIVEN_UP, LANES
 from solvers.solution import Solution, Status
 
 # Scenarios solved between two looks at the clock and the caller's wish to stop; also what bounds the scratch.
@@ -33,16 +35,26 @@ class Base:
     Args:
         plan: of the topology.
         factor: of the parameters.
+        core: what the lanes solve: the network without its passive buses.
         v: (n_bus,) complex [pu], where the lanes begin.
+        s_power: (n_bus,) complex [pu], injected in the base case.
         s_current: (n_bus,) complex [pu], injection proportional to |V|; the same in every scenario.
-        lower: (4 n_upper,) blocks of L as the forward substitution meets them.
+        drawn: (n_free, 2) by position of the core [pu], what network and voltage-dependent injections draw at `v`.
+        lp: (n_free + 1,) rows of L.
+        lj: (n_upper,) their columns, ascending.
+        lower: (4 n_upper,) blocks of L by rows, as the forward substitution meets them.
         upper: (4 (n_free + n_upper),) blocks of U and pivots as the backward substitution meets them.
     """
 
     plan: Plan
     factor: Factor
+    core: Core
     v: ComplexArray
+    s_power: ComplexArray
     s_current: ComplexArray
+    drawn: FloatArray
+    lp: NDArray[np.int32]
+    lj: NDArray[np.int32]
     lower: SingleArray
     upper: SingleArray
 
@@ -52,14 +64,14 @@ class Batch:
     """The voltages of many scenarios.
 
     Args:
-        plan: of the topology.
-        lanes: (n_group, 2 n_bus, 16) e and f of each position [pu].
+        bus: (n_bus,) model bus of each pair of rows.
+        lanes: (n_group, 2 n_bus, 16) e and f [pu].
         status: (n_scenario,) object, a `Status` each.
         iterations: (n_scenario,) of the chord, or of Newton where that had to step in.
         mismatch: (n_scenario,) largest power mismatch left [pu].
     """
 
-    plan: Plan
+    bus: NDArray[np.int64]
     lanes: FloatArray
     status: NDArray[np.object_]
     iterations: NDArray[np.int32]
@@ -74,12 +86,14 @@ class Batch:
         """(n_scenario, n_bus) complex [pu], by bus of the model; made when asked for."""
         chosen = np.arange(self.n_scenario)[scenarios]
         rows = self.lanes[chosen // LANES, :, chosen % LANES]
-        out = np.empty((len(chosen), len(self.plan.bus)), dtype=np.complex128)
-        out[:, self.plan.bus] = rows[:, 0::2] + 1j * rows[:, 1::2]
+        out = np.empty((len(chosen), len(self.bus)), dtype=np.complex128)
+        out[:, self.bus] = rows[:, 0::2] + 1j * rows[:, 1::2]
         return out
 
 
-def base_case(plan: Plan, admittances: Factor, injections: Injections, v: ComplexArray) -> Base:
+def base_case(
+    plan: Plan, admittances: Factor, injections: Injections, v: ComplexArray, *, injects: NDArray[np.bool_] | None = None
+) -> Base:
     """Factor the Jacobian of a solved base case for all scenarios near it.
 
     Args:
@@ -87,52 +101,70 @@ def base_case(plan: Plan, admittances: Factor, injections: Injections, v: Comple
         admittances: of the parameters.
         injections: of the base case.
         v: (n_bus,) complex [pu], its solution.
+        injects: (n_bus,) buses at which some scenario may inject; those of the base case if not given. The others leave
+            by Kron reduction (passive.py).
 
     Raises:
         StaleVersion: plan and factor do not belong together.
     """
     check_version("factor", admittances.topology_version, plan.topology_version)
-    sym = plan.symbolic
-    a = jacobian(plan, admittances, injections, v)
+    if injects is None:
+        injects = (injections.s_power != 0.0) | (injections.s_current != 0.0)
+    inner = core(plan, admittances, injects)
+    sym = inner.plan.symbolic
+    a = jacobian(inner.plan, inner.factor, injections, v)
     lu_factor(sym.up, sym.uj, sym.target, a)
     n, n_upper = sym.n, sym.n_upper
     # Rows from the last one; in each its blocks of U as they stand, then its inverted pivot.
     row = np.r_[np.arange(n), np.repeat(np.arange(n), np.diff(sym.up))]
     backward = np.lexsort((np.arange(n + n_upper) < n, -row))
+    forward = np.argsort(sym.uj, kind="stable")
     return Base(
-        plan,
-        admittances,
-        v,
-        injections.s_current,
-        np.ascontiguousarray(a[n + n_upper :].astype(np.float32).ravel()),
-        np.ascontiguousarray(a[backward].astype(np.float32).ravel()),
+        plan=plan,
+        factor=admittances,
+        core=inner,
+        v=v,
+        s_power=injections.s_power,
+        s_current=injections.s_current,
+        drawn=_drawn(inner, injections.s_current, v),
+        lp=np.searchsorted(sym.uj[forward], np.arange(n + 1)).astype(np.int32),
+        lj=row[n:][forward].astype(np.int32),
+        lower=np.ascontiguousarray(a[n + n_upper :][forward].astype(np.float32).ravel()),
+        upper=np.ascontiguousarray(a[backward].astype(np.float32).ravel()),
     )
 
 
-def base_of(flow: LoadFlow) -> Base:
-    """The base case of a solved load flow, its plan and factor made anew."""
+def base_of(flow: LoadFlow, *, injects: NDArray[np.bool_] | None = None) -> Base:
+    """The base case of a solved load flow, its plan and factor made anew; `injects` as in `base_case`."""
     plan = prepare(flow.model)
-    return base_case(plan, factor(plan, flow.model), Injections(flow.model.s_power, flow.model.s_current), flow.v)
+    injections = Injections(flow.model.s_power, flow.model.s_current)
+    return base_case(plan, factor(plan, flow.model), injections, flow.v, injects=injects)
 
 
 def run_batch(
     base: Base,
     s_power: ComplexArray,
     *,
+    at: NDArray[np.integer] | None = None,
     start: ComplexArray | None = None,
     tolerance_pu: float = 1e-8,
     max_iterations: int = 25,
     pool: ThreadPoolExecutor | None = None,
+    out: Batch | None = None,
 ) -> Batch:
     """Solve a load flow for each row of injections.
 
     Args:
         base: the base case.
-        s_power: (n_scenario, n_bus) complex [pu], injected, generation positive.
+        s_power: (n_scenario, n_bus) complex [pu], injected, generation positive; with `at`, (n_scenario, n_column)
+            what each column injects more than in the base case.
+        at: (n_column,) the buses of the model at which the columns inject; a bus may stand there more than once.
         start: (n_bus,) complex [pu] where each scenario begins; the base case's solution if not given.
         tolerance_pu: largest power mismatch accepted.
         max_iterations: of the chord before full Newton takes over.
         pool: threads to share the groups among; the caller's own thread if not given.
+        out: an earlier batch of as many scenarios of the same plan, whose voltages may be overwritten: new memory costs
+            as much as the solution itself on large radial networks.
 
     Returns:
         Voltages; per scenario SOLVED or NOT_CONVERGED.
@@ -145,22 +177,36 @@ def run_batch(
     >>> [status.name for status in batch.status]
     ['SOLVED', 'SOLVED', 'SOLVED']
     """
-    plan, n_scenario = base.plan, len(s_power)
+    inner, n_scenario = base.core, len(s_power)
+    plan, sym, n_free = inner.plan, inner.plan.symbolic, inner.plan.symbolic.n
     n_group = -(-n_scenario // LANES)
     accepted = max(tolerance_pu, base.factor.rounding_pu)
-    flat = np.ascontiguousarray(s_power, dtype=np.complex128).view(np.float64)
+    given = np.ascontiguousarray(s_power, dtype=np.complex128).view(np.float64)
+    position = np.empty(len(inner.bus), dtype=np.int64)
+    position[inner.bus] = np.arange(len(inner.bus))
+    row = position if at is None else position[at]
+    free_row = np.where(row < n_free, row, -1)
+    fixed = np.zeros((n_free, 2)) if at is None else _by_position(plan, base.s_power)[:n_free]
     begin = _by_position(plan, base.v if start is None else start)
-    v = aligned((n_group, 2 * len(plan.bus), LANES))
-    iterations = np.full(n_scenario, -1, dtype=np.int32)
+    at_start = base.drawn if start is None else _drawn(inner, base.s_current, start)
+    shape = (n_group, 2 * len(inner.bus), LANES)
+    v = out.lanes if out is not None else aligned(shape)
+    if v.shape != shape:
+        raise ValueError(f"out: has lanes of shape {v.shape}, this batch needs {shape}")
+    iterations, spent = np.full(n_scenario, GIVEN_UP, dtype=np.int32), np.zeros(n_scenario, dtype=np.int32)
     mismatch = np.full(n_scenario, np.nan)
-    current = _by_position(plan, base.s_current)[: plan.symbolic.n]
+    current = _by_position(plan, base.s_current)[:n_free]
 
     def groups(first: int, last: int) -> None:
-        n_free = plan.symbolic.n
-        scratch = aligned((2 * n_free, LANES)), aligned((2 * n_free, LANES), np.float32), aligned((3, LANES))
+        scratch = (
+            aligned((2 * n_free, LANES)), aligned((2 * n_free, LANES), np.float32), aligned((3, LANES)),
+            aligned((2 * TILE, LANES)),
+        )  # fmt: skip
+
         chord(
-            first, last, plan.bus, plan.is_pv, plan.ptr, plan.col, plan.symbolic.up, plan.symbolic.uj, base.factor.y,
-            base.lower, base.upper, begin, flat, current, v, *scratch, iterations, mismatch, accepted, max_iterations,
+            np.arange(first * LANES, min(last * LANES, n_scenario)), plan.is_pv, plan.ptr, plan.col, sym.up, sym.uj, base.lp,
+            base.lj, inner.factor.y, base.lower, base.upper, begin, at_start, fixed, current, free_row, given, v[first:last],
+            *scratch, inner.ptr, inner.col, inner.weight, spent, iterations, mismatch, accepted, max_iterations,
         )  # fmt: skip
 
     tasks = [(first, min(first + _GROUPS_AT_ONCE, n_group)) for first in range(0, n_group, _GROUPS_AT_ONCE)]
@@ -170,24 +216,43 @@ def run_batch(
         for first, last in tasks:
             groups(first, last)
     status = np.full(n_scenario, Status.SOLVED, dtype=object)
-    batch = Batch(plan, v, status, iterations, mismatch)
-    for k, answer in _left_over(base, s_power, np.flatnonzero(iterations < 0), start, tolerance_pu):
-        v[k // LANES, :, k % LANES] = _by_position(plan, answer.value.v).ravel()
+    batch = Batch(inner.bus, v, status, iterations, mismatch)
+    # What injects at a bus that has left is another network than the lanes have solved.
+    left = np.flatnonzero((iterations == GIVEN_UP) | (s_power[:, row >= len(plan.bus)] != 0.0).any(axis=1))
+    for k, answer in _left_over(base, left, _injected(base, s_power[left], at), start, tolerance_pu):
+        v[k // LANES, :, k % LANES] = _pairs(answer.value.v[inner.bus]).ravel()
         status[k], iterations[k], mismatch[k] = answer.status, answer.stats.iterations, answer.stats.residual
     return batch
 
 
+def _injected(base: Base, s_power: ComplexArray, at: NDArray[np.integer] | None) -> ComplexArray:
+    """(n, n_bus) in full."""
+    if at is None:
+        return s_power
+    full = np.tile(base.s_power, (len(s_power), 1))
+    np.add.at(full.T, at, s_power.T)
+    return full
+
+
+def _drawn(inner: Core, s_current: ComplexArray, v: ComplexArray) -> FloatArray:
+    return _by_position(inner.plan, drawn(inner.plan, inner.factor, v) - s_current * np.abs(v))[: inner.plan.symbolic.n]
+
+
 def _left_over(
-    base: Base, s_power: ComplexArray, scenarios: NDArray[np.int64], start: ComplexArray | None, tolerance_pu: float
+    base: Base, scenarios: NDArray[np.int64], s_power: ComplexArray, start: ComplexArray | None, tolerance_pu: float
 ) -> Iterator[tuple[int, Solution[Voltages]]]:
     """Full Newton, one by one."""
     if len(scenarios):
         scratch = Scratch(base.plan)
-        for k in scenarios.tolist():
-            injections = Injections(s_power[k], base.s_current)
+        for k, s in zip(scenarios.tolist(), s_power, strict=True):
+            injections = Injections(s, base.s_current)
             first = base.v if start is None else start
             yield k, solve(base.plan, base.factor, scratch, injections, first, flat=base.v, tolerance_pu=tolerance_pu)
 
 
 def _by_position(plan: Plan, values: ComplexArray) -> FloatArray:
-    return np.ascontiguousarray(values[plan.bus], dtype=np.complex128).view(np.float64).reshape(-1, 2)
+    return _pairs(values[plan.bus])
+
+
+def _pairs(values: ComplexArray) -> FloatArray:
+    return np.ascontiguousarray(values, dtype=np.complex128).view(np.float64).reshape(-1, 2)

@@ -7,13 +7,10 @@ written out; a network has thousands of branches and an outage a handful of viol
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from solvers.accelerate import kernel
 from solvers.linalg.vector import Vector, exceeds, f64x16, fma, fnma, larger, load, pick, store
-from solvers.power.chord import LANES, FloatArray
-
-IndexArray = NDArray[np.int64]
+from solvers.power.regroup import LANES, FloatArray, IndexArray
 
 
 @kernel

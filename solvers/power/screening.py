@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,17 +24,18 @@ from solvers.accelerate import kernel
 from solvers.linalg.vector import aligned
 from solvers.plan import Reuse
 from solvers.power.admittance import ComplexArray, Factor, FloatArray, Injections, Plan
-from solvers.power.batch import Base, base_of
-from solvers.power.chord import LANES
+from solvers.power.batch import Base, base_case
 from solvers.power.monitor import monitor
 from solvers.power.newton import LoadFlow, Scratch, factor, load_flow, prepare, solve
-from solvers.power.outage_chord import IndexArray, outages
+from solvers.power.outage_chord import outages
+from solvers.power.regroup import GIVEN_UP, LANES, UNFINISHED, IndexArray, run_to_end
 from solvers.solution import Solution, Stats, Status
 
 Outage = tuple[tuple[str, int], ...]  # elements that are out together: (table, pandapower index)
 _SCREENED = ("line", "trafo", "trafo3w", "impedance", "gen")
 _GROUPS_AT_ONCE = 16
 _MAX_ITERATIONS = 20
+_VIOLATIONS_EXPECTED = 256  # of each outage; more are counted first, then written
 _DEFAULT_BAND = (0.9, 1.1)
 
 
@@ -66,8 +67,9 @@ class Screening:
         max_vm_pu: (n_outage,).
         mismatch: (n_outage,) largest left [pu].
         violation_outage: (n_violation,) row of the outage.
-        violation_element: (n_violation,) "line 3" or "bus 12".
+        violation_which: (n_violation,) row of `elements`.
         violation_value: (n_violation,) loading [%] or voltage [pu].
+        elements: (n_element,) "line 3" or "bus 12": branches and buses of the base case.
         base: the base case.
     """
 
@@ -81,9 +83,27 @@ class Screening:
     max_vm_pu: FloatArray
     mismatch: FloatArray
     violation_outage: NDArray[np.int64]
-    violation_element: NDArray[np.object_]
+    violation_which: NDArray[np.int64]
     violation_value: FloatArray
+    elements: NDArray[np.object_]
     base: LoadFlow
+
+    @property
+    def violation_element(self) -> NDArray[np.object_]:
+        """(n_violation,) "line 3" or "bus 12"; made when asked for."""
+        return self.elements[self.violation_which]
+
+    def violating(self) -> Screening:
+        """The outages that violate a limit or are not solved, alone."""
+        keep = ~np.array([s.usable for s in self.status], dtype=bool)
+        keep[self.violation_outage] = True
+        rows = np.flatnonzero(keep)
+        each = {
+            f.name: getattr(self, f.name)[rows]
+            for f in fields(self)
+            if not f.name.startswith("violation_") and f.name not in ("elements", "base")
+        }
+        return replace(self, **each, violation_outage=np.searchsorted(rows, self.violation_outage))
 
     def columns(self) -> dict[str, NDArray[np.generic]]:
         """By the names of the dataset."""
@@ -168,22 +188,29 @@ def screen(
     >>> found.labels[0], found.status[0].name
     ('line 0', 'DEAD_ISLANDS')
     """
-    flow = load_flow(network)
+    reuse = Reuse(prepare, factor)
+    flow = load_flow(network, reuse=reuse)
     todo = every_outage(network) if chosen is None else list(chosen)
     if not flow.status.usable:
-        nothing = _Sheet(len(todo))
+        nothing = _Sheet(len(todo), np.zeros(0, dtype=object))
         return Solution(nothing.done(todo, flow.value), flow.status, flow.stats, flow.culprits, flow.detail)
     bounds = limits(network, flow.value.model, loading_limit_percent)
     case = _Case(network, flow.value, bounds, loading_limit_percent, tolerance_pu)
-    sheet = _Sheet(len(todo))
-    row_of = _branch_of(network, flow.value.model)
+    model = flow.value.model
+    names = np.concatenate([_branch_names(network, model), _bus_names(network, model)])
+    sheet = _Sheet(len(todo), names)
+    row_of = _branch_of(network, model)
     single = np.array([row_of.get(outage[0], -1) if len(outage) == 1 else -1 for outage in todo], dtype=np.int64)
     fast = np.flatnonzero(single >= 0)
     slow = [i for i in range(len(todo)) if single[i] < 0]
-    for rows in _in_lanes(case, sheet, fast, single[fast], pool):
+    plan, values, _ = reuse.find(model)
+    # An outage may end at any bus, so none is passive.
+    base = base_case(
+        plan, values, Injections(model.s_power, model.s_current), flow.value.v, injects=np.ones(model.n_bus, dtype=bool)
+    )
+    for rows in _in_lanes(case, base, sheet, fast, single[fast], pool):
         step(rows)
-    slow += fast[sheet.unsolved[fast]].tolist()
-    reuse = Reuse(prepare, factor)
+    slow += fast[sheet.retry[fast]].tolist()
     for i in sorted(slow):
         _alone(case, sheet, i, todo[i], reuse)
         step(1 if single[i] < 0 else 0)
@@ -264,28 +291,25 @@ class _Case:
 class _Sheet:
     """The columns of a screening while it is filled."""
 
-    def __init__(self, n: int) -> None:
+    def __init__(self, n: int, names: NDArray[np.object_]) -> None:
         self.status = np.full(n, Status.NOT_CONVERGED, dtype=object)
         self.islands = np.zeros(n, dtype=np.int64)
         self.lost = np.zeros(n)
         self.extremes = np.full((n, 3), np.nan)
         self.element = np.full(n, "", dtype=object)
         self.mismatch = np.full(n, np.nan)
-        self.violations: list[tuple[NDArray[np.int64], NDArray[np.object_], FloatArray]] = []
-
-    @property
-    def unsolved(self) -> NDArray[np.bool_]:
-        """(n,) whether an outage has no answer yet."""
-        return np.array([s is Status.NOT_CONVERGED for s in self.status], dtype=bool)
+        self.retry = np.zeros(n, dtype=bool)
+        self.names = names
+        self.violations: list[tuple[NDArray[np.int64], NDArray[np.int64], FloatArray]] = []
 
     def done(self, todo: Sequence[Outage], base: LoadFlow) -> Screening:
-        labels = np.array([" + ".join(f"{table} {index}" for table, index in outage) for outage in todo], dtype=object)
-        none = (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=object), np.zeros(0))
-        outage, element, value = (np.concatenate(parts) for parts in zip(*(self.violations or [none]), strict=True))
-        order = np.lexsort((element.astype(str), outage))
+        labels = np.array([" + ".join([f"{table} {index}" for table, index in outage]) for outage in todo], dtype=object)
+        none = (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0))
+        outage, which, value = (np.concatenate(parts) for parts in zip(*(self.violations or [none]), strict=True))
+        order = np.argsort(outage * max(len(self.names), 1) + which, kind="stable")
         return Screening(
             labels, self.status, self.islands, self.lost, 100.0 * self.extremes[:, 0], self.element, self.extremes[:, 1],
-            self.extremes[:, 2], self.mismatch, outage[order], element[order], value[order], base,
+            self.extremes[:, 2], self.mismatch, outage[order], which[order], value[order], self.names, base,
         )  # fmt: skip
 
 
@@ -305,11 +329,10 @@ def _branch_of(network: PowerNetwork, model: BusBranch) -> dict[tuple[str, int],
 
 
 def _in_lanes(
-    case: _Case, sheet: _Sheet, rows: NDArray[np.int64], branch: NDArray[np.int64], pool: ThreadPoolExecutor | None
+    case: _Case, base: Base, sheet: _Sheet, rows: NDArray[np.int64], branch: NDArray[np.int64], pool: ThreadPoolExecutor | None
 ) -> Iterator[int]:
     """Solve single-branch outages in lanes and write their columns; yields how many are done."""
     model = case.flow.model
-    base = base_of(case.flow)
     plan = base.plan
     position = np.empty(model.n_bus, dtype=np.int64)
     position[plan.bus] = np.arange(model.n_bus)
@@ -318,11 +341,12 @@ def _in_lanes(
         base=base,
         s_power=model.s_power,
         position=position,
+        below=np.argsort(np.argsort(plan.symbolic.uj, kind="stable")).astype(np.int32),
+        height=_height(plan.symbolic.parent),
         ends=np.stack([position[model.branch_from], position[model.branch_to]], axis=1),
         y=np.stack([model.y_ff, model.y_ft, model.y_tf, model.y_tt], axis=1).view(np.float64),
         limits=case.limits,
-        names=_branch_names(case.network, model),
-        buses=_bus_names(case.network, model)[plan.bus],
+        v_start=model.v_start,
         tolerance=max(case.tolerance_pu, base.factor.rounding_pu),
     )
     size = _GROUPS_AT_ONCE * LANES
@@ -335,27 +359,23 @@ def _in_lanes(
 
     for (mine, out), (solved, judged) in zip(chunks, pool.map(work, chunks) if pool else map(work, chunks), strict=True):
         for i, b in enumerate(out.tolist()):
-            dead = split.get(b, _NOBODY)
-            real = dead[model.bus_node[dead] >= 0]
-            sheet.islands[mine[i]] = 1 if len(real) else 0
-            sheet.lost[mine[i]] = load[dead].sum()
+            if b in split:
+                dead = split[b]
+                sheet.islands[mine[i]] = int((model.bus_node[dead] >= 0).any())
+                sheet.lost[mine[i]] = load[dead].sum()
         good = solved.iterations >= 0
         sheet.status[mine[good]] = Status.SOLVED
         sheet.status[mine[good & (sheet.islands[mine] > 0)]] = Status.DEAD_ISLANDS
         sheet.extremes[mine[good]] = judged.extremes[good]
         sheet.mismatch[mine] = solved.mismatch
-        sheet.element[mine[good]] = frame.names[judged.where[good, 0]]
-        keep = good[judged.violations[:, 0].astype(np.int64)]
-        sheet.violations.append(_named(frame, mine, judged.violations[keep]))
+        sheet.element[mine[good]] = sheet.names[judged.where[good, 0]]
+        sheet.retry[mine[~good]] = np.diff(solved.dead_from)[~good] > 0
+        found = judged.violations[good[judged.violations[:, 0].astype(np.int64)]]
+        which, is_branch = found[:, 2].astype(np.int64), found[:, 1] == 0
+        row = np.where(is_branch, which, len(model.branch_from) + plan.bus[np.where(is_branch, 0, which)])
+        value = np.where(is_branch, 100.0 * found[:, 3], found[:, 3])
+        sheet.violations.append((mine[found[:, 0].astype(np.int64)], row, value))
         yield len(mine)
-
-
-def _named(
-    frame: _Frame, rows: NDArray[np.int64], found: FloatArray
-) -> tuple[NDArray[np.int64], NDArray[np.object_], FloatArray]:
-    which, is_branch = found[:, 2].astype(np.int64), found[:, 1] == 0
-    names = np.where(is_branch, frame.names[np.where(is_branch, which, 0)], frame.buses[np.where(is_branch, 0, which)])
-    return rows[found[:, 0].astype(np.int64)], names, np.where(is_branch, 100.0 * found[:, 3], found[:, 3])
 
 
 _NOBODY = np.zeros(0, dtype=np.int64)
@@ -368,11 +388,12 @@ class _Frame:
     base: Base
     s_power: ComplexArray
     position: NDArray[np.int64]
+    below: NDArray[np.int32]
+    height: int
     ends: IndexArray
     y: FloatArray
     limits: Limits
-    names: NDArray[np.object_]
-    buses: NDArray[np.object_]
+    v_start: ComplexArray
     tolerance: float
 
 
@@ -402,7 +423,7 @@ def _second_chance(frame: _Frame, branch: NDArray[np.int64], dead: list[NDArray[
     plan, nnz = base.plan, len(base.plan.col)
     injections = Injections(frame.s_power, base.s_current)
     scratch = Scratch(plan)
-    for i in np.flatnonzero(solved.iterations < 0).tolist():
+    for i in np.flatnonzero(solved.iterations == GIVEN_UP).tolist():
         b = int(branch[i])
         if len(dead[i]):
             continue
@@ -410,7 +431,7 @@ def _second_chance(frame: _Frame, branch: NDArray[np.int64], dead: list[NDArray[
         f, t = nnz + plan.from_position[b], nnz + plan.to_position[b]
         y[[f, plan.from_entry[b], plan.to_entry[b], t]] -= frame.y[b].reshape(4, 2)
         without = Factor(plan.topology_version, "", y, base.factor.rounding_pu)
-        answer = solve(plan, without, scratch, injections, base.v, tolerance_pu=frame.tolerance)
+        answer = solve(plan, without, scratch, injections, base.v, flat=frame.v_start, tolerance_pu=frame.tolerance)
         if answer.status.usable:
             solved.iterations[i], solved.mismatch[i] = answer.stats.iterations, answer.stats.residual
             pairs = np.ascontiguousarray(answer.value.v[plan.bus]).view(np.float64)
@@ -431,25 +452,42 @@ def _solve_chunk(frame: _Frame, branch: NDArray[np.int64], dead: list[NDArray[np
         np.ascontiguousarray(s[plan.bus][:n_free]).view(np.float64).reshape(-1, 2) for s in (frame.s_power, base.s_current)
     )
     v = aligned((n_group, 2 * n_bus, LANES))
-    iterations, mismatch = np.full(n, -1, dtype=np.int32), np.full(n, np.nan)
+    iterations, spent = np.full(n, UNFINISHED, dtype=np.int32), np.zeros(n, dtype=np.int32)
+    mismatch = np.full(n, np.nan)
+    height = frame.height
     scratch = (
-        aligned((2 * n_free, LANES)), aligned((2 * n_free, LANES), np.float32), aligned((2 * n_free, LANES), np.float32),
-        aligned((n_free, LANES)), aligned((3, LANES)), aligned((40, LANES)),
+        aligned((2 * n_free, LANES)), aligned((2 * n_free, LANES), np.float32), aligned((n_free, LANES)), aligned((3, LANES)),
+        np.zeros((LANES, height + 1), dtype=np.int32), aligned((LANES, height, 8), np.float32),
+        aligned((LANES, height, 8), np.float32), aligned((LANES, 4, 4)),
     )  # fmt: skip
-    outages(
-        0, n_group, plan.is_pv, plan.ptr, plan.col, plan.symbolic.up, plan.symbolic.uj, base.factor.y, base.lower, base.upper,
-        start, injected, current, frame.ends[branch], frame.y[branch], dead_from, positions, v, *scratch,
-        iterations, mismatch, frame.tolerance, _MAX_ITERATIONS,
-    )  # fmt: skip
+
+    def lanes(which: IndexArray, here: FloatArray, few: int, resumed: bool) -> None:
+        outages(
+            which, few, resumed, plan.is_pv, plan.ptr, plan.col, plan.symbolic.up, plan.symbolic.uj, plan.symbolic.parent,
+            base.lp, base.lj, frame.below, base.factor.y, base.lower, base.upper, start, base.drawn, injected, current,
+            frame.ends[branch], frame.y[branch], dead_from, positions, here, *scratch, spent, iterations, mismatch,
+            frame.tolerance, _MAX_ITERATIONS,
+        )  # fmt: skip
+
+    run_to_end(lanes, np.arange(n), v, iterations)
     solved = _Solved(v, iterations, mismatch, dead_from, positions)
     _second_chance(frame, branch, dead, solved)
     return solved
 
 
+def _height(parent: NDArray[np.int32]) -> int:
+    """The number of nodes on the longest path to a root of an elimination tree."""
+    depth = [1] * len(parent)
+    for k in range(len(parent) - 1, -1, -1):
+        if parent[k] >= 0:
+            depth[k] = depth[parent[k]] + 1
+    return max(depth, default=0)
+
+
 def _judge_chunk(frame: _Frame, branch: NDArray[np.int64], solved: _Solved) -> _Judged:
     n, n_bus = len(branch), len(frame.base.plan.bus)
     extremes, where = np.full((n, 3), np.nan), np.full((n, 3), -1, dtype=np.int64)
-    capacity = 64 * n
+    capacity = _VIOLATIONS_EXPECTED * n
     while True:
         found = np.zeros((capacity, 4))
         count = monitor(
@@ -499,8 +537,11 @@ def _judge(
     over = np.flatnonzero(loading > 1.0)
     beyond = np.flatnonzero((vm < bounds.band[:, 0]) | (vm > bounds.band[:, 1]))
     found = np.concatenate([names[over], _bus_names(network, model)[beyond]])
+    row = {name: k for k, name in enumerate(sheet.names.tolist())}
     value = np.concatenate([100.0 * loading[over], vm[beyond]])
-    sheet.violations.append((np.full(len(found), i, dtype=np.int64), found, value))
+    # Elements keep their names whatever is out; the open ends of lines share one.
+    which = np.array([row[name] for name in found.tolist()], dtype=np.int64)
+    sheet.violations.append((np.full(len(found), i, dtype=np.int64), which, value))
 
 
 def _parts(model: BusBranch, dead: NDArray[np.int64]) -> int:

@@ -94,7 +94,7 @@ def test_the_kernels_run_in_plain_python_and_agree(monkeypatch: pytest.MonkeyPat
     flow, base = solved("case9")
     s_power = scenarios(flow, 3, 0.1, seed=2)
     compiled = run_batch(base, s_power)
-    for name in ("chord", "mismatch_lanes", "substitute_lanes", "rotate_lanes"):
+    for name in ("chord", "spread_lanes", "_inject", "eliminate_lanes", "return_lanes", "follow_lanes"):
         monkeypatch.setattr(kernels, name, getattr(kernels, name).py_func)
     monkeypatch.setattr("solvers.power.batch.chord", kernels.chord)
     plain = run_batch(base, s_power)
@@ -106,3 +106,33 @@ def test_no_scenario_and_no_free_bus_are_no_special_cases() -> None:
     flow, base = solved("case9")
     assert run_batch(base, np.zeros((0, flow.model.n_bus), dtype=complex)).v().shape == (0, 9)
     assert aligned((0, LANES)).shape == (0, LANES)
+
+
+def test_changes_at_some_buses_are_full_injections_and_old_memory_serves_again() -> None:
+    flow, base = solved("case118")
+    full = scenarios(flow, 20, 0.1, seed=6)
+    at = np.flatnonzero(flow.model.s_power.real < 0)
+    # Twice the same bus: each column adds its half. Halves and their sums round alike.
+    change = np.concatenate([full[:, at] - flow.model.s_power[at]] * 2, axis=1) / 2
+    by_change = run_batch(base, change, at=np.r_[at, at])
+    np.testing.assert_allclose(by_change.v(), run_batch(base, full).v(), atol=1e-12)
+    v = by_change.v()
+    again = run_batch(base, change, at=np.r_[at, at], out=run_batch(base, full))
+    np.testing.assert_array_equal(again.v(), v)
+    with pytest.raises(ValueError, match="out: has lanes of shape"):
+        run_batch(base, full[:3], out=again)
+
+
+def test_passive_buses_leave_unless_told_to_stay_and_one_that_injects_after_all_is_solved() -> None:
+    flow, base = solved("case1354pegase")
+    passive = base.core.bus[len(base.core.plan.bus) :]
+    assert len(passive) > 300
+    assert not flow.model.s_power[passive].any()
+    s_power = scenarios(flow, 3, 0.05, seed=7)
+    s_power[1, passive[0]] -= 0.1
+    batch = run_batch(base, s_power)
+    kept = run_batch(base_of(flow, injects=np.ones(flow.model.n_bus, dtype=bool)), s_power)
+    assert [s.name for s in batch.status] == [s.name for s in kept.status] == ["SOLVED"] * 3
+    np.testing.assert_allclose(batch.v(), kept.v(), atol=1e-7)
+    for v, s in zip(batch.v(), s_power, strict=True):
+        assert mismatch(flow, v, s) < 1.1e-8

@@ -105,3 +105,12 @@ def test_a_base_case_without_solution_is_said() -> None:
     heavy = replace(network, tables={**network.tables, "load": network.tables["load"].replace(
         "p_mw", slice(None), 50.0 * network.tables["load"]["p_mw"])})  # fmt: skip
     assert screen(heavy).status is Status.VOLTAGE_COLLAPSE
+
+
+def test_only_what_violates_is_kept_on_request() -> None:
+    _, found = screened("case118")
+    kept = found.violating()
+    bad = sorted(set(found.violation_outage.tolist()) | {i for i, s in enumerate(found.status) if not s.usable})
+    assert kept.labels.tolist() == found.labels[bad].tolist()
+    assert kept.labels[kept.violation_outage].tolist() == found.labels[found.violation_outage].tolist()
+    np.testing.assert_array_equal(kept.violation_value, found.violation_value)

@@ -28,6 +28,7 @@ def command(
     limit: Annotated[
         float, typer.Option(help="loading in percent beyond which a branch without own limit is violated")
     ] = 100.0,
+    only_violations: Annotated[bool, typer.Option(help="keep only outages that violate a limit or have no solution")] = False,
 ) -> int:
     """Solve a power network with each outage; report islands, lost load and violated limits."""
     from grid_models.formats import read
@@ -43,6 +44,7 @@ def command(
         task = progress.add_task("outages", total=len(todo))
         solution = screen(model, todo, loading_limit_percent=limit, step=lambda n: progress.update(task, advance=n))
     found = solution.unwrap()
+    found = found.violating() if only_violations else found
     provenance = Provenance("newton-raphson, compensated chord", {"loading_limit_percent": limit})
     data = screening_dataset(model, found.columns(), found.labels, solution, provenance)
     save(data, out)
