@@ -76,7 +76,7 @@ def target(kind: int, control: SimpleControl) -> tuple[int, float | None]:
     setting = control.setting
     if kind == PUMP:
         speed = setting if setting is not None else (1.0 if control.status == "open" else 0.0)
-        return (CLOSED, None) if speed == 0.0 or control.status == "closed" else (OPEN, speed)
+        return (CLOSED, 0.0) if speed == 0.0 or control.status == "closed" else (OPEN, speed)
     if kind > PUMP:
         if setting is not None:
             return ACTIVE, setting

@@ -181,7 +181,9 @@ def _act(r: Rules, a: int, kind: int, link: int, status: Index, setting: Floats)
             setting[link] = np.nan
     elif wanted == CLOSED and status[link] > CLOSED:
         status[link], changed = CLOSED, True
-        if kind > PUMP:
+        if kind == PUMP:
+            setting[link] = 0.0
+        elif kind > PUMP:
             setting[link] = np.nan
     elif wanted == ACTIVE and status[link] != ACTIVE:
         status[link], changed = ACTIVE, True
