@@ -24,11 +24,11 @@ from grid_models.measurements import (
 )
 from twin.estimators import InForce
 from twin.identities import sample_time
+from twin.samples import TYPES, Columns, Samples
 
-_VALUE, _NOT_TOPICAL, _TOPICAL = 0, 1, 2
 _TRAVEL_US = 5_000_000  # of a switch between its end positions; longer than this it is a fault
 
-_COLUMNS = ("signal", "time", "sequence", "value", "source", "validity", "flags", "mark")
+_MARK: Mapping[str, Any] = {"signal": np.uint32, "time": np.int64, "topical": np.bool_}
 
 
 class Window:
@@ -40,17 +40,25 @@ class Window:
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
-        self._samples = _no_samples()
-        self._arrived: list[dict[str, NDArray[Any]]] = []
-        self._of: dict[str, NDArray[np.uint32]] = {}
+        self._samples = Samples(catalogue)
+        self._marks: Columns = {name: np.zeros(0, dtype=kind) for name, kind in _MARK.items()}  # by signal and time
+        self._rows = {
+            name: np.flatnonzero([s.network == name for s in catalogue.signals])
+            for name in {s.network for s in catalogue.signals}
+        }
+
+    def __len__(self) -> int:
+        return len(self._samples) + len(self._marks["signal"])
 
     def saved(self) -> dict[str, NDArray[Any]]:
-        """All samples as columns."""
-        return dict(self._sorted())
+        """All samples and marks as columns."""
+        return self._samples.saved() | {f"mark_{name}": column for name, column in self._marks.items()}
 
     def recall(self, saved: Mapping[str, NDArray[Any]]) -> None:
         """Hold what `saved` told, and nothing else."""
-        self._samples, self._arrived = {name: np.array(saved[name]) for name in _COLUMNS}, []
+        self._samples = Samples(self._catalogue)
+        self._samples.add({name: saved[name] for name in TYPES})
+        self._marks = {name: np.array(saved[f"mark_{name}"]) for name in _MARK}
 
     def insert(self, rows: Rows) -> int | None:
         """Take rows in.
@@ -61,7 +69,7 @@ class Window:
         if not len(rows):
             return None
         time = sample_time(rows)
-        self._arrived.append(
+        self._samples.add(
             {
                 "signal": rows.signal,
                 "time": time,
@@ -70,7 +78,6 @@ class Window:
                 "source": rows.source_time_us,
                 "validity": rows.validity,
                 "flags": rows.flags,
-                "mark": np.full(len(rows), _VALUE, dtype=np.uint8),
             }
         )
         return int(time.min())
@@ -78,11 +85,10 @@ class Window:
     def mark(self, signals: NDArray[np.uint32], time_us: int, *, topical: bool = False) -> None:
         """From `time_us` on nobody stands for these signals until a newer value comes; or somebody does again."""
         n = len(signals)
-        empty = _no_samples()
-        entry = {name: np.zeros(n, dtype=empty[name].dtype) for name in _COLUMNS}
-        entry["signal"], entry["time"] = signals.astype(np.uint32), np.full(n, time_us, dtype=np.int64)
-        entry["mark"] = np.full(n, _TOPICAL if topical else _NOT_TOPICAL, dtype=np.uint8)
-        self._arrived.append(entry)
+        new = {"signal": signals, "time": np.full(n, time_us), "topical": np.full(n, topical)}
+        joined = {name: np.concatenate([self._marks[name], new[name].astype(kind)]) for name, kind in _MARK.items()}
+        order = np.lexsort((joined["time"], joined["signal"]))
+        self._marks = {name: column[order] for name, column in joined.items()}
 
     def in_force(self, instant_us: int, network: str) -> InForce:
         """The measurements in force at an instant.
@@ -91,22 +97,19 @@ class Window:
             instant_us: the grid instant.
             network: whose signals.
         """
-        s = self._sorted()
-        due = np.flatnonzero((s["time"] <= instant_us) & np.isin(s["signal"], self._signals(network)))
-        mark = s["mark"][due]
-        values = due[mark == _VALUE]
-        newest = values[_last_of_each(s["signal"][values])]
-        marks = due[mark != _VALUE]
-        last_mark = marks[_last_of_each(s["signal"][marks])]
+        s = self._relevant(self._rows.get(network, np.zeros(0, dtype=np.int64)), instant_us)[0]
+        values = np.arange(len(s["signal"]))
+        newest = values[_last_of_each(s["signal"])]
         newest, travelling = self._settled(s, values, newest, instant_us)
         row = self._catalogue.find(s["signal"][newest])
         left_at = np.full(len(newest), np.iinfo(np.int64).min)
         held = s["signal"][newest]
         if len(newest):
-            at = np.minimum(np.searchsorted(held, s["signal"][last_mark]), len(newest) - 1)
-            there = held[at] == s["signal"][last_mark]
-            lost = there & (s["mark"][last_mark] == _NOT_TOPICAL)
-            left_at[at[lost]] = s["time"][last_mark][lost]
+            due = np.flatnonzero(self._marks["time"] <= instant_us)
+            last = due[_last_of_each(self._marks["signal"][due])]
+            at = np.minimum(np.searchsorted(held, self._marks["signal"][last]), len(newest) - 1)
+            lost = (held[at] == self._marks["signal"][last]) & ~self._marks["topical"][last]
+            left_at[at[lost]] = self._marks["time"][last][lost]
         orphan = left_at > s["time"][newest]
         age = instant_us - s["time"][newest]
         cyclic = self._catalogue.update[row] == Update.CYCLIC
@@ -124,6 +127,25 @@ class Window:
             stale=(orphan | expired)[keep],
             manual=np.zeros(int(keep.sum()), dtype=bool),
         )
+
+    def _relevant(self, rows: NDArray[np.int64], instant_us: int) -> tuple[Columns, NDArray[np.int64], NDArray[np.int64]]:
+        """Of each signal its newest sample at or before an instant, and all where that one does not tell by itself.
+
+        A repetition without time has the time of what it repeats; a switch between its positions had one before. With the
+        samples, by signal, time and sequence, come the runs and places where they lie.
+        """
+        run, place = self._samples.last_at(rows, instant_us)
+        run, place, rows = run[run >= 0], place[run >= 0], rows[run >= 0]
+        s = self._samples.take(run, place)
+        moving = (self._catalogue.kind[rows] == SignalKind.SWITCH) & ~_at_end(s["value"])
+        asks = (s["source"] == 0) | moving
+        if not asks.any():
+            return s, run, place
+        further, there = self._samples.all_of(rows[asks], instant_us)
+        run, place = np.concatenate([run[~asks], further]), np.concatenate([place[~asks], there])
+        s = self._samples.take(run, place)
+        order = np.lexsort((s["sequence"], s["time"], s["signal"]))
+        return {name: column[order] for name, column in s.items()}, run[order], place[order]
 
     def _settled(
         self, s: Mapping[str, NDArray[Any]], values: NDArray[np.int64], newest: NDArray[np.int64], instant_us: int
@@ -144,45 +166,24 @@ class Window:
 
     def forget(self, before_us: int) -> None:
         """Drop what no instant from `before_us` on looks at: all but each signal's last value and last mark."""
-        s = self._sorted()
-        old = np.flatnonzero(s["time"] < before_us)
-        is_value = s["mark"][old] == _VALUE
-        values, marks = old[is_value], old[~is_value]
-        last = values[_last_of_each(s["signal"][values])]
+        s, run, place = self._relevant(np.arange(len(self._catalogue.signals)), before_us - 1)
+        values = np.arange(len(s["signal"]))
+        last = values[_last_of_each(s["signal"])]
         s["source"][last] = _confirmed(s, values, last)
         row = self._catalogue.find(s["signal"][last])
         between = last[(self._catalogue.kind[row] == SignalKind.SWITCH) & ~_at_end(s["value"][last])]
-        kept = [last, marks[_last_of_each(s["signal"][marks])], *(self._travel(s, values, i) for i in between)]
-        keep = s["time"] >= before_us
-        keep[np.concatenate(kept)] = True
-        self._samples = {name: s[name][keep] for name in _COLUMNS}
+        kept = np.unique(np.concatenate([last, *(self._travel(s, values, i) for i in between)]))
+        self._samples.keep(before_us, run[kept], place[kept], s["source"][kept])
+        old = np.flatnonzero(self._marks["time"] < before_us)
+        stays = self._marks["time"] >= before_us
+        stays[old[_last_of_each(self._marks["signal"][old])]] = True
+        self._marks = {name: column[stays] for name, column in self._marks.items()}
 
     def _travel(self, s: Mapping[str, NDArray[Any]], values: NDArray[np.int64], last: np.int64) -> NDArray[np.int64]:
         """A switch's samples from its last end position through `last`."""
         mine = values[(s["signal"][values] == s["signal"][last]) & (values <= last)]
         ends = np.flatnonzero(_at_end(s["value"][mine]))
         return np.asarray(mine[ends[-1] :] if len(ends) else mine)
-
-    def _signals(self, network: str) -> NDArray[np.uint32]:
-        if network not in self._of:
-            self._of[network] = np.array([s.uid for s in self._catalogue.of(network)], dtype=np.uint32)
-        return self._of[network]
-
-    def _sorted(self) -> dict[str, NDArray[Any]]:
-        """All samples in order; what arrived since is merged in when it is first asked for."""
-        if self._arrived:
-            parts = [self._samples, *self._arrived]
-            joined = {name: np.concatenate([p[name] for p in parts]) for name in _COLUMNS}
-            order = np.lexsort((joined["sequence"], joined["time"], joined["signal"]))
-            joined = {name: joined[name][order] for name in _COLUMNS}
-            self._samples = joined
-            self._arrived = []
-        return self._samples
-
-
-def _no_samples() -> dict[str, NDArray[Any]]:
-    types = (np.uint32, np.int64, np.uint64, np.float64, np.int64, np.uint8, np.uint8, np.uint8)
-    return {name: np.zeros(0, dtype=t) for name, t in zip(_COLUMNS, types, strict=True)}
 
 
 def _last_of_each(signal: NDArray[np.uint32]) -> NDArray[np.int64]:
