@@ -49,8 +49,8 @@ def point_list(network: str, most: int) -> list[Signal]:
 
 
 @contextmanager
-def served(folder: Path, network: str, signals: list[Signal], core: set[int], **settings: str) -> Iterator[str]:
-    """A service of one network; gives its address."""
+def served(folder: Path, network: str, signals: list[Signal], core: set[int], **settings: str) -> Iterator[tuple[str, int]]:
+    """A service of one network; gives its address and process."""
     write(read(network), folder / "network.twin")
     write_point_list(signals, folder / "signals.csv")
     given = {"listen": '"127.0.0.1:0"', "signals": '"signals.csv"', "lateness_s": "600"} | settings
@@ -62,10 +62,16 @@ def served(folder: Path, network: str, signals: list[Signal], core: set[int], **
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
-        yield line.split(" on ")[1].split()[0]
+        yield line.split(" on ")[1].split()[0], process.pid
     finally:
         process.terminate()
         process.wait(30)
+
+
+def used_s(process: int) -> float:
+    """Processor time that a process has used so far, on all its threads."""
+    fields = Path(f"/proc/{process}/stat").read_text("utf-8").rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Source:
