@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,8 @@ from grid_models.power.network import PowerNetwork
 from grid_models.scenario import Patch
 from grid_models.water.network import WaterNetwork
 from solvers.labelled import Provenance, power_dataset, time_coordinate, water_dataset
-from solvers.plan import Reuse
 from solvers.power.metering import estimate_measured
-from solvers.power.newton import LoadFlow, factor, load_flow, prepare
-from solvers.power.results import results
-from solvers.power.tap_control import with_tap_control
+from solvers.power.methods import NEWTON, Choice, run
 from solvers.solution import Solution
 from solvers.timed import Stages, hydraulics, load_flows
 
@@ -31,9 +29,7 @@ def solve(
     network: Network,
     *,
     duration_s: float | None = None,
-    enforce_q_limits: bool = False,
-    distributed_slack: bool = False,
-    tap_control: bool = False,
+    power: Choice = NEWTON,
     start: datetime | None = None,
     changes: Patch = _AS_IT_IS,
     source: str = "",
@@ -44,10 +40,7 @@ def solve(
         network: power: one load flow; water: hydraulics over a duration.
         duration_s: of a run over time, 0 for one instant; a water network's own unless told. A power network's run is one load
             flow at the start and one after each change.
-        enforce_q_limits: of a load flow: generators hold their voltage only within their reactive range.
-        distributed_slack: of a load flow: machines share what is left over by `slack_weight`.
-        tap_control: of a load flow: transformers move their taps as the table `tap_control` (pandapower's tap
-            controllers) says; where they come to rest is `trafo_tap_pos` and `trafo3w_tap_pos`.
+        power: of a power network: the method and its options, such as `Choice("dc")` or `Choice(tap_control=True)`.
         start: instant of time 0, so that `time` is UTC; seconds since the start without it.
         changes: made to the network, in a run over time each at its own time.
         source: the file that the network was read from, for its hash.
@@ -62,15 +55,14 @@ def solve(
     """
     digest = _digest(network, source)
     if isinstance(network, PowerNetwork):
-        options: dict[str, Any] = {"enforce_q_limits": enforce_q_limits, "distributed_slack": distributed_slack}
-        provenance = Provenance("newton-raphson", {"tolerance_pu": 1e-8, **options, "tap_control": tap_control}, digest)
         stages = Stages.of(network, changes, duration_s or 0.0, start)
-        run = load_flows(stages, lambda network: _columns(network, tap_control, options))
+        found = load_flows(stages, partial(run, choice=power))
         leading = {"time": time_coordinate(np.array(stages.begins_s, dtype=np.float64), start)}
-        columns = run.value
+        columns = found.value
         if len(stages.networks) == 1:
             leading, columns = {}, {name: values[0] for name, values in columns.items()}
-        return _with(run, power_dataset(stages.networks[-1], columns, run, provenance, leading))
+        provenance = Provenance(*power.provenance, digest)
+        return _with(found, power_dataset(stages.networks[-1], columns, found, provenance, leading))
     if isinstance(network, WaterNetwork):
         duration_s = float(network.options.duration_s) if duration_s is None else duration_s
         wet = Stages.of(network, changes, duration_s, start)
@@ -102,27 +94,6 @@ def estimate(
     found = estimate_measured(network, threshold)
     provenance = Provenance("weighted-least-squares", {"threshold": threshold}, _digest(network, source))
     return _with(found, power_dataset(network, found.value.values, found, provenance))
-
-
-def _columns(network: PowerNetwork, tap_control: bool, options: dict[str, Any]) -> tuple[dict[str, Any], Solution[LoadFlow]]:
-    """A load flow and its result columns."""
-    flow, solved = _load_flow(network, tap_control, options)
-    columns: dict[str, Any] = dict(results(solved, flow.value.model, flow.value.v))
-    if tap_control:
-        columns |= {f"{e}_tap_pos": solved.tables[e]["tap_pos"] for e in ("trafo", "trafo3w") if e in solved.tables}
-    return columns, flow
-
-
-def _load_flow(network: PowerNetwork, tap_control: bool, options: dict[str, Any]) -> tuple[Solution[LoadFlow], PowerNetwork]:
-    """A load flow, and the network with its taps as they are then."""
-    if not tap_control:
-        return load_flow(network, **options), network
-    reuse = Reuse(prepare, factor)
-
-    def again(moved: PowerNetwork, before: LoadFlow | None) -> Solution[LoadFlow]:
-        return load_flow(moved, reuse=reuse, start=None if before is None else before.v, **options)
-
-    return with_tap_control(network, again)
 
 
 def _digest(network: Network, source: str) -> str:

@@ -36,6 +36,7 @@ class Flows:
         s_to: (n_row,) likewise.
         i_from_ka: (n_row,) [kA]; nan where dead.
         i_to_ka: (n_row,) likewise.
+        linear: whether reactive power is left out and consumers draw what they draw at 1 pu (dc_flow.py).
     """
 
     network: PowerNetwork
@@ -48,6 +49,7 @@ class Flows:
     s_to: ComplexArray
     i_from_ka: FloatArray
     i_to_ka: FloatArray
+    linear: bool = False
 
     def node(self, bus: Array) -> IntArray:
         """Nodes of bus ids."""
@@ -71,8 +73,15 @@ def positions(index: IntArray, ids: Array) -> IntArray:
     return np.asarray(order[np.searchsorted(index, np.asarray(ids, dtype=np.int64), sorter=order)], dtype=np.int64)
 
 
-def branch_flows(network: PowerNetwork, model: BusBranch, v: ComplexArray) -> Flows:
-    """Powers and currents at both ends of every equivalent."""
+def branch_flows(network: PowerNetwork, model: BusBranch, v: ComplexArray, p_from: FloatArray | None = None) -> Flows:
+    """Powers and currents at both ends of every equivalent.
+
+    Args:
+        network: the element tables.
+        model: its bus-branch form.
+        v: (n_bus,) complex [pu].
+        p_from: (n_branch,) active power into each branch [pu], which leaves it undiminished; from the voltages if not given.
+    """
     equivalents = network.equivalents
     node_v = np.full(len(model.node_bus), np.nan + 1j * np.nan)
     alive = model.node_bus >= 0
@@ -87,8 +96,11 @@ def branch_flows(network: PowerNetwork, model: BusBranch, v: ComplexArray) -> Fl
     live[row] = True
 
     s_from, s_to = np.zeros_like(v_from), np.zeros_like(v_to)
-    s_from[row] = model.sn_mva * v_from[row] * np.conj(model.y_ff * v_from[row] + model.y_ft * v_to[row])
-    s_to[row] = model.sn_mva * v_to[row] * np.conj(model.y_tf * v_from[row] + model.y_tt * v_to[row])
+    if p_from is None:
+        s_from[row] = model.sn_mva * v_from[row] * np.conj(model.y_ff * v_from[row] + model.y_ft * v_to[row])
+        s_to[row] = model.sn_mva * v_to[row] * np.conj(model.y_tf * v_from[row] + model.y_tt * v_to[row])
+    else:
+        s_from[row], s_to[row] = model.sn_mva * p_from, -model.sn_mva * p_from
     vn_from, vn_to = equivalents.node_vn_kv[equivalents.from_node], equivalents.node_vn_kv[equivalents.to_node]
     return Flows(
         network=network,
@@ -101,6 +113,7 @@ def branch_flows(network: PowerNetwork, model: BusBranch, v: ComplexArray) -> Fl
         s_to=s_to,
         i_from_ka=np.abs(s_from) / (np.abs(v_from) * vn_from * np.sqrt(3)),
         i_to_ka=np.abs(s_to) / (np.abs(v_to) * vn_to * np.sqrt(3)),
+        linear=p_from is not None,
     )
 
 

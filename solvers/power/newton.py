@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +49,7 @@ __all__ = [
     "Factor",
     "Injections",
     "LoadFlow",
+    "Method",
     "Plan",
     "Scratch",
     "Voltages",
@@ -110,10 +112,27 @@ class LoadFlow:
     mismatch: ComplexArray
 
 
+class Method(Protocol):
+    """A load flow on a plan and a factor, as `load_flow` calls it."""
+
+    def __call__(
+        self,
+        plan: Plan,
+        factor: Factor,
+        injections: Injections,
+        start: ComplexArray,
+        *,
+        held: NDArray[np.bool_] | None = None,
+        tolerance_pu: float = 1e-8,
+    ) -> Solution[Voltages]:
+        """Voltages with status SOLVED, NO_SLACK or NOT_CONVERGED."""
+
+
 def load_flow(
     network: PowerNetwork,
     *,
     reuse: Reuse[BusBranch, Plan, Factor] | None = None,
+    method: Method | None = None,
     enforce_q_limits: bool = False,
     distributed_slack: bool = False,
     start: ComplexArray | None = None,
@@ -126,6 +145,7 @@ def load_flow(
     Args:
         network: as its tables stand.
         reuse: plans and factors of earlier solves, `Reuse(prepare, factor)`; none if not given.
+        method: another than Newton's, such as `solve_decoupled` (fast_decoupled.py).
         enforce_q_limits: generators hold their voltage only within their reactive range (reactive_limits.py).
         distributed_slack: machines share what is left over by `slack_weight` (distributed_slack.py).
         start: (n_bus,) complex [pu], voltages of an earlier `LoadFlow` with the same switches; flat if not given. Only
@@ -150,6 +170,8 @@ def load_flow(
     scratch = Scratch(plan)
 
     def once(injections: Injections, start: ComplexArray, held: NDArray[np.bool_] | None = None) -> Solution[Voltages]:
+        if method is not None:
+            return method(plan, values, injections, start, held=held, tolerance_pu=tolerance_pu)
         return solve(
             plan, values, scratch, injections, start, flat=model.v_start, held=held, tolerance_pu=tolerance_pu,
             max_iterations=max_iterations,
@@ -174,8 +196,12 @@ def load_flow(
             stats = replace(solution.stats, extra={**solution.stats.extra, "carried": verdict.carried})
             solution = Solution(solution.value, verdict.status, stats)
             worst = verdict.weakest if len(verdict.weakest) else worst
+        elif method is not None:
+            detail = "Newton's method finds a solution"
         elif not detail:
+            spent = solution.stats.iterations
             solution = once(injections, verdict.v)
+            solution = replace(solution, stats=replace(solution.stats, iterations=spent + solution.stats.iterations))
     status, culprits = solution.status, solution.culprits
     bus_ids = network.tables["bus"].index
     if not status.usable and status is not Status.NO_SLACK:
@@ -230,7 +256,8 @@ def solve(
     """Solve one load flow.
 
     If the start leads nowhere, or to voltages below half of nominal, the flat start is tried, then linear (DC) angles,
-    then both with halved steps; of several solutions the one with the highest least voltage counts.
+    the voltages without load, then the first two with halved steps; of several solutions the one with the highest least
+    voltage counts.
 
     Args:
         plan: of the topology.
@@ -345,6 +372,7 @@ def _starts(
         flat = start
     linear = dc_start(plan, factor, injections, flat)
     yield linear, False
+    yield no_load(plan, factor, flat), False
     yield linear, True
     yield flat, True
 

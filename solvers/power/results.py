@@ -20,18 +20,19 @@ from solvers.power.results_machines import machine_results
 _CONSUMERS = ("load", "motor", "sgen", "storage", "ward", "xward", "asymmetric_load", "asymmetric_sgen", "shunt")
 
 
-def results(network: PowerNetwork, model: BusBranch, v: ComplexArray) -> dict[str, Array]:
+def results(network: PowerNetwork, model: BusBranch, v: ComplexArray, p_from: FloatArray | None = None) -> dict[str, Array]:
     """Every result column of every element table with rows.
 
     Args:
         network: the element tables.
         model: the bus-branch form that was solved.
         v: (n_bus,) complex [pu].
+        p_from: (n_branch,) active power of a linear load flow [pu] (dc_flow.py); reactive powers are 0 then.
 
     Returns:
         "{element}_{column}" -> (n_element,), columns as in pandapower's res_ tables, and "{element}_energised".
     """
-    flows = branch_flows(network, model, v)
+    flows = branch_flows(network, model, v, p_from)
     out: dict[str, Array] = {}
     consumed = np.zeros(len(flows.v), dtype=np.complex128)
     for element in _CONSUMERS:
@@ -61,15 +62,18 @@ def _consumer(flows: Flows, element: str) -> tuple[ComplexArray, dict[str, Array
     table = flows.network.tables[element]
     active = flows.active(element)
     vm = np.nan_to_num(np.abs(flows.v[flows.node(table["bus"])]))
+    at = np.ones_like(vm) if flows.linear else vm
     columns: dict[str, Array] = {}
     if element == "load":
-        power = _load_power(table, vm) * active
+        power = _load_power(table, at) * active
     elif element == "shunt":
-        power = vm**2 * shunt_mva(flows.network) * active
+        power = at**2 * shunt_mva(flows.network) * active
     else:
         power = element_mva(table, element) * active
     if element.endswith("ward"):
-        power = power + vm**2 * (table["pz_mw"] + 1j * table["qz_mvar"]) * active
+        power = power + at**2 * (table["pz_mw"] + 1j * table["qz_mvar"]) * active
+    if flows.linear:
+        power = power.real.astype(np.complex128)
     if element in ("ward", "xward", "shunt"):
         columns = {"vm_pu": vm}
     if element == "xward":

@@ -15,6 +15,7 @@ from grid_models.formats.pandapower import from_pandapower, rederived, to_pandap
 from grid_models.power.network import PowerNetwork
 from grid_models.power.taps import positions, retap
 from grid_models.scenario import Patch, apply
+from solvers.power.methods import Choice
 from solvers.power.newton import LoadFlow, load_flow
 from solvers.power.tap_control import with_tap_control
 from solvers.solution import Solution, Status
@@ -151,7 +152,7 @@ def test_levels_regulate_one_after_the_other_and_several_in_one_controller() -> 
 def test_the_dataset_tells_where_the_taps_are() -> None:
     net = pn.mv_oberrhein()
     DiscreteTapControl(net, 114, 1.02, 1.05)
-    data = solve(from_pandapower(net), tap_control=True).unwrap()
+    data = solve(from_pandapower(net), power=Choice(tap_control=True)).unwrap()
     pp.runpp(net, run_control=True)
     assert data["trafo_tap_pos"].values.tolist() == net.trafo.tap_pos.tolist()
     np.testing.assert_allclose(data["trafo_q_hv_mvar"], net.res_trafo.q_hv_mvar, atol=1e-5)

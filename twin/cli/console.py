@@ -62,6 +62,10 @@ def save(data: xr.Dataset, out: Path) -> None:
     write_netcdf(data.assign_attrs(command=command, created=datetime.now(UTC).isoformat(timespec="seconds")), out)
 
 
+# Columns whose extremes are worth a line.
+_TOLD = ("bus_vm_pu", "bus_ikss_ka", "line_loading_percent", "trafo_loading_percent", "node_pressure_m", "link_flow_m3_per_s")
+
+
 def report_solution(source: str, solution: Solution[xr.Dataset], out: Path) -> None:
     """One screen about a solved network: status, extremes, where it was written."""
     data = solution.value
@@ -71,7 +75,14 @@ def report_solution(source: str, solution: Solution[xr.Dataset], out: Path) -> N
         table.add_row("concerns", ", ".join(solution.culprits[:8]) + (" ..." if len(solution.culprits) > 8 else ""))
     table.add_row("iterations", str(solution.stats.iterations))
     table.add_row("largest mismatch", f"{solution.stats.residual:.2e}")
-    for name in ("bus_vm_pu", "line_loading_percent", "trafo_loading_percent", "node_pressure_m", "link_flow_m3_per_s"):
+    for name in (
+        "bus_vm_pu",
+        "bus_ikss_ka",
+        "line_loading_percent",
+        "trafo_loading_percent",
+        "node_pressure_m",
+        "link_flow_m3_per_s",
+    ):
         if name in data and data[name].size:
             table.add_row(name, _extremes(data[name]))
     table.add_row("written", str(out))

@@ -21,23 +21,23 @@ def command(
     distributed_slack: Annotated[
         bool, typer.Option("--distributed-slack", help="for power: machines share what is left over by slack_weight")
     ] = False,
+    method: Annotated[
+        str, typer.Option(help="for power: newton, fast-decoupled-xb, fast-decoupled-bx, dc, or short-circuit (pandapower's)")
+    ] = "newton",
+    fault: Annotated[str, typer.Option(help="of a short circuit: 3ph, 2ph or 1ph")] = "3ph",
+    case: Annotated[str, typer.Option(help="of a short circuit: max or min currents")] = "max",
     tap_control: Annotated[
         bool, typer.Option("--tap-control", help="for power: transformers move their taps as the network's tap controllers say")
     ] = False,
 ) -> int:
     """Solve one network: a load flow, or hydraulics over a duration."""
     from grid_models.formats import read
+    from solvers.power.methods import Choice
     from solvers.solve import solve
 
     duration_s = parse_duration(duration) if duration else None
-    solution = solve(
-        read(network),
-        duration_s=duration_s,
-        enforce_q_limits=enforce_q_limits,
-        distributed_slack=distributed_slack,
-        tap_control=tap_control,
-        source=network,
-    )
+    choice = Choice(method, enforce_q_limits, distributed_slack, tap_control, fault, case)
+    solution = solve(read(network), duration_s=duration_s, power=choice, source=network)
     save(solution.unwrap(), out)
     report_solution(network, solution, out)
     return 0
