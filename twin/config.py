@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -47,6 +47,20 @@ class PumpConfig(_Strict):
     efficiency: float = Field(default=0.9, gt=0, le=1)
 
 
+class TlsConfig(_Strict):
+    """How the service proves who it is, and asks callers to.
+
+    Attributes:
+        certificate: PEM file of the service's certificate chain.
+        key: PEM file of its private key.
+        client_ca: PEM file of the authorities whose certificates callers must show; by default callers need none.
+    """
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+
+
 class Config(_Strict):
     """The service.
 
@@ -58,6 +72,7 @@ class Config(_Strict):
         lateness_s: how late a row may come and still change states.
         clock: `system`, or `stream` for a replayed day.
         keep_days: how long measurements and the past of states are kept; by default for ever.
+        tls: certificates; without them the service speaks plain text.
         networks: at least one.
         pumps: what ties water to power.
     """
@@ -69,6 +84,7 @@ class Config(_Strict):
     lateness_s: float = Field(default=60.0, ge=0)
     clock: Literal["system", "stream"] = "system"
     keep_days: float | None = Field(default=None, ge=1)
+    tls: TlsConfig | None = None
     networks: tuple[NetworkConfig, ...] = Field(min_length=1)
     pumps: tuple[PumpConfig, ...] = ()
 
@@ -95,7 +111,10 @@ def read_config(path: Path) -> Config:
     networks = tuple(
         n.model_copy(update={"model": n.model if ":" in n.model else str(home / n.model)}) for n in config.networks
     )
-    update = {"store": home / config.store, "signals": home / config.signals, "networks": networks}
+    update: dict[str, Any] = {"store": home / config.store, "signals": home / config.signals, "networks": networks}
+    if config.tls is not None:
+        files = {k: home / v for k, v in dict(config.tls).items() if v is not None}
+        update["tls"] = config.tls.model_copy(update=files)
     return config.model_copy(update=update)
 
 

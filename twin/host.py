@@ -9,7 +9,7 @@ from pathlib import Path
 
 from twin.assembly import assemble
 from twin.config import read_config
-from twin.edge.server import EdgeServer
+from twin.edge.server import EdgeServer, tls
 from twin.journal import Journal
 from twin.lease import Lease
 from twin.service import TwinService
@@ -27,11 +27,12 @@ async def host(config_path: Path, announce: Callable[[str], None]) -> None:
         Unavailable: the store is in use, or the address cannot be bound.
     """
     config = read_config(config_path)
+    credentials = None if config.tls is None else tls(config.tls.certificate, config.tls.key, config.tls.client_ca)
     parts = assemble(config)
     lease = Lease(config.store)
     journal = Journal(config.store)
     twin = TwinService(config.name, parts, lease, journal)
-    edge = EdgeServer(twin, config.listen)
+    edge = EdgeServer(twin, config.listen, credentials)
     await twin.start()
     await edge.start()
     address = f"{config.listen.rsplit(':', 1)[0]}:{edge.port}"

@@ -44,11 +44,12 @@ def test_no_file_names_this_machine() -> None:
 
 
 def test_every_setting_is_documented() -> None:
-    from twin.config import Config, NetworkConfig, PumpConfig
+    from twin.config import Config, NetworkConfig, PumpConfig, TlsConfig
 
     text = (ROOT / "docs" / "settings.md").read_text()
     keys = [*Config.model_fields, *(f"networks.{k}" for k in NetworkConfig.model_fields)]
     keys += [f"pumps.{k}" for k in PumpConfig.model_fields]
+    keys += [f"tls.{k}" for k in TlsConfig.model_fields]
     assert [k for k in keys if f"`{k}`" not in text] == []
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 
+from grid_models.errors import InvalidInput, Issue
 from twin import wire
 from twin.api.v1 import (
     catalog_pb2_grpc,
@@ -47,6 +49,25 @@ _OPTIONS = (
 _HEALTH_EVERY_S = 1.0
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+def tls(certificate: Path, key: Path, client_ca: Path | None) -> grpc.ServerCredentials:
+    """Credentials from PEM files; with `client_ca` callers must show a certificate of one of its authorities.
+
+    Raises:
+        InvalidInput: a file cannot be read; all of them at once.
+    """
+    read: dict[Path, bytes] = {}
+    issues = []
+    for path in filter(None, (certificate, key, client_ca)):
+        try:
+            read[path] = path.read_bytes()
+        except OSError as error:
+            issues.append(Issue("setting", "tls", (), f"cannot be read: {error.strerror}", file=str(path)))
+    if issues:
+        raise InvalidInput(issues)
+    authorities = None if client_ca is None else read[client_ca]
+    return grpc.ssl_server_credentials([(read[key], read[certificate])], authorities, authorities is not None)
 
 
 class EdgeServer:
