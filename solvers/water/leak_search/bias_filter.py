@@ -142,7 +142,7 @@ def _jump(belief: Belief, h: int, e: Floats, S: Floats, R: Floats, noise: Noise,
     """Give a known leak room where its own signature explains the hour nearly as well as any."""
     n = len(e)
     L = cholesky(R + belief.covariance[:n, :n] + 1e-8 * np.eye(n), lower=True)
-    white = solve_triangular(L, np.column_stack([e, S]), lower=True)
+    white = solve_triangular(L, np.eye(n), lower=True) @ np.column_stack([e, S])
     power = (white[:, 1:] ** 2).sum(axis=0) + 1e-12
     product = white[:, 0] @ white[:, 1:]
     z, f = product / np.sqrt(power), product / power

@@ -2,12 +2,12 @@
 
 Unknowns theta = (ln resistance factors, ln base-demand factors, pattern harmonics), theta ~ N(0, S0); data: the mean
 residual of each output in each cell, a cell being one of four parts of the day within a block of eight days. Around the
-present theta the cells answer with J (from the sensitivities at a few hours of each cell), so in data space
+present theta the cells answer with J (from the sensitivities at a few hours of each cell), so
 
-    C = J S0 J' + R,     theta := S0 J' C^-1 (r + J theta)                        (Gauss-Newton; r: residual cells)
+    A = S0^-1 + J' R^-1 J,     theta := A^-1 J' R^-1 (r + J theta)                (Gauss-Newton; r: residual cells)
 
 R: the scatter within a cell over its count, and a floor for what the model can never explain. The posterior covariance
-is S0 - S0 J' C^-1 J S0; samples of it are drawn by conditioning (Matheron): theta* - S0 J' C^-1 (J theta* + e).
+is A^-1; samples of it are A^-1/2 times white noise. All rounds but the last see each third hour, a different one each day.
 
 Where only repairs are known, the flow of each repaired leak in each block before its repair is one more unknown, with a
 prior that walks from zero.
@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import cho_factor, cho_solve, solve_triangular
 
 from solvers.water.leak_search.town import Hours, Parameters, Town, harmonics
 from solvers.water.plan import Floats, Index
@@ -31,7 +31,6 @@ _BLOCK_DAYS = 8
 _SAMPLED = 5  # hours of each cell at which J is evaluated
 _ROUNDS = 4
 _FLOOR_M, _FLOOR_SHARE = 0.0012, 6e-4  # heads [m]; flows, of the mean consumption
-_UNKNOWN = 1e6  # variance of a cell without data
 _WALK_SHARE = 0.02  # of the mean consumption: how far an unknown leak's flow walks from block to block
 
 
@@ -66,12 +65,13 @@ class _Unknowns:
     leak_prior: Floats  # (n_leak, n_leak) covariance
     n_pipe: int
 
-    def spread(self, by_data: Floats) -> Floats:
-        """S0 J' for J' given by columns."""
-        out = by_data * (self.prior**2)[:, None]
+    @property
+    def information(self) -> Floats:
+        """(n, n) S0^-1."""
+        out = np.diag(1.0 / self.prior**2)
         n = len(self.leak_pipe)
         if n:
-            out[-n:] = self.leak_prior @ by_data[-n:]
+            out[-n:, -n:] = np.linalg.inv(self.leak_prior + 1e-6 * np.diag(np.diag(self.leak_prior)))
         return out
 
 
@@ -103,26 +103,26 @@ def calibrate(
     theta = np.zeros(len(unknowns.prior))
     present, flowing = town, leaks
     for k in range(_ROUNDS):
-        reading, consumption = run(present, hours, flowing)
-        residual = measured - reading
-        mean, scatter, count = _cell_means(residual, cell, n_cell)
+        seen = _each_third(hours) if k < _ROUNDS - 1 else np.arange(n)
+        reading, consumption = run(present, hours, flowing, seen)
+        mean, scatter, count = _cell_means(measured[seen] - reading, cell[seen], n_cell)
         floor = np.full(n_output, _FLOOR_SHARE * np.nanmean(consumption))
         floor[: town.n_head] = _FLOOR_M
-        R = np.where(count > 0, 1.5 * scatter**2 / np.maximum(count, 1) + floor**2, _UNKNOWN)
-        R[:, n_output - town.n_balance :] = _UNKNOWN  # they know of demand alone; their factor is learnt below
+        R = 1.5 * scatter**2 / np.maximum(count, 1) + floor**2
+        told_by = count > 0
+        told_by[:, n_output - town.n_balance :] = False  # they know of demand alone; their factor is learnt below
         rms = np.sqrt(np.nanmean(mean[:, : town.n_head] ** 2))
         told(f"calibrating, round {k + 1} of {_ROUNDS}: cells differ by {rms * 1e3:.2f} mm")
-        J = _jacobian(present, hours, flowing, cell, n_cell, unknowns, rng).reshape(-1, len(theta))
-        data = np.where(count > 0, mean, 0.0).ravel()
-        SJ = unknowns.spread(J.T.copy())
-        C = J @ SJ
-        C[np.diag_indices_from(C)] += R.ravel()
-        solved = cho_factor(C, lower=True, overwrite_a=True)
-        theta = SJ @ cho_solve(solved, data + J @ theta)
+        J = _jacobian(present, hours, flowing, cell, n_cell, unknowns, rng)[told_by]
+        white = J / np.sqrt(R[told_by])[:, None]
+        A = white.T @ white + unknowns.information
+        solved, _ = cho_factor(A, lower=True, overwrite_a=True)
+        theta = cho_solve((solved, True), white.T @ ((mean[told_by] + J @ theta) / np.sqrt(R[told_by])))
         present = town.with_parameters(_parameters(town, unknowns, theta))
         flowing = leaks + _found_flows(unknowns, theta, repaired, n, len(town.pipe))
-    samples = _samples(town, unknowns, theta, J, SJ, R.ravel(), solved, n_sample, rng)
-    reading, consumption = run(present, hours, flowing)
+    left = solve_triangular(solved, rng.standard_normal((len(theta), n_sample)), lower=True, trans=1)
+    samples = [_parameters(town, unknowns, theta + left[:, i]) for i in range(n_sample)]
+    reading, consumption = run(present, hours, flowing, np.arange(n))
     residual = measured - reading
     factor = _balance_factors(town, reading, measured, flowing)
     present = town.with_parameters(_with_balance(present.parameters, factor))
@@ -132,13 +132,19 @@ def calibrate(
     return Calibration(present, tuple(_with_balance(p, factor) for p in samples), flowing, residual, consumption)
 
 
-def run(town: Town, hours: Hours, leaks: Floats) -> tuple[Floats, Floats]:
-    """(n_hour, n_output) predictions and (n_hour,) consumption of the balanced zones [m3/h]."""
-    reading, consumption = np.empty((len(hours), town.n_output)), np.empty(len(hours))
-    for h in range(len(hours)):
+def run(town: Town, hours: Hours, leaks: Floats, seen: Index) -> tuple[Floats, Floats]:
+    """(n_seen, n_output) predictions of chosen hours and (n_seen,) consumption of the balanced zones then [m3/h]."""
+    reading, consumption = np.empty((len(seen), town.n_output)), np.empty(len(seen))
+    for i, h in enumerate(seen.tolist()):
         view = town.view(hours, h, leaks[h])
-        reading[h], consumption[h] = view.reading, view.inflow_m3_per_h
+        reading[i], consumption[i] = view.reading, view.inflow_m3_per_h
     return reading, consumption
+
+
+def _each_third(hours: Hours) -> Index:
+    """Hours that stand for all."""
+    h = np.arange(len(hours))
+    return h[h % 3 == h // 24 % 3]
 
 
 def _cells(hours: Hours) -> Index:
@@ -236,20 +242,6 @@ def _found_flows(u: _Unknowns, theta: Floats, repaired: Sequence[tuple[int, int]
         flow = np.maximum(theta[len(theta) - len(mine) :][mine], 0.0)
         out[:end, pipe] += flow[np.minimum(block[:end], len(flow) - 1)]
     return out
-
-
-def _samples(
-    town: Town, u: _Unknowns, theta: Floats, J: Floats, SJ: Floats, R: Floats, solved: object, n: int, rng: np.random.Generator
-) -> tuple[Parameters, ...]:
-    """Parameters from the posterior, by conditioning samples of the prior."""
-    n_leak = len(u.leak_pipe)
-    drawn = rng.standard_normal((len(theta), n)) * u.prior[:, None]
-    if n_leak:
-        root = np.linalg.cholesky(u.leak_prior + 1e-9 * np.eye(n_leak))
-        drawn[-n_leak:] = root @ rng.standard_normal((n_leak, n))
-    seen = J @ drawn + np.sqrt(R)[:, None] * rng.standard_normal((len(R), n))
-    left = drawn - SJ @ cho_solve(solved, seen)
-    return tuple(_parameters(town, u, theta + left[:, k]) for k in range(n))
 
 
 def _leak_part(town: Town, leaks: Floats) -> Floats:

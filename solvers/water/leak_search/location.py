@@ -24,6 +24,7 @@ CREW_M = 280.0  # what a crew searches from one place
 _TEMPER = 0.5
 _FAR_M = 1000.0
 _CREDIBLE = 0.9
+_HOPELESS = 0.3  # within a crew's reach, by linear signatures: no curvature makes that a place
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +80,10 @@ def locate(scene: Scene, w: Window, pipe: int, flow: float) -> Place:
     """
     R = w.R + scene.noise.signature_error(pipe, flow)
     f, z = ratios(w, R, scene.allowed)
-    likely = _likely(z, 40.0, 150)
+    straight = _placed(scene, f, z, np.ones(len(z), dtype=bool))
+    if straight.near < _HOPELESS:
+        return straight
+    likely = _likely(z, 30.0, 80)
     length = w.last - w.first + 1
     at = np.unique(np.linspace(w.first, w.last, 3).astype(int)) if length > 2 else np.array([w.first, w.last])
     bent = np.zeros((len(w.e), len(likely)))
@@ -128,7 +132,7 @@ def locate_again(scene: Scene, h: int, belief: Belief, k: int) -> Place | None:
     f, z = ratios(w, R, scene.allowed)
     judged = np.ones(len(z), dtype=bool)
     if mean_flow > 2.5 * scene.walks.unit:
-        likely = np.union1d(_likely(z, 60.0, 120), [track.pipe])
+        likely = np.union1d(_likely(z, 40.0, 80), [track.pipe])
         recent = hours[hours > h - 24][::6]
         bent = np.zeros((n, len(likely)))
         for x in recent.tolist():

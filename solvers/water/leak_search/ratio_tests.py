@@ -114,4 +114,5 @@ def alone(w: Window) -> tuple[Floats, float]:
 
 def _white(R: Floats, columns: Floats) -> Floats:
     """L^-1 of columns, R = L L'; a tenth of a millimetre is what no meter tells."""
-    return np.asarray(solve_triangular(cholesky(R + 1e-8 * np.eye(len(R)), lower=True), columns, lower=True))
+    L = cholesky(R + 1e-8 * np.eye(len(R)), lower=True)
+    return np.asarray(solve_triangular(L, np.eye(len(R)), lower=True) @ columns)  # many columns: the product is quicker
