@@ -26,8 +26,8 @@ from grid_models.formats.epanet_export import write_inp
 from grid_models.water.network import WaterNetwork
 from twin.scada_year import read_year
 
-STEP_S = 300
-STEPS_PER_DAY = 24 * 3600 // STEP_S
+READ_S = 300  # what `--noise-cm` is stated for
+DAY_S = 24 * 3600
 LEAKS_A_YEAR = 20
 Floats = NDArray[np.float64]
 
@@ -53,30 +53,34 @@ def main() -> int:
     parser.add_argument("--truth", type=int, default=1, help="seed of the hidden network")
     parser.add_argument("--leaks", type=int, default=1, help="seed of the leaks, 0 for none")
     parser.add_argument("--like", type=Path, help="a year folder whose sensors are taken; else some are chosen")
-    parser.add_argument("--noise-cm", type=float, default=0.5)
+    parser.add_argument("--noise-cm", type=float, default=2.0, help="of a pressure read each five minutes")
+    parser.add_argument("--step-minutes", type=int, default=5, help="longer steps hold the means of five-minute readings")
     parser.add_argument("--faults", action="store_true", help="gaps in the data, and two pressure meters that drift or stick")
     parser.add_argument("--carried", type=Path, help="the year folder before: its last leaks go on")
     a = parser.parse_args()
-    make(a.network, a.out, a.year, a.truth, a.leaks, a.like, a.noise_cm, faults=a.faults, carried=a.carried)
+    make(
+        a.network, a.out, a.year, a.truth, a.leaks, a.like, a.noise_cm,
+        step_s=60 * a.step_minutes, faults=a.faults, carried=a.carried,
+    )  # fmt: skip
     return 0
 
 
 def make(
-    source: str, out: Path, year: int, truth: int, leak_seed: int, like: Path | None, noise_cm: float = 0.5,
-    *, faults: bool = False, carried: Path | None = None,
+    source: str, out: Path, year: int, truth: int, leak_seed: int, like: Path | None, noise_cm: float = 2.0,
+    *, step_s: int = READ_S, faults: bool = False, carried: Path | None = None,
 ) -> None:  # fmt: skip
     """Make one year and write its folder."""
     network = read(source)
     assert isinstance(network, WaterNetwork)
     sensors = _sensors(network, like)
-    n = (np.datetime64(f"{year + 1}-01-01") - np.datetime64(f"{year}-01-01")).astype(int) * STEPS_PER_DAY
-    time = np.datetime64(f"{year}-01-01") + np.arange(n) * np.timedelta64(STEP_S, "s")
-    leaks = _leaks(network, n, leak_seed, carried)
+    n = (np.datetime64(f"{year + 1}-01-01") - np.datetime64(f"{year}-01-01")).astype(int) * (DAY_S // step_s)
+    time = np.datetime64(f"{year}-01-01") + np.arange(n) * np.timedelta64(step_s, "s")
+    leaks = _leaks(network, n, DAY_S // step_s, leak_seed, carried)
     pressure, flow, level, drawn, leaked = _simulate(network, truth, time, leaks, sensors)
     rng = np.random.default_rng([truth, leak_seed, year])
-    pressure = np.round(100.0 * pressure + rng.normal(0.0, noise_cm, pressure.shape))
+    pressure = np.round(100.0 * pressure + rng.normal(0.0, noise_cm / np.sqrt(step_s / READ_S), pressure.shape))
     if faults:
-        _spoil(pressure, rng)
+        _spoil(pressure, DAY_S // step_s, rng)
     out.mkdir(parents=True, exist_ok=True)
     _write(out / f"pressures_cm_{year}.parquet", sensors["pressure"], time, pressure)
     both = np.column_stack([np.round(100.0 * flow), np.round(100.0 * level)])
@@ -120,7 +124,7 @@ def _sensors(network: WaterNetwork, like: Path | None) -> dict[str, list[str]]:
     }
 
 
-def _leaks(network: WaterNetwork, n: int, seed: int, carried: Path | None) -> list[Leak]:
+def _leaks(network: WaterNetwork, n: int, day: int, seed: int, carried: Path | None) -> list[Leak]:
     leaks = []
     if carried is not None:
         before = read_year(carried, network).truth
@@ -139,8 +143,8 @@ def _leaks(network: WaterNetwork, n: int, seed: int, carried: Path | None) -> li
         is_burst = k % 20 < 9
         start = int(rng.uniform(0.01, 0.93) * n)
         size = unit * (rng.uniform(10, 35) if is_burst else rng.choice([rng.uniform(5, 8), rng.uniform(15, 35)]))
-        grows = 0 if is_burst else int(rng.uniform(5, 110) * STEPS_PER_DAY)
-        stays = int(rng.uniform(5, 30) * STEPS_PER_DAY)
+        grows = 0 if is_burst else int(rng.uniform(5, 110) * day)
+        stays = int(rng.uniform(5, 30) * day)
         never = size < 9 * unit
         end = n + 1 if never else start + max(int(0.8 * grows), 0) + stays
         leaks.append(Leak(str(pipes.index[pipe]), start, end, start + grows, size, is_burst))
@@ -178,7 +182,7 @@ def _run(
     leaks: list[Leak],
     sensors: dict[str, list[str]],
 ) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-    n = len(time)
+    n, step_s = len(time), int((time[1] - time[0]) / np.timedelta64(1, "s"))
     toolkit.setflowunits(ph, toolkit.CMH)
     _disturb(ph, network, truth)
     total = _total(truth, time)
@@ -190,9 +194,9 @@ def _run(
     nominal = np.array([_flow(leak, n) for leak in leaks]).reshape(len(leaks), n)
     per_root_m = 0.5 / np.sqrt(40.0)  # half of a leak at each end; an emitter's flow is c sqrt(p)
     toolkit.setoption(ph, toolkit.EMITEXPON, 0.5)
-    toolkit.settimeparam(ph, toolkit.DURATION, int(n) * STEP_S)
-    toolkit.settimeparam(ph, toolkit.HYDSTEP, STEP_S)
-    toolkit.settimeparam(ph, toolkit.REPORTSTEP, STEP_S)
+    toolkit.settimeparam(ph, toolkit.DURATION, int(n) * step_s)
+    toolkit.settimeparam(ph, toolkit.HYDSTEP, step_s)
+    toolkit.settimeparam(ph, toolkit.REPORTSTEP, step_s)
     out = [np.zeros((n, len(i))) for i in (pressure_at, flow_at, level_at, drawn_at, leaks)]
     toolkit.openH(ph)
     toolkit.initH(ph, 0)
@@ -209,7 +213,7 @@ def _run(
             if toolkit.getnodetype(ph, node) == toolkit.JUNCTION:
                 toolkit.setnodevalue(ph, node, toolkit.EMITTER, value)
         now = toolkit.runH(ph)
-        if now == k * STEP_S:
+        if now == k * step_s:
             root = {i: np.sqrt(max(toolkit.getnodevalue(ph, i, toolkit.PRESSURE), 0.0)) for i in changed}
             out[0][k] = [toolkit.getnodevalue(ph, i, toolkit.PRESSURE) for i in pressure_at]
             out[1][k] = [toolkit.getlinkvalue(ph, i, toolkit.FLOW) for i in flow_at]
@@ -272,30 +276,31 @@ def _total(truth: int, time: NDArray[np.datetime64]) -> Floats:
     n = len(time)
     rng = np.random.default_rng([55, truth, int(str(time[0])[:4])])
     season = 1 + 0.08 * np.cos(2 * np.pi * (np.arange(n) / n - 0.55))
-    days = n // STEPS_PER_DAY + 2
+    day = int(np.timedelta64(1, "D") / (time[1] - time[0]))
+    days = n // day + 2
     weather = np.zeros(days)
     for d in range(1, days):
         weather[d] = 0.7 * weather[d - 1] + 0.015 * rng.standard_normal()
-    hours = np.zeros(n // 12 + 2)
+    hours = np.zeros(24 * n // day + 2)
     for h in range(1, len(hours)):
         hours[h] = 0.6 * hours[h - 1] + 0.02 * rng.standard_normal()
     step = np.arange(n)
-    slow = np.interp(step / STEPS_PER_DAY, np.arange(days), weather)
-    fast = np.interp(step / 12, np.arange(len(hours)), hours)
+    slow = np.interp(step / day, np.arange(days), weather)
+    fast = np.interp(24 * step / day, np.arange(len(hours)), hours)
     return np.maximum(season * (1 + slow + fast + 0.01 * rng.standard_normal(n)), 0.2)
 
 
-def _spoil(pressure: Floats, rng: np.random.Generator) -> None:
+def _spoil(pressure: Floats, day: int, rng: np.random.Generator) -> None:
     """Gaps everywhere, one meter that drifts by centimetres a week, one that sticks for a month."""
     n, k = pressure.shape
     for _ in range(60):
         begin, sensor = int(rng.uniform(0, n)), int(rng.integers(k))
-        pressure[begin : begin + int(rng.uniform(1, 48) * 12), sensor] = np.nan
+        pressure[begin : begin + int(rng.uniform(1, 48) * day / 24), sensor] = np.nan
     drifting, stuck = rng.choice(k, 2, replace=False)
     begin = int(rng.uniform(0.1, 0.8) * n)
-    pressure[begin:, drifting] += np.round(np.arange(n - begin) / (7 * STEPS_PER_DAY) * 3.0)
+    pressure[begin:, drifting] += np.round(np.arange(n - begin) / (7 * day) * 3.0)
     begin = int(rng.uniform(0.1, 0.8) * n)
-    pressure[begin : begin + 30 * STEPS_PER_DAY, stuck] = pressure[begin, stuck]
+    pressure[begin : begin + 30 * day, stuck] = pressure[begin, stuck]
 
 
 def _write(path: Path, ids: list[str], time: NDArray[np.datetime64], values: Floats) -> None:

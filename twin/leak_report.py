@@ -14,6 +14,7 @@ from solvers.water.leak_search.calibration import Calibration, calibrate
 from solvers.water.leak_search.noise import Noise, learn_noise
 from solvers.water.leak_search.search import Event, Kind, Known, LeakSearch
 from solvers.water.leak_search.town import Hours, Town
+from solvers.water.plan import Floats
 from twin.scada_year import ScadaYear
 
 Told = Callable[[str, float], None]
@@ -54,6 +55,9 @@ class YearSearch:
         meters: outputs that changed by themselves.
         pipe_ids: of the network.
         hours: that were searched.
+        town: calibrated.
+        leaked_m3_per_h: (n, n_zone) flows of the followed leaks.
+        pressure_m: (n, n_zone) mean pressures.
     """
 
     alarms: tuple[Alarm, ...]
@@ -61,9 +65,14 @@ class YearSearch:
     meters: tuple[str, ...]
     pipe_ids: tuple[str, ...]
     hours: Hours
+    town: Town
+    leaked_m3_per_h: Floats
+    pressure_m: Floats
 
 
-def search_year(network: WaterNetwork, past: ScadaYear, year: ScadaYear, told: Told) -> YearSearch:
+def search_year(
+    network: WaterNetwork, past: ScadaYear, year: ScadaYear, told: Told, learnt: tuple[Calibration, Noise] | None = None
+) -> YearSearch:
     """Learn from one year and search another.
 
     Args:
@@ -71,8 +80,9 @@ def search_year(network: WaterNetwork, past: ScadaYear, year: ScadaYear, told: T
         past: the history, with known leaks or repairs.
         year: the readings to search, of the same sensors.
         told: is told the stage and the share of it that is done.
+        learnt: what `learn` made of the history, where several years are searched after one.
     """
-    calibration, noise = learn(network, past, told)
+    calibration, noise = learnt or learn(network, past, told)
     follows = year.hours.start_s[0] > past.hours.start_s[-1]
     known, starts = _carried(calibration, noise, past, told) if follows else ((), ())
     if not follows:
@@ -86,9 +96,12 @@ def search_year(network: WaterNetwork, past: ScadaYear, year: ScadaYear, told: T
     ]
     search = LeakSearch(town, year.hours, noise, known)
     events: list[Event] = []
-    n = len(year.hours)
+    n, shares = len(year.hours), _zone_shares(town)
+    leaked, pressure = np.empty((n, len(shares))), np.empty((n, len(shares)))
     for h in range(n):
         events += search.step(h)
+        leaked[h] = (shares > 0) @ search.leaks_m3_per_h
+        pressure[h] = shares @ search.pressure_m
         if h % 24 == 0:
             told(f"searching, {str(_instant(year.hours, h))[:10]}", h / n)
     told("searching", 1.0)
@@ -101,7 +114,7 @@ def search_year(network: WaterNetwork, past: ScadaYear, year: ScadaYear, told: T
         for e in issued
     ]  # fmt: skip
     meters = tuple(dict.fromkeys(e.text.split(" ")[0] for e in events if e.kind is Kind.METER))
-    return YearSearch(tuple(alarms), tuple(events), meters, town.pipe_ids, year.hours)
+    return YearSearch(tuple(alarms), tuple(events), meters, town.pipe_ids, year.hours, town, leaked, pressure)
 
 
 def learn(network: WaterNetwork, past: ScadaYear, told: Told) -> tuple[Calibration, Noise]:
@@ -151,6 +164,13 @@ def _carried(
     running = [k for k, track in enumerate(belief.tracks) if belief.flow[k] >= _WORTH_CARRYING_M3_PER_H * search.walks.unit]
     known = tuple(Known(belief.tracks[k].pipe, float(belief.flow[k])) for k in running)
     return known, tuple(_instant(past.hours, max(belief.tracks[k].onset, 0)) for k in running)
+
+
+def _zone_shares(town: Town) -> Floats:
+    """(n_zone, n_pipe) each pipe's share of its zone's length."""
+    length = np.asarray(town.network.tables["pipe"]["length_m"], dtype=np.float64)
+    mine = (town.zone_of_pipe[None] == np.arange(len(town.zones.balanced))[:, None]) * length
+    return np.asarray(mine / np.maximum(mine.sum(axis=1, keepdims=True), 1e-9))
 
 
 def _instant(hours: Hours, h: int, later_s: float = 0.0) -> np.datetime64:

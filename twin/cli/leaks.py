@@ -18,11 +18,14 @@ def command(
     history: Annotated[Path, typer.Option(help="folder of the readings to learn from, with repairs or known leaks")],
     scada: Annotated[Path, typer.Option(help="folder of the readings to search")],
     out: Annotated[Path, typer.Option(help="CSV to write: one row per alarm, as first issued")],
+    inhabitants: Annotated[float | None, typer.Option(min=1, help="of the town, for its night use; else supposed")] = None,
+    connections: Annotated[float | None, typer.Option(min=1, help="service connections of the town, for the ILI")] = None,
 ) -> int:
     """Find and place leaks in a year of readings; an alarm uses nothing measured after it."""
     from grid_models.formats import read
     from grid_models.water.network import WaterNetwork
     from twin.leak_report import search_year, write_alarms, write_events
+    from twin.loss_report import write_losses, zone_losses
     from twin.scada_year import in_common, read_year
 
     model = read(network)
@@ -44,7 +47,15 @@ def command(
     console.print(table)
     for name in found.meters:
         console.print(f"meter {name} was found wrong and is not relied on where it was")
-    console.print(f"alarms in {out}, all that was seen in {log}")
+    lost = zone_losses(found.town, found.hours, found.leaked_m3_per_h, found.pressure_m, inhabitants, connections)
+    write_losses(lost, out.with_suffix(".losses.csv"))
+    for zone in lost:
+        index = f", ILI {zone.ili:.1f}" if zone.ili == zone.ili else ""
+        console.print(
+            f"{zone.zone}: minimum night flow {zone.night_flow_m3_per_h:.1f} m3/h; real losses {zone.q_vr_m3_per_km_h:.2f} "
+            f"m3/(km h), {zone.loss_class} ({zone.structure}){index}; followed leaks {zone.by_leaks_m3_per_h:.1f} m3/h"
+        )
+    console.print(f"alarms in {out}, all that was seen in {log}, losses in {out.with_suffix('.losses.csv')}")
     return 0
 
 

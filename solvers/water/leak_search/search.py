@@ -26,6 +26,7 @@ from solvers.water.leak_search.memory import Belief, Memory, Track
 from solvers.water.leak_search.noise import Noise, rhythm_key
 from solvers.water.leak_search.ratio_tests import Past, Window, alone, ratios, window
 from solvers.water.leak_search.town import Hours, Town
+from solvers.water.plan import Floats
 
 WINDOWS_H = (2, 4, 8, 24, 72, 168, 336, 672)
 TYPICAL_M3_PER_H = 180.0  # consumption of the town that the flows below are stated for; they scale with the consumption
@@ -179,6 +180,16 @@ class LeakSearch:
         else:
             self._explain(h, change)
         return self._events
+
+    @property
+    def leaks_m3_per_h(self) -> Floats:
+        """(n_pipe,) flows of the followed leaks at the last hour's pressure."""
+        return self.belief.leaks(len(self._zone)) * self._outflow
+
+    @property
+    def pressure_m(self) -> Floats:
+        """(n_pipe,) in the last hour."""
+        return self.noise.pressure_m * self._outflow**2
 
     # -- one hour ------------------------------------------------------------------------------------------------------
 
