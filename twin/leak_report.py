@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from grid_models.errors import InvalidInput, Issue
 from grid_models.water.network import WaterNetwork
 from solvers.water.leak_search.calibration import Calibration, calibrate
 from solvers.water.leak_search.noise import Noise, learn_noise
@@ -129,6 +130,9 @@ def learn(network: WaterNetwork, past: ScadaYear, told: Told) -> tuple[Calibrati
     row = {pipe: i for i, pipe in enumerate(town.pipe_ids)}
     leaks = np.zeros((len(past.hours), len(town.pipe)))
     repaired: list[tuple[int, int]] = []
+    listed = past.truth.pipe if past.truth is not None else tuple(pipe for pipe, _ in past.repairs)
+    if unknown := tuple(pipe for pipe in listed if pipe not in row):
+        raise InvalidInput([Issue("pipe", "id", unknown, "the history's leaks are on pipes that the network does not have")])
     if past.truth is not None:
         for i, pipe in enumerate(past.truth.pipe):
             leaks[:, row[pipe]] += past.truth.flow_m3_per_h[:, i]
@@ -136,7 +140,7 @@ def learn(network: WaterNetwork, past: ScadaYear, told: Told) -> tuple[Calibrati
         first = past.hours.start_s[0]
         for pipe, instant in past.repairs:
             hour = int((instant.astype("datetime64[s]").astype(np.int64) - first) // 3600)
-            if pipe in row and 0 < hour <= len(past.hours):
+            if 0 < hour <= len(past.hours):
                 repaired.append((row[pipe], hour))
     stages = iter(range(1, 99))
     calibration = calibrate(town, past.hours, leaks, repaired, told=lambda text: told(text, next(stages) / 6))

@@ -6,7 +6,10 @@
     repairs_*.csv                   pipe,repaired
     leaks_*.csv, leak_flow_*.parquet    where the truth is known: pipe,start,end,...; m3/h, a column a pipe
 
-Each parquet has a column `time`, naive UTC, in steps of a whole part of an hour.
+Each parquet has a column `time`, UTC or with its own zone, in steps of a whole part of an hour; rows may be missing.
+
+What cannot be a reading is none: a pressure that stands still for hours, or one far outside of what the history saw (a
+unit mistaken, a meter without power). A meter that the history never heard is left out.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ from solvers.water.leak_search.town import Hours, Sensors
 
 Floats = NDArray[np.float64]
 _HOUR_NS = 3_600_000_000_000
+_LEAST_HEARD = 0.1  # of the history's hours; a meter heard less teaches nothing
+_FIRST_HOURS = 24 * 7
 _MOST_HOURS_STILL = 12  # without the slightest change of the mean: a pressure that stands still is not measured
 
 
@@ -65,13 +70,42 @@ def in_common(past: ScadaYear, year: ScadaYear) -> tuple[ScadaYear, ScadaYear]:
     """Both years with the sensors that both have, in one order.
 
     Raises:
-        InvalidInput: they have no pressure meter in common.
+        InvalidInput: they have no pressure meter in common, or the first week's pressures cannot be in the history's unit.
     """
     kinds = ("pressure", "flow", "level", "drawn")
-    shared = {k: tuple(i for i in getattr(past.sensors, k) if i in getattr(year.sensors, k)) for k in kinds}
+    heard = {k: _heard(past, k) & set(getattr(year.sensors, k)) for k in kinds}
+    shared = {k: tuple(i for i in getattr(past.sensors, k) if i in heard[k]) for k in kinds}
     if not shared["pressure"]:
         raise InvalidInput([Issue("", "pressure", (), "history and readings have no pressure meter in common")])
-    return _only(past, Sensors(**shared)), _only(year, Sensors(**shared))
+    past, year = _only(past, Sensors(**shared)), _only(year, Sensors(**shared))
+    return past, _plausible(past, year)
+
+
+def _heard(past: ScadaYear, kind: str) -> set[str]:
+    """Meters that have spoken often enough to be learnt from."""
+    values = {
+        "pressure": past.hours.pressure_m,
+        "flow": past.hours.flow_m3_per_h,
+        "level": past.hours.level_m,
+        "drawn": past.hours.drawn_m3_per_h,
+    }[kind]
+    share = np.isfinite(values).mean(axis=0)
+    return {i for i, there in zip(getattr(past.sensors, kind), share, strict=True) if there >= _LEAST_HEARD}
+
+
+def _plausible(past: ScadaYear, year: ScadaYear) -> ScadaYear:
+    """Pressures further outside of the history's range than it is wide, and ten metres more, are no readings."""
+    low, high = np.nanmin(past.hours.pressure_m, axis=0), np.nanmax(past.hours.pressure_m, axis=0)
+    margin = high - low + 10.0
+    read = year.hours.pressure_m
+    with np.errstate(invalid="ignore"):
+        kept = np.where((read < low - margin) | (read > high + margin), np.nan, read)
+    first = slice(0, _FIRST_HOURS)
+    lost = np.asarray(np.isfinite(read[first]).any(axis=0) & ~np.isfinite(kept[first]).any(axis=0))
+    if 2 * lost.sum() > len(lost):
+        names = tuple(np.array(year.sensors.pressure)[lost].tolist())
+        raise InvalidInput([Issue("", "pressure", names, "are far from the history's: not in cm of water?")])
+    return replace(year, hours=replace(year.hours, pressure_m=kept))
 
 
 def _only(year: ScadaYear, sensors: Sensors) -> ScadaYear:
@@ -97,10 +131,8 @@ def read_year(folder: Path, network: WaterNetwork) -> ScadaYear:
     pressure_ids, time, pressure = _parquet(folder, "pressures_cm_*.parquet")
     flow_ids, flow_time, flow = _parquet(folder, "flows_level_x100_*.parquet")
     drawn_ids, drawn_time, drawn = _parquet(folder, "demands_Lh_*.parquet")
-    for name, other in (("flows_level_x100", flow_time), ("demands_Lh", drawn_time)):
-        if len(other) != len(time) or (other != time).any():
-            raise InvalidInput([Issue("", "time", (), f"{name} and pressures_cm have different times", file=str(folder))])
-    per_hour = _steps_per_hour(time, folder)
+    per_hour, time, pressure = _regular(time, pressure, folder)
+    flow, drawn = _at(time, flow_time, flow, folder), _at(time, drawn_time, drawn, folder)
     skip = int(-time[0].astype("datetime64[ns]").astype(np.int64) % _HOUR_NS // (_HOUR_NS // per_hour))
     n = (len(time) - skip) // per_hour
 
@@ -127,7 +159,7 @@ def read_year(folder: Path, network: WaterNetwork) -> ScadaYear:
         at_end - at_begin,
         hourly(drawn / 1000.0),
     )
-    return ScadaYear(sensors, hours, _truth(folder, start, per_hour, skip), _repairs(folder), 3600.0 / per_hour)
+    return ScadaYear(sensors, hours, _truth(folder, time, start, per_hour, skip), _repairs(folder), 3600.0 / per_hour)
 
 
 def _mean(values: Floats) -> Floats:
@@ -148,11 +180,29 @@ def _without_stuck(pressure: Floats) -> Floats:
     return out
 
 
-def _steps_per_hour(time: NDArray[np.datetime64], folder: Path) -> int:
-    step = np.diff(time.astype("datetime64[ns]").astype(np.int64))
-    if not len(step) or (step != step[0]).any() or step[0] <= 0 or _HOUR_NS % step[0]:
+def _regular(time: NDArray[np.datetime64], values: Floats, folder: Path) -> tuple[int, NDArray[np.datetime64], Floats]:
+    """Steps an hour, and all instants from the first to the last with their values, nan in missing rows."""
+    ns = time.astype("datetime64[ns]").astype(np.int64)
+    step = np.diff(ns)
+    least = int(step.min()) if len(step) else 0
+    if least <= 0 or _HOUR_NS % least or (step % least).any():
         raise InvalidInput([Issue("", "time", (), "is not in equal steps that divide an hour", file=str(folder))])
-    return int(_HOUR_NS // step[0])
+    whole = np.arange(ns[0], ns[-1] + 1, least).astype("datetime64[ns]")
+    return _HOUR_NS // least, whole, _at(whole, time, values, folder)
+
+
+def _at(whole: NDArray[np.datetime64], time: NDArray[np.datetime64], values: Floats, folder: Path) -> Floats:
+    """Values at given instants, nan where there are none."""
+    time = time.astype("datetime64[ns]")
+    if len(time) == len(whole) and (time == whole).all():
+        return values
+    place = np.searchsorted(whole, time)
+    fits = (place < len(whole)) & (whole[np.minimum(place, len(whole) - 1)] == time)
+    if not fits.any():
+        raise InvalidInput([Issue("", "time", (), "the files have no instant in common", file=str(folder))])
+    out = np.full((len(whole), values.shape[1]), np.nan)
+    out[place[fits]] = values[fits]
+    return out
 
 
 def _one(folder: Path, pattern: str) -> Path | None:
@@ -176,29 +226,36 @@ def _parquet(folder: Path, pattern: str) -> tuple[tuple[str, ...], NDArray[np.da
     if "time" not in found:
         raise InvalidInput([Issue("", "time", (), "the file has no such column", file=str(path))])
     ids = tuple(name for name in found if name != "time")
-    return ids, np.asarray(found["time"]), np.column_stack([_floats(found[name]) for name in ids])
+    time = np.asarray(found["time"])
+    return ids, time, np.array([_floats(found[name]) for name in ids]).reshape(len(ids), len(time)).T
 
 
 def _floats(values: NDArray[np.generic]) -> Floats:
-    return np.ma.filled(np.ma.asarray(values).astype(np.float64), np.nan)
+    found = np.ma.filled(np.ma.asarray(values).astype(np.float64), np.nan)
+    return np.where(np.isfinite(found), found, np.nan)
 
 
-def _truth(folder: Path, start: NDArray[np.datetime64], per_hour: int, skip: int) -> Truth | None:
+def _truth(
+    folder: Path, instants: NDArray[np.datetime64], start: NDArray[np.datetime64], per_hour: int, skip: int
+) -> Truth | None:
     listed, flows = _one(folder, "leaks_*.csv"), _one(folder, "leak_flow_*.parquet")
     if listed is None or flows is None:
         return None
-    ids, _, flow = _parquet(folder, "leak_flow_*.parquet")
-    began = {row["pipe"]: row["start"] for row in _rows(listed, ("pipe", "start"))}
+    ids, time, flow = _parquet(folder, "leak_flow_*.parquet")
+    flow = _at(instants, time, flow, folder)
+    began = {row["pipe"]: _instant(row["start"], listed) for row in _rows(listed, ("pipe", "start"))}
+    if unknown := tuple(i for i in ids if i not in began):
+        raise InvalidInput([Issue("", "pipe", unknown, "have a flow but are not listed", file=str(listed))])
     n = len(start)
     hourly = _mean(flow[skip : skip + n * per_hour].reshape(n, per_hour, -1))
-    return Truth(ids, np.array([np.datetime64(began[i]) for i in ids], dtype="datetime64[s]"), np.nan_to_num(hourly))
+    return Truth(ids, np.array([began[i] for i in ids], dtype="datetime64[s]"), np.nan_to_num(hourly))
 
 
 def _repairs(folder: Path) -> tuple[tuple[str, np.datetime64], ...]:
     path = _one(folder, "repairs_*.csv")
     if path is None:
         return ()
-    return tuple((row["pipe"], np.datetime64(row["repaired"])) for row in _rows(path, ("pipe", "repaired")))
+    return tuple((row["pipe"], _instant(row["repaired"], path)) for row in _rows(path, ("pipe", "repaired")))
 
 
 def _rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
@@ -208,3 +265,10 @@ def _rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
     if missing:
         raise InvalidInput([Issue("", c, (), "the file has no such column", file=str(path)) for c in missing])
     return rows
+
+
+def _instant(text: str, path: Path) -> np.datetime64:
+    try:
+        return np.datetime64(text.strip())
+    except ValueError:
+        raise InvalidInput([Issue("", "time", (text,), "is no instant", file=str(path))]) from None

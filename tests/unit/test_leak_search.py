@@ -13,6 +13,7 @@ from grid_models.water.network import WaterNetwork
 from solvers.water.leak_search.bias_filter import Walks, advance
 from solvers.water.leak_search.calibration import Calibration, calibrate
 from solvers.water.leak_search.memory import Belief, Memory, Track
+from solvers.water.leak_search.muting import Muting
 from solvers.water.leak_search.noise import Noise, learn_noise
 from solvers.water.leak_search.search import Event, Kind, Known, LeakSearch
 from solvers.water.leak_search.town import M3_PER_H, Hours, Sensors, Town
@@ -206,3 +207,20 @@ def test_the_filter_follows_a_repair_at_once_and_never_below_zero() -> None:
         advance(belief, h, gone, noise.signature, 1, noise, walks)
         assert belief.flow[0] >= 0.0
     assert belief.flow[0] < 2.0
+
+
+def test_a_muted_meter_is_heard_again_from_a_new_zero_and_a_second_silence_lasts_longer() -> None:
+    muting, bias = Muting(), np.array([0.0, 0.002])
+    jumped = np.array([0.01, 0.302])
+    muting.mute(1, 10)
+    week = 24 * 7
+    silent = np.array([muting.heard(h, jumped, bias) for h in range(10, 10 + week)])
+    assert np.isnan(silent[:, 1]).all()
+    assert (silent[:, 0] == 0.01).all()
+    np.testing.assert_allclose(muting.heard(10 + week, jumped, bias), [0.01, 0.002])
+    np.testing.assert_array_equal(muting.heard(9, jumped, bias), jumped)  # a replay of what came before
+    assert muting.since(9) == [1]
+    assert muting.since(10 + week) == []
+    muting.mute(1, 400)
+    assert np.isnan(muting.heard(400 + 2 * week - 1, jumped, bias)[1])
+    assert np.isfinite(muting.heard(400 + 2 * week, jumped, bias)[1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.ndimage import uniform_filter1d
@@ -48,6 +48,7 @@ class Noise:
     pressure_m: Floats
     spread: Floats
     distance_m: Floats
+    _unit_error: dict[int, Floats] = field(default_factory=dict)
 
     def bin_of(self, consumption: float) -> int:
         """The bin of an hour."""
@@ -55,12 +56,13 @@ class Noise:
 
     def signature_error(self, pipe: int, flow: float) -> Floats:
         """(n_output, n_output) covariance of what a leak's picture may miss: the model's error, its place, its scale."""
-        drawn = self.spread[:, :, pipe] * flow
-        near = np.flatnonzero(self.distance_m[pipe] < _NEIGHBOUR_M)
-        moved = (self.signature[:, near] - self.signature[:, [pipe]]) * flow
-        out = drawn.T @ drawn / len(drawn) + _POSITION_WEIGHT * (moved @ moved.T) / len(near)
-        out[np.diag_indices_from(out)] += (_SCALE_ERROR * flow * self.signature[:, pipe]) ** 2
-        return out
+        if pipe not in self._unit_error:
+            drawn = self.spread[:, :, pipe]
+            near = np.flatnonzero(self.distance_m[pipe] < _NEIGHBOUR_M)
+            moved = self.signature[:, near] - self.signature[:, [pipe]]
+            unit = drawn.T @ drawn / len(drawn) + _POSITION_WEIGHT * (moved @ moved.T) / len(near)
+            self._unit_error[pipe] = unit + np.diag((_SCALE_ERROR * self.signature[:, pipe]) ** 2)
+        return self._unit_error[pipe] * flow**2
 
 
 def rhythm_key(hours: Hours) -> Index:

@@ -66,7 +66,6 @@ def window(memory: Memory, belief: Belief, noise: Noise, walks: Walks, first: in
     R += before.covariance[:n, :n]
     own = np.zeros(len(belief.tracks))
     for k, track in enumerate(belief.tracks):
-        s = means.signature[:, track.pipe]
         i = before.index(track.number)
         walked = walks.of(track, last) ** 2 * length
         if i >= 0:
@@ -79,9 +78,10 @@ def window(memory: Memory, belief: Belief, noise: Noise, walks: Walks, first: in
         else:
             own[k] = belief.covariance[n + k, n + k] + walked
             R += noise.signature_error(track.pipe, track.peak)
-        R += np.outer(s, s) * own[k]
         if belief.flow[k] > 3.0 * walks.unit:
             R += 0.04 * noise.signature_error(track.pipe, float(belief.flow[k]))
+    flowing = means.signature[:, belief.pipes]
+    R += (flowing * own) @ flowing.T
     for leak in past:
         if leak.ended >= first:
             R += noise.signature_error(leak.pipe, leak.peak)

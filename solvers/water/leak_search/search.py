@@ -3,8 +3,8 @@
 1. Predict the hour with all followed leaks flowing; remember residual and signatures.
 2. Test windows from two hours to four weeks (ratio_tests.py). If nothing is new, the filter takes the hour in.
 3. Otherwise: a meter alone? A known leak that grows or ends? Something that cannot be a leak (an unknown drop)? Or a new
-   leak: it must show in two hours, then it is located and followed from its onset on, tentatively: what it takes away
-   from the residuals at once cannot raise a second alarm.
+   leak: unless it is large, it must show in two hours; then it is located and followed from its onset on, tentatively:
+   what it takes away from the residuals at once cannot raise a second alarm.
 4. Told is what is large and sharp at once; anything else only after it has lasted for days and explains its share still.
    After a large jump, small ones nearby must wait: they may be its shadow.
 
@@ -23,12 +23,13 @@ from numpy.typing import NDArray
 from solvers.water.leak_search.bias_filter import Walks, advance
 from solvers.water.leak_search.location import Place, Scene, locate, locate_again
 from solvers.water.leak_search.memory import Belief, Memory, Track
+from solvers.water.leak_search.muting import Muting
 from solvers.water.leak_search.noise import Noise, rhythm_key
 from solvers.water.leak_search.ratio_tests import Past, Window, alone, ratios, window
 from solvers.water.leak_search.town import Hours, Town
 from solvers.water.plan import Floats
 
-WINDOWS_H = (2, 4, 8, 24, 72, 168, 336, 672)
+WINDOWS_H = (1, 2, 4, 8, 24, 72, 168, 336, 672)
 TYPICAL_M3_PER_H = 180.0  # consumption of the town that the flows below are stated for; they scale with the consumption
 _THRESHOLD = 6.0
 _LEAST_FLOW = 0.8
@@ -140,7 +141,7 @@ class LeakSearch:
     _seen: list[_Seen] = field(default_factory=list)
     _issued: list[tuple[int, int]] = field(default_factory=list)
     _dropped: set[int] = field(default_factory=set)
-    _rebased: list[tuple[int, int]] = field(default_factory=list)
+    _muting: Muting = field(default_factory=Muting)
     _waiting: _Waiting = field(default_factory=_Waiting)
     _quiet_until: int = 0
     _barrier: dict[int, int] = field(default_factory=dict)
@@ -202,6 +203,7 @@ class LeakSearch:
         # A leak is a hole: it flows with the root of the pressure. The hour's own pressure is known after its solve.
         self._outflow = np.sqrt(self.town.pipe_pressure(view) / self.noise.pressure_m)
         residual = self._measured[h] - view.reading - self.noise.rhythm[self._key[h]]
+        residual = self._muting.heard(h, residual, belief.bias)
         weight = self.noise.reference_m3_per_h / max(view.inflow_m3_per_h, 0.05 * self.noise.reference_m3_per_h)
         signature = np.nan_to_num(self.town.signatures(view)) * self._outflow
         bin_ = self.noise.bin_of(view.inflow_m3_per_h)
@@ -220,9 +222,8 @@ class LeakSearch:
     def _window(self, h: int, length: int) -> Window:
         first = h - length + 1
         w = window(self._memory, self.belief, self.noise, self.walks, first, h, self._past)
-        for output, since in self._rebased:
-            if since >= first:
-                w.R[output, output] += 1e6 * self.noise.bias[output] ** 2
+        for output in self._muting.since(first):
+            w.R[output, output] += 1e6 * self.noise.bias[output] ** 2
         return w
 
     def _strongest(self, h: int) -> _Change | None:
@@ -270,7 +271,7 @@ class LeakSearch:
         if self._waiting.since < 0 or h - self._waiting.last > 8:
             self._waiting.since = h
         self._waiting.last = h
-        if h == self._waiting.since:
+        if h == self._waiting.since and change.z < _AT_ONCE:
             self._advance(h)
             return
         self._track(h, change, shadow)
@@ -288,7 +289,8 @@ class LeakSearch:
             return False
         size = float(abs(w.e[i]))
         self.belief.covariance[i, i] += size**2
-        self._rebased.append((i, h))
+        self._muting.mute(i, h)
+        self._look(h)
         name = self.town.output_names[i]
         self._say(Event(h, Kind.METER, z=float(heads[i]) ** 0.5, text=f"{name} has changed by itself, by {w.e[i]:+.3g}"))
         self._advance(h)
@@ -373,7 +375,7 @@ class LeakSearch:
         needed = _SURE if age < 72 else 0.8 if age < 168 else 0.65 if age < 336 else 0.45
         if place.near < needed:
             self._advance(h)
-            self._quiet_until = h + (2 if age < 24 else 5)
+            self._quiet_until = h + (0 if age < 6 else 2 if age < 24 else 5)
             return
         onset = h - change.window + 1
         at_once = change.z > _AT_ONCE and flow > max(2.0 * self.walks.unit, 0.5 * shadow) and place.near > _SURE
