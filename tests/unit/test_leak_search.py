@@ -224,3 +224,20 @@ def test_a_muted_meter_is_heard_again_from_a_new_zero_and_a_second_silence_lasts
     muting.mute(1, 400)
     assert np.isnan(muting.heard(400 + 2 * week - 1, jumped, bias)[1])
     assert np.isfinite(muting.heard(400 + 2 * week, jumped, bias)[1])
+
+
+def test_a_large_drop_is_the_end_of_the_leak_that_is_large_enough() -> None:
+    _, _, _, noise = learnt()
+    n, reach = len(noise.bias), np.abs(noise.signature).sum(axis=0)
+    burst = int(reach.argmax())
+    carried = int(np.argsort(noise.distance_m[burst])[1])
+    belief = Belief(np.zeros(n), np.zeros(0), np.diag(noise.bias**2))
+    old = Track(1, carried, 0, -9999, peak=8.0, charged=8.0, carried=True)
+    belief.add(old, 8.0, 1.0)
+    belief.add(Track(2, burst, 0, 10, window=4, peak=20.0, charged=20.0), 20.0, 1.0)
+    walks = Walks(noise.reference_m3_per_h / 180.0)
+    for h in range(100, 104):
+        left = noise.signature[:, burst] * (0.0 - belief.flow[1]) + noise.signature[:, carried] * (8.0 - belief.flow[0])
+        advance(belief, h, left, noise.signature, 1, noise, walks)
+    assert belief.flow[0] == pytest.approx(8.0, abs=2.0)
+    assert belief.flow[1] < 3.0

@@ -22,7 +22,7 @@ from scipy.linalg import cholesky, solve_triangular
 
 from solvers.water.leak_search.memory import Belief, Track
 from solvers.water.leak_search.noise import Noise
-from solvers.water.plan import Floats
+from solvers.water.plan import Floats, Index
 
 _UNREAD = 1e6  # variance of what was not read
 _RATE = 0.04  # of the bias's own deviation, per square root of an hour
@@ -148,6 +148,8 @@ def _jump(belief: Belief, h: int, e: Floats, S: Floats, R: Floats, noise: Noise,
     z, f = product / np.sqrt(power), product / power
     mine = belief.pipes
     q = int(np.abs(z[mine]).argmax())
+    if z[mine[q]] < 0:
+        q = _who_fell(z, f, mine, belief.flow, walks.unit)
     own_z, size = z[mine[q]], f[mine[q]]
     track = belief.tracks[q]
     if abs(own_z) <= _JUMP_Z or abs(size) <= 0.8 * walks.unit:
@@ -167,6 +169,13 @@ def _jump(belief: Belief, h: int, e: Floats, S: Floats, R: Floats, noise: Noise,
     belief.covariance[:n, :n] += noise.signature_error(track.pipe, abs(size))
     track.changed = h
     return [Jump(track.pipe, track.number, abs(float(size)))]
+
+
+def _who_fell(z: Floats, f: Floats, mine: Index, flow: Floats, unit: float) -> int:
+    """Of the known leaks that explain a drop, the one that explains it best and has as much to lose."""
+    share = np.where(z[mine] < 0, z[mine] ** 2, 0.0) / z.min() ** 2
+    excess = np.maximum(-f[mine] - flow, 0.0) / (flow + unit)
+    return int((share - excess).argmax())
 
 
 def _keep_within(belief: Belief, noise: Noise, walks: Walks) -> None:

@@ -109,7 +109,7 @@ def locate_again(scene: Scene, h: int, belief: Belief, k: int) -> Place | None:
     track, memory, noise = belief.tracks[k], scene.memory, scene.noise
     first = max(track.onset, h - memory.ring + 3)
     hours = np.array([x for x in range(first, h + 1) if x in memory.before and memory.before[x].index(track.number) >= 0])
-    if len(hours) < 6:
+    if len(hours) < 2:
         return None
     flows = np.array([memory.before[x].flow[memory.before[x].index(track.number)] for x in hours.tolist()])
     weight = flows * memory.weight(hours)

@@ -41,6 +41,7 @@ _SHADOW = 0.35
 _METER_ALONE = 60.0  # by which a meter's z^2 must beat the best leak's
 _METER_FALLS = 4.0  # times the best leak's z^2, where the reading has fallen
 _METER_LEFT = 4.0  # per output: chi-square that a meter's own change may leave open
+_SHARPER_H = (1, 2, 4)  # after it was found
 _RELOCATE_H = (12, 24, 48, 72, 96, 120, 168, 240, 336, 432, 528, 624)
 _SAME_M, _SAME_DAYS = 200.0, 120.0
 
@@ -174,6 +175,7 @@ class LeakSearch:
         change = self._strongest(h) if h >= self._quiet_until else None
         if change is None:
             self._advance(h)
+            self._judge_young(h)
             if h % 6 == 0:
                 self._judge_tentative(h)
                 self._end_tracks(h)
@@ -302,7 +304,7 @@ class LeakSearch:
         found: tuple[int, float, float] | None = None
         for k, track in enumerate(self.belief.tracks):
             settled = self.walks.is_settled(track, h)
-            if change.is_drop and settled:
+            if settled and (change.is_drop or change.window == 1):
                 continue
             s = w.signature[:, track.pipe]
             f, z = ratios(w, w.R - 0.95 * w.own[k] * np.outer(s, s), self._scene.allowed)
@@ -408,6 +410,16 @@ class LeakSearch:
         self._issued.append((place.pipe, h))
         self._say(_event(h, Kind.ISSUED, track, place, flow, z))
 
+    def _judge_young(self, h: int) -> None:
+        """Issue what was not sharp enough when it was found, once the first hours have made it so."""
+        for k, track in enumerate(self.belief.tracks):
+            flow = float(self.belief.flow[k])
+            young = not track.issued and h - track.found in _SHARPER_H and 0 < track.window <= 8
+            if young and flow > max(4.0 * self.walks.unit, 0.5 * track.rival):
+                place = locate_again(self._scene, h, self.belief, k)
+                if place is not None and place.near > _SURE and float(place.z[place.pipe]) > _AT_ONCE:
+                    self._issue(h, track, place, float(place.z[place.pipe]))
+
     def _judge_tentative(self, h: int) -> None:
         """Issue followed leaks that have lasted, still flow, and are still explained by no other place."""
         n, unit = self.town.n_output, self.walks.unit
@@ -416,7 +428,8 @@ class LeakSearch:
             if track.issued or age < 6 or flow <= unit:
                 continue
             needed = _TENTATIVE_H * (1 if track.rival < 1.5 * unit else 2)
-            lasted = age >= needed or (flow > 4 * unit and flow > track.rival and age >= 12)
+            large = flow > 4 * unit
+            lasted = age >= needed or (large and (age >= 12 if flow > track.rival else age >= 24 and flow > 0.5 * track.rival))
             certain = flow > 5 * float(np.sqrt(self.belief.covariance[n + k, n + k]))
             moving = age < 240 and h - track.moved < 24
             if not lasted or not certain or moving:
