@@ -149,7 +149,7 @@ def _jump(belief: Belief, h: int, e: Floats, S: Floats, R: Floats, noise: Noise,
     mine = belief.pipes
     q = int(np.abs(z[mine]).argmax())
     if z[mine[q]] < 0:
-        q = _who_fell(z, f, mine, belief.flow, walks.unit)
+        q = who_fell(z, f, mine, belief.flow, walks.unit)
     own_z, size = z[mine[q]], f[mine[q]]
     track = belief.tracks[q]
     if abs(own_z) <= _JUMP_Z or abs(size) <= 0.8 * walks.unit:
@@ -171,8 +171,15 @@ def _jump(belief: Belief, h: int, e: Floats, S: Floats, R: Floats, noise: Noise,
     return [Jump(track.pipe, track.number, abs(float(size)))]
 
 
-def _who_fell(z: Floats, f: Floats, mine: Index, flow: Floats, unit: float) -> int:
-    """Of the known leaks that explain a drop, the one that explains it best and has as much to lose."""
+def who_fell(z: Floats, f: Floats, mine: Index, flow: Floats, unit: float) -> int:
+    """Of the known leaks that explain a drop, the one that explains it best and has as much to lose.
+
+    Args:
+        z, f: (n_pipe,) ratio and size of a change at each pipe.
+        mine: (n_track,) pipes of the known leaks.
+        flow: (n_track,) their flows [m3/h].
+        unit: flow below which sizes do not matter [m3/h].
+    """
     share = np.where(z[mine] < 0, z[mine] ** 2, 0.0) / z.min() ** 2
     excess = np.maximum(-f[mine] - flow, 0.0) / (flow + unit)
     return int((share - excess).argmax())

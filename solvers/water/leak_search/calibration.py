@@ -144,7 +144,7 @@ def run(town: Town, hours: Hours, leaks: Floats, seen: Index) -> tuple[Floats, F
 def _each_third(hours: Hours) -> Index:
     """Hours that stand for all."""
     h = np.arange(len(hours))
-    return h[h % 3 == h // 24 % 3]
+    return np.asarray(h[h % 3 == h // 24 % 3])
 
 
 def _cells(hours: Hours) -> Index:
