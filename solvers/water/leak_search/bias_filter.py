@@ -175,7 +175,8 @@ def who_fell(z: Floats, f: Floats, mine: Index, flow: Floats, unit: float) -> in
     """Of the known leaks that explain a drop, the one that explains it best and has as much to lose.
 
     Args:
-        z, f: (n_pipe,) ratio and size of a change at each pipe.
+        z: (n_pipe,) ratio of a change at each pipe.
+        f: (n_pipe,) its size [m3/h].
         mine: (n_track,) pipes of the known leaks.
         flow: (n_track,) their flows [m3/h].
         unit: flow below which sizes do not matter [m3/h].
