@@ -1,16 +1,20 @@
-# Two commands do all set-up: `make demo` and `make test`. Each makes its own virtual environment with pinned versions.
+# Two commands do all set-up: `make demo` and `make test`; `make bench` sets up the peers. Each makes its own virtual environment with pinned versions.
 PYTHON ?= python3
 ARGS ?=
 DEMO_ENV := .venv-demo
 TEST_ENV := .venv-test
+BENCH_ENV := .venv-bench
 
-.PHONY: demo test proofs lint clean proto
+.PHONY: demo test bench proofs lint clean proto
 
 demo: $(DEMO_ENV)/done  ## the twin of a small city, live in a terminal: make demo ARGS="--seconds 120 --seed 1"
 	@$(DEMO_ENV)/bin/twin demo $(ARGS)
 
 test: $(TEST_ENV)/done lint  ## everything that must hold, in under ten minutes
 	$(TEST_ENV)/bin/python -m pytest -n 2 --dist loadfile -m "not heavy"
+
+bench: $(BENCH_ENV)/done  ## ours beside the peers, written to docs/tables: make bench ARGS=power
+	$(BENCH_ENV)/bin/python -m benchmarks $(ARGS)
 
 lint: $(TEST_ENV)/done  ## style, types, layers
 	$(TEST_ENV)/bin/ruff check .
@@ -37,5 +41,10 @@ $(TEST_ENV)/done: pyproject.toml constraints.txt
 	$(TEST_ENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
 	@touch $@
 
+$(BENCH_ENV)/done: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(BENCH_ENV)
+	$(BENCH_ENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
+	@touch $@
+
 clean:
-	rm -rf $(DEMO_ENV) $(TEST_ENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(DEMO_ENV) $(TEST_ENV) $(BENCH_ENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

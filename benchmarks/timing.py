@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from platform import machine, python_version
 from statistics import median
 from time import perf_counter, thread_time
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solvers.accelerate import kernel
+from solvers.linalg.vector import aligned, f64x8, fma, store
 
 
 def interleaved(
@@ -41,6 +48,24 @@ def _repeats(job: Callable[[], object], clock: Callable[[], float], least_s: flo
     begun = clock()
     job()
     return max(1, int(least_s / max(clock() - begun, 1e-7)))
+
+
+def fused(out: NDArray[np.float64], n: int) -> None:
+    """Ten independent chains of multiply-adds: more than two units times four cycles of latency."""
+    a, b = f64x8(1.0000001), f64x8(1e-9)
+    x0, x1, x2, x3, x4 = f64x8(0.0), f64x8(1.0), f64x8(2.0), f64x8(3.0), f64x8(4.0)
+    x5, x6, x7, x8, x9 = f64x8(5.0), f64x8(6.0), f64x8(7.0), f64x8(8.0), f64x8(9.0)
+    for _ in range(n):
+        x0, x1, x2, x3, x4 = fma(x0, a, b), fma(x1, a, b), fma(x2, a, b), fma(x3, a, b), fma(x4, a, b)
+        x5, x6, x7, x8, x9 = fma(x5, a, b), fma(x6, a, b), fma(x7, a, b), fma(x8, a, b), fma(x9, a, b)
+    store(out, 0, x0 + x1 + x2 + x3 + x4 + x5 + x6 + x7 + x8 + x9)
+
+
+@cache
+def peak_gflops() -> float:
+    """What this core does at best in float64 [1e9 operations a second], measured."""
+    run, out, n = kernel(fused), aligned((1, 8)), 1_000_000
+    return n * 10 * 8 * 2 / 1e9 / interleaved({"peak": lambda: run(out, n)}, rounds=9)["peak"]
 
 
 def pin_to_one_core() -> None:

@@ -1,14 +1,19 @@
 """Many injections at once: the same answers as one by one, to the last bit whatever the grouping."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from llvmlite import binding as llvm
 
 from grid_models.formats import read
+from solvers.accelerate import kernel
 from solvers.linalg.vector import aligned
 from solvers.power import chord as kernels
 from solvers.power.batch import LANES, Base, base_of, run_batch
@@ -136,3 +141,19 @@ def test_passive_buses_leave_unless_told_to_stay_and_one_that_injects_after_all_
     np.testing.assert_allclose(batch.v(), kept.v(), atol=1e-7)
     for v, s in zip(batch.v(), s_power, strict=True):
         assert mismatch(flow, v, s) < 1.1e-8
+
+
+def test_the_sweeps_are_packed_fused_operations(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    if not llvm.get_host_cpu_features().get("fma") or numba.config.CPU_NAME == "generic":
+        pytest.skip("no fused multiply-add to be had; the code is right there, only slower")
+    monkeypatch.setenv("TWIN_CACHE", str(tmp_path))  # code from the cache cannot be looked into
+    _, base = solved("case9")
+    sym, n_bus = base.core.plan.symbolic, len(base.core.plan.bus)
+    residual, lane, v = aligned((2 * sym.n, LANES), np.float32), aligned((3, LANES)), aligned((2 * n_bus, LANES))
+    fresh = kernel(kernels.return_lanes.py_func)
+    fresh(sym.up, sym.uj, base.upper, residual, lane, v)
+    (code,) = fresh.inspect_asm().values()
+    # Written out: four of a block, two of the pivot in float32; four of the rotation in float64. None may be scalar.
+    assert len(re.findall(r"vfn?m(?:add|sub)\d*ps", code)) >= 6
+    assert len(re.findall(r"vfn?m(?:add|sub)\d*pd", code)) >= 4
+    assert not re.findall(r"vfn?m(?:add|sub)\d*s[sd]", code)
