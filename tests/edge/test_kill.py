@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from grid_models.measurements import Signal, SignalKind, Update
 from twin.client import AckLevel, TwinClient
@@ -42,6 +43,34 @@ def serve(config: Path) -> tuple[subprocess.Popen[str], str]:
         line = said.readline()
     assert "serves power" in line, line
     return process, line.split(" on ")[1].split()[0]
+
+
+def sockets(process: int) -> set[tuple[str, bool]]:
+    """Local port in hex and whether it listens, of every TCP socket of a process."""
+    mine = {str(link.readlink()) for link in Path(f"/proc/{process}/fd").iterdir() if link.is_symlink()}
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{process}/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if f"socket:[{fields[9]}]" in mine:
+                found.add((fields[1].rsplit(":", 1)[1], fields[3] == "0A"))
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/net/tcp").exists(), reason="needs Linux")
+def test_the_service_opens_no_connection_to_anybody(tmp_path: Path) -> None:
+    """It reads and never commands: whoever wants something of it comes to its one port."""
+    process, address = serve(settings(tmp_path))
+    try:
+        with TwinClient(address) as client, client.publish("scada", epoch=1, ack=AckLevel.ESTIMATED) as stream:
+            batch = stream.send(np.arange(1, 10), np.ones(9), START)
+            assert stream.wait(batch, AckLevel.ESTIMATED, timeout_s=20)
+            client.what_if("power", "")
+            port = f"{int(address.rsplit(':', 1)[1]):04X}"
+            assert sockets(process.pid) == {(port, True), (port, False)}
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_kill_nine(tmp_path: Path) -> None:
