@@ -43,7 +43,9 @@ _METER_FALLS = 4.0  # times the best leak's z^2, where the reading has fallen
 _METER_LEFT = 4.0  # per output: chi-square that a meter's own change may leave open
 _SHARPER_H = (1, 2, 4)  # after it was found
 _RELOCATE_H = (12, 24, 48, 72, 96, 120, 168, 240, 336, 432, 528, 624)
-_SAME_M, _SAME_DAYS = 200.0, 120.0
+_SAME_M, _SAME_DAYS = 200.0, 120.0  # no second alarm so near, while the first one's leak goes on
+_ECHO_DAYS = 14.0  # nor so soon
+_APART_M = 300.0  # between where it is followed and where it seems to be now: not the time to tell
 
 
 class Kind(Enum):
@@ -140,7 +142,7 @@ class LeakSearch:
     _events: list[Event] = field(default_factory=list)
     _past: list[Past] = field(default_factory=list)
     _seen: list[_Seen] = field(default_factory=list)
-    _issued: list[tuple[int, int]] = field(default_factory=list)
+    _issued: list[tuple[int, int, int]] = field(default_factory=list)
     _dropped: set[int] = field(default_factory=set)
     _muting: Muting = field(default_factory=Muting)
     _waiting: _Waiting = field(default_factory=_Waiting)
@@ -405,9 +407,11 @@ class LeakSearch:
         k = self.belief.index(track.number)
         flow = float(self.belief.flow[k]) if k >= 0 else track.peak
         near = self.noise.distance_m[place.pipe]
-        if any(near[pipe] < _SAME_M and h - at < 24 * _SAME_DAYS for pipe, at in self._issued):
-            return
-        self._issued.append((place.pipe, h))
+        for pipe, at, number in self._issued:
+            goes_on = self.belief.index(number) >= 0 and h - at < 24 * _SAME_DAYS
+            if near[pipe] < _SAME_M and (goes_on or h - at < 24 * _ECHO_DAYS):
+                return
+        self._issued.append((place.pipe, h, track.number))
         self._say(_event(h, Kind.ISSUED, track, place, flow, z))
 
     def _judge_young(self, h: int) -> None:
@@ -437,7 +441,8 @@ class LeakSearch:
             place = locate_again(self._scene, h, self.belief, k)
             if place is None or min(place.z[track.pipe], place.z[place.pipe]) <= 10:
                 continue
-            if place.near > (0.85 if age < 240 else 0.6):
+            apart = float(self.noise.distance_m[track.pipe, place.pipe]) > _APART_M
+            if place.near > (0.85 if age < 240 else 0.6) and not apart:
                 self._issue(h, track, place, float(place.z[place.pipe]))
 
     def _end_tracks(self, h: int) -> None:
