@@ -212,7 +212,7 @@ def _jacobian(
             with np.errstate(invalid="ignore", divide="ignore"):
                 scale = np.where(total > 0, view.free_m3_per_h / total, 0.0)
             by_row = by_node[:, town.network.demand_node] * (nominal * scale[town.network.demand_node] * drawn_in_balance)
-            by_pattern = np.stack([by_row[:, pattern == p].sum(axis=1) for p in u.patterns], axis=1)
+            by_pattern = by_row @ (pattern[:, None] == u.patterns[None])
             parts = [by_resistance, by_row[:, u.rows], (by_pattern[:, :, None] * harmonics(how)).reshape(len(by_row), -1)]
             if len(u.leak_pipe):
                 here = u.leak_block == h // (24 * _BLOCK_DAYS)
