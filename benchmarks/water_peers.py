@@ -1,12 +1,7 @@
-"""EPANET 2.3 (owa-epanet) and 2.2 (the library inside WNTR), each as its own engine: heads and flows at report times.
-
-`python -m benchmarks.water_peers FILE VERSION HOURS OUT` runs one of them in a process of its own, so that one that hangs or
-crashes takes nothing with it.
-"""
+"""EPANET 2.3 (owa-epanet) and 2.2 (the library inside WNTR), each as its own engine: heads and flows at report times."""
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -105,7 +100,3 @@ def main(file: str, version: str, hours: str, out: str) -> None:
         found["head"] *= units.length_m
         found["flow"] *= units.flow_m3_per_s
         np.savez(f"{out}.{settings}.npz", **found)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

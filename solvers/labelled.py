@@ -27,7 +27,7 @@ from grid_models.tables import Array, Table
 from grid_models.water.network import WaterNetwork
 from solvers.solution import Solution
 
-_WATER_DIMENSIONS = ("node", "link", "tank")
+_WATER_DIMENSIONS = ("node", "link", "tank", "pump")
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def water_dataset(
         leading: dimension -> coordinate values before time.
 
     Returns:
-        Dataset with the .inp's ids as coordinates of `node`, `link` and `tank`, and where known `node_x`, `node_y` and
+        Dataset with the .inp's ids as coordinates of `node`, `link`, `tank` and `pump`, and where known `node_x`, `node_y` and
         those of links half way along, on the file's own map.
     """
     coordinates: dict[str, Any] = dict(leading or {})
@@ -114,7 +114,8 @@ def water_dataset(
     if time_s is not None:
         dimensions = (*dimensions, "time")
         coordinates["time"] = time_coordinate(np.asarray(time_s, dtype=np.float64), start)
-    ids = {"node": network.node_ids, "link": network.link_ids, "tank": network.tables["tank"].index}
+    tables = network.tables
+    ids = {"node": network.node_ids, "link": network.link_ids, "tank": tables["tank"].index, "pump": tables["pump"].index}
     variables: dict[str, Any] = {}
     for name, values in results.items():
         element = _table_of(name, _WATER_DIMENSIONS)
@@ -210,7 +211,7 @@ def _node_coordinates(network: WaterNetwork, present: Iterable[str]) -> dict[str
     if np.isnan(place).all():
         return {}
     ends = (place[network.link_from] + place[network.link_to]) / 2.0
-    middles = {"node": place, "link": ends, "tank": place[network.tank_node]}
+    middles = {"node": place, "link": ends, "tank": place[network.tank_node], "pump": ends[network.pump_link]}
     out: dict[str, Any] = {}
     for element in present:
         for axis, name in enumerate(("x", "y")):

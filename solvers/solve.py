@@ -21,6 +21,7 @@ from solvers.power.metering import estimate_measured
 from solvers.power.methods import NEWTON, Choice, run
 from solvers.solution import Solution
 from solvers.timed import Stages, hydraulics, load_flows
+from solvers.water.energy import pump_energy
 
 _AS_IT_IS = Patch()
 
@@ -69,7 +70,8 @@ def solve(
         trace = hydraulics(wet, duration_s)
         provenance = Provenance("gradient-method", {"duration_s": duration_s}, digest)
         last = wet.networks[-1]
-        return _with(trace, water_dataset(last, trace.value.values, trace, provenance, trace.value.time_s, start))
+        values = dict(trace.value.values) | pump_energy(last, trace.value.time_s, trace.value.values)
+        return _with(trace, water_dataset(last, values, trace, provenance, trace.value.time_s, start))
     raise TypeError(f"cannot solve {type(network).__name__}")
 
 

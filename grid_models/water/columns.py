@@ -87,6 +87,9 @@ def _results() -> list[Column]:
         Column("link", "setting", "m, m3/s or 1", "speed of a pump, setting of a valve", _R),
         Column("tank", "level_m", "m", "water level above the tank's elevation", _R),
         Column("pump", "electric_power_w", "W", "drawn from the grid", _R, lower=0.0),
+        Column("pump", "efficiency", "1", "wire to water; 0 where nothing flows", _R, lower=0.0, upper=1.0),
+        Column("pump", "energy_kwh", "kWh", "drawn since the first report", _R, lower=0.0),
+        Column("pump", "cost", "1", "of that energy, in the price's currency", _R),
     ]
 
 

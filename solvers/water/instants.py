@@ -152,7 +152,7 @@ def record(net: Laws, run: Run, out: Record) -> None:
     out.supplied[row] = s.supplied
     out.flow[row] = s.flow
     out.status[row] = s.status
-    out.setting[row] = run.setting
+    out.setting[row] = run.asked
     out.level[row] = run.level
     demand = out.demand[row]
     for i in range(len(demand)):
