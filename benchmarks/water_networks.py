@@ -12,6 +12,7 @@ import resource
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ def line(name: str, file: Path) -> tuple[str, ...]:
     try:
         network = read_inp(file)
     except InvalidInput as refused:
-        return (name, "", "", "refused", *[""] * 7, str(refused.issues[0]))
+        return (name, "", "", "refused", *[""] * 7, str(replace(refused.issues[0], file=file.name)))
     hours = min(network.options.duration_s, network.options.report_start_s + DAY_S) / 3600
     first = (name, str(len(network.node_ids)), f"{hours:g}")
     with tempfile.TemporaryDirectory() as folder:
