@@ -106,7 +106,7 @@ class Simulation:
 
     def solve(self) -> Solution[Hydraulics]:
         """The hydraulics at the present instant, after its controls; pressure switches repeat it until they rest."""
-        iterations, head, mass, verdict = settle(self.plan.laws, self.scratch.work, self.timetable, self.run)
+        iterations, head, mass, verdict = settle(self.scratch.solver(self.plan), self.timetable, self.run)
         stats = Stats(iterations, mass, extra={"head_error_m": head, "mass_error_m3_per_s": mass})
         return Solution(
             hydraulics(self.run.state), VERDICTS[verdict], stats, culprits(self.plan, self.scratch, VERDICTS[verdict])
@@ -133,7 +133,7 @@ class Simulation:
             Results at report times; the gravest status of all instants, with its culprits and the largest residual;
             CANCELLED with what was found so far.
         """
-        options, end, laws = self.network.options, int(end_s), self.plan.laws
+        options, end, solver = self.network.options, int(end_s), self.scratch.solver(self.plan)
         reports = max(0, (end - options.report_start_s) // options.report_step_s + 1)
         out = _record(self.plan, len(self.run.level), reports)
         named: tuple[str, ...] = ()
@@ -141,7 +141,7 @@ class Simulation:
         while not ended:
             if cancelled():
                 return Solution(_trace(self.plan, out), Status.CANCELLED, Stats(iterations, residual))
-            ended, spent, left, now = play(laws, self.scratch.work, self.timetable, self.run, out, end, _AT_ONCE, verdict)
+            ended, spent, left, now = play(solver, self.timetable, self.run, out, end, _AT_ONCE, verdict)
             iterations, residual = iterations + spent, max(residual, left)
             if now > verdict:
                 verdict, named = now, culprits(self.plan, self.scratch, VERDICTS[now])

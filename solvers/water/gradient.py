@@ -26,8 +26,9 @@ import numpy as np
 
 from solvers.accelerate import kernel
 from solvers.linalg.ldl import ldl_factor, ldl_solve
+from solvers.linalg.vector import aligned
 from solvers.water.laws import demand_law, link_law, outflow_law, pipe_lanes
-from solvers.water.plan import ACTIVE, CLOSED, CONSTANT_POWER, FCV, LANES, OPEN, PRV, PSV, PUMP, XFCV, Floats, Index, Laws
+from solvers.water.plan import ACTIVE, CLOSED, CONSTANT_POWER, FCV, OPEN, PRV, PSV, PUMP, XFCV, Floats, Index, Laws
 from solvers.water.statuses import next_status, wake
 from solvers.water.supply import Flags, find_parts
 
@@ -53,7 +54,7 @@ class Work(NamedTuple):
         forced: (n_link,) likewise.
         seen: (n_link,) statuses, to notice changes.
         flips: (n_link,) how often a status changed one by one.
-        lane_q, lane_r, lane_m, lane_h, lane_g: (n_row, 8) pipes in vectors.
+        shift, lane_q, lane_h, lane_g: (n_row, 8) pipes in vectors; `shift` is what a series has lost before a pipe.
         out_q, out_p, out_r: (n_out,) openings.
         served, served_p, served_r: (n_node,) demands that depend on pressure.
         wanted: (n_node,) demands [m3/s], 0 at reservoirs and tanks.
@@ -75,9 +76,8 @@ class Work(NamedTuple):
     forced: Flags
     seen: Index
     flips: Index
+    shift: Floats
     lane_q: Floats
-    lane_r: Floats
-    lane_m: Floats
     lane_h: Floats
     lane_g: Floats
     out_q: Floats
@@ -94,36 +94,51 @@ class Work(NamedTuple):
     original: Floats
 
 
-@kernel
-def fill_lanes(net: Laws, w: Work) -> None:
-    """Take the pipes' present resistances into the vectors."""
-    for row in range(len(net.lane)):
-        for x in range(LANES):
-            k = net.lane[row, x]
-            w.lane_r[row, x] = net.resistance[k] if k >= 0 else 0.0
-            w.lane_m[row, x] = net.minor[k] if k >= 0 else 0.0
+def work_space(net: Laws) -> Work:
+    """Room to solve a network."""
+    n_node, n_link, n, n_out = len(net.row), len(net.kind), len(net.up) - 1, len(net.out_node)
+    lanes = net.lane_r.shape
+
+    def flags(size: int) -> Flags:
+        return np.zeros(size, dtype=np.bool_)
+
+    def numbers(size: int) -> Index:
+        return np.zeros(size, dtype=np.int64)
+
+    return Work(
+        p=np.zeros(n_link), r=np.zeros(n_link), mass=np.zeros(n_node), known=np.zeros(n_node), held=flags(n_node),
+        part=numbers(n_node), grounded=flags(n_node), pin=flags(n_node), scale=np.ones(n_node), short=flags(n_node), pressed=flags(n_node),
+        forced=flags(n_link), seen=numbers(n_link), flips=numbers(n_link),
+        shift=aligned(lanes), lane_q=aligned(lanes), lane_h=aligned(lanes), lane_g=aligned(lanes),
+        out_q=np.zeros(n_out), out_p=np.zeros(n_out), out_r=np.zeros(n_out),
+        served=np.zeros(n_node), served_p=np.zeros(n_node), served_r=np.zeros(n_node),
+        wanted=np.zeros(n_node), named_node=flags(n_node), named_link=flags(n_link),
+        a=np.zeros(n + len(net.uj)), f=np.zeros(n), original=np.zeros(n),
+    )  # fmt: skip
 
 
 @kernel
 def evaluate_links(net: Laws, w: Work, status: Index, setting: Floats, head: Floats, q: Floats) -> None:
     """Set p and r of every link, and the flow of those without law: 0 where shut."""
-    for row in range(len(net.lane)):
-        for x in range(LANES):
-            k = net.lane[row, x]
-            w.lane_q[row, x] = q[k] if k >= 0 else 0.0
-    if len(net.lane) > 0:
-        pipe_lanes(w.lane_q, w.lane_r, w.lane_m, net.exponent, w.lane_h, w.lane_g)
-    for row in range(len(net.lane)):
-        for x in range(LANES):
-            k = net.lane[row, x]
-            if k < 0:
-                break
-            if status[k] <= CLOSED:
-                q[k] = w.p[k] = w.r[k] = 0.0
-                continue
-            loss = w.lane_h[row, x] if q[k] >= 0.0 else -w.lane_h[row, x]
-            w.p[k] = 1.0 / w.lane_g[row, x]
-            w.r[k] = loss - (head[net.start[k]] - head[net.end[k]])
+    flow, shift, losses, slopes = w.lane_q.ravel(), w.shift.ravel(), w.lane_h.ravel(), w.lane_g.ravel()
+    for c in range(len(net.lane_link)):
+        k = net.lane_link[c]
+        share = w.scale[net.start[k]]
+        for x in range(net.lane_first[c], net.lane_first[c + 1]):
+            flow[x] = q[k] - share * shift[x]
+    if len(net.lane_r) > 0:
+        pipe_lanes(w.lane_q, net.lane_r, net.lane_m, net.exponent, w.lane_h, w.lane_g)
+    for c in range(len(net.lane_link)):
+        k = net.lane_link[c]
+        if status[k] <= CLOSED:
+            q[k] = w.p[k] = w.r[k] = 0.0
+            continue
+        h, g = 0.0, 0.0
+        for x in range(net.lane_first[c], net.lane_first[c + 1]):
+            h += losses[x]
+            g += slopes[x]
+        w.p[k] = 1.0 / g
+        w.r[k] = h - (head[net.start[k]] - head[net.end[k]])
     for k in net.single:
         kind = net.kind[k]
         if status[k] <= CLOSED or (kind == PUMP and setting[k] == 0.0):
@@ -381,7 +396,6 @@ def balance(
     Returns:
         Iterations, largest head residual [m], largest mass residual [m3/s], and SETTLED, HUNTING or STUCK.
     """
-    fill_lanes(net, w)
     w.flips[:] = 0
     w.forced[:] = False
     w.seen[:] = -1

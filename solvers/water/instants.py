@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 
 from solvers.accelerate import kernel
 from solvers.water.controls import Controls, control_pressures, control_times_and_levels, time_to_control
-from solvers.water.gradient import Work
 from solvers.water.plan import Floats, Index, Laws
 from solvers.water.rules import Rules, apply_rules
 from solvers.water.schedule import Schedule, ask
-from solvers.water.state import ACCURACY, TRIALS, State, solve_state
+from solvers.water.state import ACCURACY, TRIALS, Solver, State, solve_state
 from solvers.water.tanks import Tanks, fill, time_to_limit
 
 _MOST_REPEATS = 10  # of a junction's pressure switch within one instant
@@ -91,7 +90,7 @@ def ask_now(plan: Timetable, run: Run) -> None:
 
 
 @kernel
-def settle(net: Laws, w: Work, plan: Timetable, run: Run) -> tuple[int, float, float, int]:
+def settle(solver: Solver, plan: Timetable, run: Run) -> tuple[int, float, float, int]:
     """The hydraulics of the present instant, after its controls; pressure switches repeat it until they rest.
 
     Returns:
@@ -103,12 +102,12 @@ def settle(net: Laws, w: Work, plan: Timetable, run: Run) -> tuple[int, float, f
     for _ in range(_MOST_REPEATS):
         ask_now(plan, run)
         spent, head_error, mass_error, verdict = solve_state(
-            net, w, run.demand, run.held, run.status, run.asked, s, run.clock[BEGUN] == 1,
+            solver, run.demand, run.held, run.status, run.asked, s, run.clock[BEGUN] == 1,
             ACCURACY, TRIALS, plan.check_every, plan.check_until,
         )  # fmt: skip
         run.clock[BEGUN] = 1
         iterations += spent
-        if not control_pressures(plan.controls, net.elevation, s.head, run.status, run.setting):
+        if not control_pressures(plan.controls, solver.net.elevation, s.head, run.status, run.setting):
             break
     return iterations, head_error, mass_error, verdict
 
@@ -167,13 +166,12 @@ def record(net: Laws, run: Run, out: Record) -> None:
 
 @kernel
 def play(
-    net: Laws, w: Work, plan: Timetable, run: Run, out: Record, until: int, most: int, gravest: int
+    solver: Solver, plan: Timetable, run: Run, out: Record, until: int, most: int, gravest: int
 ) -> tuple[bool, int, float, int]:
     """Settle and advance until the end, or a graver verdict, or `most` instants, whichever comes first.
 
     Args:
-        net: the network's numbers.
-        w: scratch.
+        solver: of the network.
         plan: the network's timetable.
         run: start and result.
         out: receives the report times.
@@ -187,15 +185,15 @@ def play(
     iterations, residual = 0, 0.0
     s = plan.schedule
     for _ in range(most):
-        spent, _head_error, mass_error, verdict = settle(net, w, plan, run)
+        spent, _head_error, mass_error, verdict = settle(solver, plan, run)
         iterations += spent
         residual = max(residual, mass_error)
         since = run.clock[TIME] - s.report_start
         if since >= 0 and since % s.report_step == 0:
-            record(net, run, out)
+            record(solver.net, run, out)
         ended = run.clock[TIME] >= until
         if not ended:
-            advance(net, plan, run, until)
+            advance(solver.net, plan, run, until)
         if ended or verdict > gravest:
             return ended, iterations, residual, max(verdict, gravest)
     return False, iterations, residual, gravest

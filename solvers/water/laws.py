@@ -35,24 +35,25 @@ _LEAST = 1e-200  # what `power` can take in place of 0
 
 @kernel
 def pipe_lanes(flow: Floats, resistance: Floats, minor: Floats, exponent: float, loss: Floats, gradient: Floats) -> None:
-    """|h| and g of pipes by h = r |q|^n + m q^2, eight at once.
+    """Loss h and gradient g of pipes by h = (r |q|^(n-1) + m |q|) q, eight at once.
 
     Args:
         flow: (rows, 8) [m3/s].
         resistance: (rows, 8) r.
         minor: (rows, 8) m.
         exponent: n.
-        loss: (rows, 8) receives |h| [m].
+        loss: (rows, 8) receives h [m].
         gradient: (rows, 8) receives g [s/m2].
     """
     floor, least, two = f64x8(FLOOR), f64x8(_LEAST), f64x8(2.0)
     n, line = f64x8(exponent), f64x8(FLOOR / exponent)
     for row in range(len(flow)):
-        q = magnitude(load(floor, flow, row))
+        signed = load(floor, flow, row)
+        q = magnitude(signed)
         m = load(floor, minor, row)
         slope = load(floor, resistance, row) * power(larger(q, least), exponent - 1.0)
         g = n * slope
-        store(loss, row, (pick(g, floor, line, slope) + m * q) * q)
+        store(loss, row, (pick(g, floor, line, slope) + m * q) * signed)
         store(gradient, row, pick(g, floor, line, g) + two * m * q)
 
 

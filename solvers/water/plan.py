@@ -13,7 +13,7 @@ that a pipe loses here what it loses there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +24,8 @@ from grid_models.errors import InvalidInput, Issue
 from grid_models.water.network import LinkKind, WaterNetwork
 from grid_models.water.units import M3_PER_FT3, M_PER_FT
 from solvers.linalg.symbolic import Symbolic, symbolic
+from solvers.linalg.vector import aligned
+from solvers.water.reduction import Skeleton, skeleton
 
 Floats = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -62,7 +64,9 @@ class Laws(NamedTuple):
         elevation: (n_node,) [m].
         low, high: (n_node,) heads at which a tank gives or takes no more; -inf, inf elsewhere.
         first_flow: (n_link,) where an iteration begins that knows nothing better [m3/s].
-        lane: (n_row, 8) pipes with a power law, -1 beyond the last; without rows where there is none.
+        lane_link: links made of pipes with a power law: one pipe, or several in series (reduction.py).
+        lane_first: (n_lane_link + 1,) where each one's pipes begin, counted through the lanes.
+        lane_r, lane_m: (n_row, 8) r and m of these pipes, 0 beyond the last; without rows where there are none.
         single: (n_single,) links that are in no lane.
         judged: (n_judged,) links whose status can change by itself: all but pipes, and pipes at reservoirs and tanks.
         out_node: (n_out,) junctions with an opening q = k p^n: emitters, and what pipes leak at fixed and growing area.
@@ -92,7 +96,10 @@ class Laws(NamedTuple):
     low: Floats
     high: Floats
     first_flow: Floats
-    lane: Index
+    lane_link: Index
+    lane_first: Index
+    lane_r: Floats
+    lane_m: Floats
     single: Index
     judged: Index
     out_node: Index
@@ -107,6 +114,21 @@ class Laws(NamedTuple):
     target: NDArray[np.int32]
 
 
+class Reduction(NamedTuple):
+    """The network without its trees and series.
+
+    Args:
+        core: what is left.
+        graph: what became of each node and link.
+        tree_r, tree_m: (n_row, 8) r and m of the trees' pipes.
+    """
+
+    core: Laws
+    graph: Skeleton
+    tree_r: Floats
+    tree_m: Floats
+
+
 @dataclass(frozen=True, eq=False)
 class WaterPlan:
     """A network prepared for solving; immutable, shared by all who solve it.
@@ -116,12 +138,20 @@ class WaterPlan:
         laws: its numbers.
         factor: the symbolic factor over junctions; `factor.perm` gives places in `junction`.
         junction: (n_junction,) nodes with an unknown head.
+        reduction: the network without its trees and series.
     """
 
     network: WaterNetwork
     laws: Laws
     factor: Symbolic
     junction: Index
+    reduction: Reduction
+
+    def with_resistance(self, resistance: Floats) -> WaterPlan:
+        """The same network with other resistances: (n_link,) r of pipes [SI]."""
+        laws, core = self.laws._replace(resistance=resistance), self.reduction.core
+        laws = laws._replace(lane_r=lanes_of(resistance[laws.lane_link]))
+        return replace(self, laws=laws, reduction=_reduction(laws, self.reduction.graph, core))
 
 
 def prepare(network: WaterNetwork) -> WaterPlan:
@@ -130,22 +160,9 @@ def prepare(network: WaterNetwork) -> WaterPlan:
     Raises:
         InvalidInput: pumps whose curve is no curve; all of them at once.
     """
-    n_node, n_link = len(network.node_ids), len(network.link_ids)
+    n_node = len(network.node_ids)
     start, end = network.link_from.copy(), network.link_to.copy()
-    is_fixed = network.node_table > 0
-    row = np.full(n_node, -1, dtype=np.int64)
-    free = np.flatnonzero(~is_fixed)
-    place = np.full(n_node, -1, dtype=np.int64)
-    place[free] = np.arange(len(free))
-    both = (place[start] >= 0) & (place[end] >= 0)
-    a, b = place[start[both]], place[end[both]]
-    n = len(free)
-    pattern = coo_array((np.ones(2 * len(a)), (np.r_[a, b], np.r_[b, a])), shape=(n, n)).tocsr()
-    pattern.sort_indices()
-    factor = symbolic(pattern.indptr, pattern.indices)
-    row[free] = factor.inverse
-    slot = np.full(n_link, -1, dtype=np.int64)
-    slot[both] = factor.position(a, b)
+    row, slot, factor = _matrix(network.node_table > 0, start, end)
     resistance, minor, rough, viscous, diameter, exponent = _pipes(network)
     pump, law, curve_start, curve_q, curve_h = _curves(network)
     low, high = np.full(n_node, -np.inf), np.full(n_node, np.inf)
@@ -155,18 +172,79 @@ def prepare(network: WaterNetwork) -> WaterPlan:
     high[at] = np.where(overflows, np.inf, tank["elevation_m"] + tank["maximum_level_m"])
     out_node, out_k, out_n, one_way = _openings(network)
     kinds = network.link_kind.astype(np.int64)
-    lane = _lanes(kinds, exponent)
-    single = np.setdiff1d(np.arange(n_link), lane)
-    judged = np.flatnonzero((kinds != PIPE) | ~both)
+    lane_link = np.flatnonzero(kinds <= PIPE) if exponent > 0 else np.zeros(0, dtype=np.int64)
+    judged = np.flatnonzero((kinds != PIPE) | (row[start] < 0) | (row[end] < 0))
     o = network.options
     laws = Laws(
         kinds, start, end, resistance, exponent, minor, rough, viscous, diameter,
         pump, law, curve_start, curve_q, curve_h, np.array(network.node_elevation_m), low, high,
-        _first_flow(diameter, pump, curve_start, curve_q), lane, single, judged, out_node, out_k, out_n, one_way,
+        _first_flow(diameter, pump, curve_start, curve_q),
+        lane_link, np.arange(len(lane_link) + 1), lanes_of(resistance[lane_link]), lanes_of(minor[lane_link]),
+        np.setdiff1d(np.arange(len(kinds)), lane_link), judged, out_node, out_k, out_n, one_way,
         np.array([o.demand_model == "PDA", o.minimum_pressure_m, o.required_pressure_m, o.pressure_exponent]),
         row, slot, np.array(factor.up), np.array(factor.uj), np.array(factor.target),
     )  # fmt: skip
-    return WaterPlan(network, laws, factor, free)
+    graph = skeleton(start, end, _kept(network, laws))
+    return WaterPlan(network, laws, factor, np.flatnonzero(row >= 0), _reduction(laws, graph))
+
+
+def _matrix(fixed: NDArray[np.bool_], start: Index, end: Index) -> tuple[Index, Index, Symbolic]:
+    """Rows of nodes, slots of links, and the symbolic factor."""
+    row, slot = np.full(len(fixed), -1, dtype=np.int64), np.full(len(start), -1, dtype=np.int64)
+    free = np.flatnonzero(~fixed)
+    place = np.full(len(fixed), -1, dtype=np.int64)
+    place[free] = np.arange(len(free))
+    both = (place[start] >= 0) & (place[end] >= 0)
+    a, b, n = place[start[both]], place[end[both]], len(free)
+    pattern = coo_array((np.ones(2 * len(a)), (np.r_[a, b], np.r_[b, a])), shape=(n, n)).tocsr()
+    pattern.sort_indices()
+    factor = symbolic(pattern.indptr, pattern.indices)
+    row[free] = factor.inverse
+    slot[both] = factor.position(a, b)
+    return row, slot, factor
+
+
+def _kept(network: WaterNetwork, laws: Laws) -> NDArray[np.bool_]:
+    """(n_node,) nodes that a reduction leaves: all where there is no power law, or where demands depend on pressure."""
+    keep = np.array(laws.row < 0)
+    if laws.exponent == 0.0 or laws.pressure[0] > 0.0:
+        keep[:] = True
+    switched = [c.link for c in network.controls] + [a.link for r in network.rules for a in (*r.then, *r.otherwise)]
+    links = np.r_[laws.judged, network.links(switched), np.flatnonzero(network.link_status == "closed")]
+    keep[laws.start[links]] = keep[laws.end[links]] = True
+    keep[laws.out_node] = True
+    return keep
+
+
+def _reduction(laws: Laws, graph: Skeleton, core: Laws | None = None) -> Reduction:
+    """The laws of what a skeleton leaves; of a core at hand only the resistances are made anew."""
+    link, size = graph.pipe[graph.first[:-1]], np.diff(graph.first)
+    is_lane = np.isin(link, laws.lane_link)
+    member = graph.pipe[np.repeat(is_lane, size)]
+    if core is None:
+        row, slot, factor = _matrix(laws.row[graph.node] < 0, graph.start, graph.end)
+        place = np.full(len(laws.row), -1, dtype=np.int64)
+        place[graph.node] = np.arange(len(graph.node))
+        core = laws._replace(
+            kind=laws.kind[link], start=graph.start, end=graph.end, minor=laws.minor[link], roughness=laws.roughness[link],
+            viscous=laws.viscous[link], diameter=laws.diameter[link], pump=laws.pump[link], pump_law=laws.pump_law[link],
+            curve_start=np.r_[laws.curve_start[link], laws.curve_start[-1]], elevation=laws.elevation[graph.node],
+            low=laws.low[graph.node], high=laws.high[graph.node], first_flow=laws.first_flow[link],
+            lane_link=np.flatnonzero(is_lane), lane_first=np.r_[0, np.cumsum(size[is_lane])],
+            lane_m=lanes_of(laws.minor[member]), single=np.flatnonzero(~is_lane),
+            judged=np.flatnonzero(np.isin(link, laws.judged)), out_node=place[laws.out_node], row=row, slot=slot,
+            up=np.array(factor.up), uj=np.array(factor.uj), target=np.array(factor.target),
+        )  # fmt: skip
+    core = core._replace(resistance=laws.resistance[link], lane_r=lanes_of(laws.resistance[member]))
+    tree = graph.tree_pipe
+    return Reduction(core, graph, lanes_of(laws.resistance[tree]), lanes_of(laws.minor[tree]))
+
+
+def lanes_of(values: Floats) -> Floats:
+    """(n_row, 8) values one after the other, 0 beyond the last."""
+    out: Floats = aligned((-(-len(values) // LANES), LANES))
+    out.ravel()[: len(values)] = values
+    return out
 
 
 def minor_coefficient(loss: Floats, diameter_m: Floats) -> Floats:
@@ -202,13 +280,6 @@ def _pipes(network: WaterNetwork) -> tuple[Floats, Floats, Floats, Floats, Float
     diameter[at] = valve["diameter_m"]
     minor[at] = minor_coefficient(valve["minor_loss"], valve["diameter_m"])
     return resistance, minor, rough, viscous, diameter, exponent
-
-
-def _lanes(kind: Index, exponent: float) -> Index:
-    pipes = np.flatnonzero(kind <= PIPE) if exponent > 0 else np.zeros(0, dtype=np.int64)
-    lane = np.full((-(-len(pipes) // LANES), LANES), -1, dtype=np.int64)
-    lane.ravel()[: len(pipes)] = pipes
-    return lane
 
 
 def _first_flow(diameter: Floats, pump: Index, curve_start: Index, curve_q: Floats) -> Floats:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from solvers.linalg.ldl import ldl_factor, ldl_solve
-from solvers.water.gradient import assemble, evaluate_links, evaluate_nodes, evaluate_outflows, fill_lanes
+from solvers.water.gradient import assemble, evaluate_links, evaluate_nodes, evaluate_outflows
 from solvers.water.plan import CLOSED, PRV, PSV, Floats, Index, WaterPlan
 from solvers.water.state import take_outflows
 from solvers.water.steady import Boundary, Hydraulics, Scratch
@@ -38,7 +38,6 @@ class Linear:
         w.pin[:], w.scale[:] = ~at.supplied, at.supplied
         w.served[:] = at.demand_m3_per_s
         take_outflows(laws, w, head, 0.0)
-        fill_lanes(laws, w)
         evaluate_links(laws, w, at.status, boundary.setting, head, q)
         evaluate_outflows(laws, w, np.where(laws.row >= 0, boundary.demand_m3_per_s, 0.0), head)
         evaluate_nodes(laws, w, at.status, boundary.setting, head, q)

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.accelerate import kernel
+from solvers.water.folding import fits, fold, unfold
 from solvers.water.gradient import SETTLED, STUCK, Work, balance
-from solvers.water.plan import ACTIVE, CLOSED, CV, FCV, PRV, PSV, PUMP, XHEAD, Floats, Index, Laws
+from solvers.water.plan import ACTIVE, CLOSED, CV, FCV, PRV, PSV, PUMP, XHEAD, Floats, Index, Laws, Reduction
 
 ACCURACY = 1e-7  # of flows; heads follow to well below a millimetre
 TRIALS = 400
@@ -30,6 +31,39 @@ class State(NamedTuple):
     demand: Floats
     emitted: Floats
     supplied: NDArray[np.bool_]
+
+
+class Folded(NamedTuple):
+    """Work space for the reduced network.
+
+    Args:
+        work: of its balance.
+        state: its state.
+        gathered: (n_node,) demands with those of the trees that hang on a node [m3/s].
+        held: (n_core,) heads of reservoirs and tanks [m].
+        told: (n_core_link,) statuses as told.
+        setting: (n_core_link,).
+        tree_q, tree_h, tree_g: (n_row, 8) the trees' pipes in vectors.
+    """
+
+    work: Work
+    state: State
+    gathered: Floats
+    held: Floats
+    told: Index
+    setting: Floats
+    tree_q: Floats
+    tree_h: Floats
+    tree_g: Floats
+
+
+class Solver(NamedTuple):
+    """All that solves one network: its numbers, whole and reduced, and a worker's space for both."""
+
+    net: Laws
+    work: Work
+    reduction: Reduction
+    folded: Folded
 
 
 def nothing(n_node: int, n_link: int) -> State:
@@ -87,14 +121,14 @@ def begin(net: Laws, w: Work, held: Floats, status: Index, setting: Floats, s: S
 
 @kernel
 def solve_state(
-    net: Laws, w: Work, demand: Floats, held: Floats, status: Index, setting: Floats, s: State, warm: bool,
+    solver: Solver, demand: Floats, held: Floats, status: Index, setting: Floats, s: State, warm: bool,
     accuracy: float, trials: int, check_every: int, check_until: int,
 ) -> tuple[int, float, float, int]:  # fmt: skip
     """Solve one hydraulic state.
 
     Args:
-        net: the network's numbers.
-        w: scratch; afterwards it belongs to this state, `named_node` and `named_link` are what the verdict speaks of.
+        solver: of the network; afterwards its work space belongs to this state, `named_node` and `named_link` are what the
+            verdict speaks of.
         demand: (n_node,) drawn at junctions [m3/s]; of others ignored.
         held: (n_node,) heads of reservoirs and tanks [m]; of others ignored.
         status: (n_link,) as told.
@@ -109,12 +143,18 @@ def solve_state(
     Returns:
         Iterations, largest head residual [m], largest mass residual [m3/s], verdict.
     """
+    net, w = solver.net, solver.work
     for i in range(len(demand)):
         w.wanted[i] = demand[i] if net.row[i] >= 0 else 0.0
-    begin(net, w, held, status, setting, s, warm)
-    iterations, head_error, mass_error, outcome = balance(
-        net, w, setting, w.wanted, s.head, s.flow, s.status, accuracy, trials, check_every, check_until
+    iterations, head_error, mass_error, outcome = _reduced(
+        solver, held, status, setting, s, warm, accuracy, trials, check_every, check_until
     )
+    if outcome != SETTLED:
+        begin(net, w, held, status, setting, s, warm)
+        more, head_error, mass_error, outcome = balance(
+            net, w, setting, w.wanted, s.head, s.flow, s.status, accuracy, trials, check_every, check_until
+        )
+        iterations += more
     s.emitted[:] = 0.0
     for o in range(len(net.out_node)):
         s.emitted[net.out_node[o]] += w.out_q[o]
@@ -124,6 +164,48 @@ def solve_state(
         if not w.grounded[i]:
             s.head[i] = np.nan
     return iterations, head_error, mass_error, _verdict(net, w, setting, s, outcome)
+
+
+@kernel
+def _reduced(
+    solver: Solver, held: Floats, status: Index, setting: Floats, s: State, warm: bool,
+    accuracy: float, trials: int, check_every: int, check_until: int,
+) -> tuple[int, float, float, int]:  # fmt: skip
+    """Solve by way of the reduced network where it fits; `s` is as it was unless the outcome is SETTLED."""
+    w, r, c = solver.work, solver.reduction, solver.folded
+    core, own, graph = c.work, c.state, r.graph
+    if len(graph.removed) == 0 or not fits(r, status):
+        return 0, 0.0, 0.0, STUCK
+    fold(r, w.wanted, c.gathered, core.wanted, core.shift)
+    for i in range(len(own.head)):
+        at = graph.node[i]
+        own.head[i], own.demand[i], own.supplied[i], c.held[i] = s.head[at], core.wanted[i], s.supplied[at], held[at]
+    for k in range(len(own.flow)):
+        first = graph.first[k]
+        at = graph.pipe[first]
+        own.flow[k], own.status[k] = graph.turn[first] * s.flow[at], s.status[at]
+        c.told[k], c.setting[k] = status[at], setting[at]
+    begin(r.core, core, c.held, c.told, c.setting, own, warm)
+    iterations, head_error, mass_error, outcome = balance(
+        r.core, core, c.setting, core.wanted, own.head, own.flow, own.status, accuracy, trials, check_every, check_until
+    )
+    for i in range(len(w.wanted)):
+        at = graph.owner[i]
+        w.grounded[i], w.scale[i] = core.grounded[at], core.scale[at]
+        w.served[i] = w.scale[i] * w.wanted[i]
+        if w.wanted[i] < 0.0 and not w.grounded[i]:  # what a part without source gives has a share of its own
+            outcome = STUCK
+    if outcome != SETTLED:
+        return iterations, head_error, mass_error, STUCK
+    unfold(
+        r, own.head, own.flow, own.status, core.scale, c.gathered, core.shift, core.lane_h, c.tree_q, c.tree_h, c.tree_g,
+        s.head, s.flow, s.status,
+    )  # fmt: skip
+    w.out_q[:] = core.out_q
+    w.forced[:] = False
+    for k in range(len(own.flow)):
+        w.forced[graph.pipe[graph.first[k]]] = core.forced[k]
+    return iterations, head_error, mass_error, SETTLED
 
 
 @kernel

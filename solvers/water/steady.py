@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from grid_models.water.network import LinkKind, WaterNetwork
 from solvers.linalg.vector import aligned
 from solvers.solution import Solution, Stats, Status
-from solvers.water.gradient import Work
+from solvers.water.gradient import work_space
 from solvers.water.plan import ACTIVE, CLOSED, OPEN, Floats, Index, WaterPlan
 from solvers.water.schedule import ask, schedule
-from solvers.water.state import ACCURACY, TRIALS, State, nothing, solve_state
+from solvers.water.state import ACCURACY, TRIALS, Folded, Solver, State, nothing, solve_state
 
 VERDICTS = (
     Status.SOLVED, Status.NEGATIVE_PRESSURE, Status.PUMP_CANNOT_DELIVER, Status.VALVE_CANNOT_HOLD, Status.SUPPLY_LIMITED,
@@ -65,25 +65,17 @@ class Scratch:
     """Work space of one worker for one plan; never stored, never shared."""
 
     def __init__(self, plan: WaterPlan) -> None:
-        n_node, n_link, n, n_out = len(plan.laws.row), len(plan.laws.kind), plan.factor.n, len(plan.laws.out_node)
-
-        def flags() -> NDArray[np.bool_]:
-            return np.zeros(n_node, dtype=np.bool_)
-
-        def numbers(size: int) -> Index:
-            return np.zeros(size, dtype=np.int64)
-
-        self.work = Work(
-            p=np.zeros(n_link), r=np.zeros(n_link), mass=np.zeros(n_node), known=np.zeros(n_node), held=flags(),
-            part=numbers(n_node), grounded=flags(), pin=flags(), scale=np.zeros(n_node), short=flags(), pressed=flags(),
-            forced=np.zeros(n_link, dtype=np.bool_), seen=numbers(n_link), flips=numbers(n_link),
-            lane_q=aligned(plan.laws.lane.shape), lane_r=aligned(plan.laws.lane.shape), lane_m=aligned(plan.laws.lane.shape),
-            lane_h=aligned(plan.laws.lane.shape), lane_g=aligned(plan.laws.lane.shape),
-            out_q=np.zeros(n_out), out_p=np.zeros(n_out), out_r=np.zeros(n_out),
-            served=np.zeros(n_node), served_p=np.zeros(n_node), served_r=np.zeros(n_node),
-            wanted=np.zeros(n_node), named_node=flags(), named_link=np.zeros(n_link, dtype=np.bool_),
-            a=np.zeros(n + plan.factor.n_upper), f=np.zeros(n), original=np.zeros(n),
+        laws, core = plan.laws, plan.reduction.core
+        self.work = work_space(laws)
+        rows = plan.reduction.tree_r.shape
+        self.folded = Folded(
+            work_space(core), nothing(len(core.row), len(core.kind)), np.zeros(len(laws.row)), np.zeros(len(core.row)),
+            np.zeros(len(core.kind), dtype=np.int64), np.zeros(len(core.kind)), aligned(rows), aligned(rows), aligned(rows),
         )  # fmt: skip
+
+    def solver(self, plan: WaterPlan) -> Solver:
+        """With a plan of the same graph, what kernels take."""
+        return Solver(plan.laws, self.work, plan.reduction, self.folded)
 
 
 def initial_boundary(network: WaterNetwork, time_s: float = 0.0) -> Boundary:
@@ -152,7 +144,7 @@ def steady(
             _own(start.emitted_m3_per_s), _own(start.supplied, np.bool_),
         )  # fmt: skip
     iterations, head_error, mass_error, verdict = solve_state(
-        plan.laws, scratch.work, _own(boundary.demand_m3_per_s), _own(boundary.head_m), _own(boundary.status, np.int64),
+        scratch.solver(plan), _own(boundary.demand_m3_per_s), _own(boundary.head_m), _own(boundary.status, np.int64),
         _own(boundary.setting), state, start is not None, accuracy, trials, options.check_frequency, options.max_check,
     )  # fmt: skip
     extra = {"head_error_m": head_error, "mass_error_m3_per_s": mass_error}

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from grid_models.formats.epanet import read_text
+from grid_models.formats.epanet import read_inp, read_text
+from grid_models.formats.epanet_packaged import packaged_file
 from grid_models.formats.epanet_text import InpText
 from grid_models.water.network import LinkKind, WaterNetwork
 from grid_models.water.testing import inp_texts, water_networks
@@ -70,6 +71,34 @@ def test_agrees_with_the_dense_oracle(network: WaterNetwork) -> None:
     flowing = np.abs(q) > 1e-5  # where nothing flows, neither flow nor the oracle's Jacobian is well determined
     np.testing.assert_allclose(found.head_m, H, atol=1e-5)
     np.testing.assert_allclose(found.flow_m3_per_s[flowing], q[flowing], atol=1e-6)
+
+
+def whole(plan: WaterPlan) -> WaterPlan:
+    """The same plan, its reduction never used."""
+    graph = plan.reduction.graph._replace(removed=np.zeros(0, dtype=np.int64))
+    return replace(plan, reduction=plan.reduction._replace(graph=graph))
+
+
+@lawful
+@given(water_networks())
+def test_without_its_trees_and_series_a_network_has_the_same_answer(network: WaterNetwork) -> None:
+    plan, boundary, solution = solved(network)
+    expected = steady(whole(plan), Scratch(plan), boundary)
+    assert solution.status is expected.status
+    assert solution.culprits == expected.culprits
+    # Both stop at 1e-7 m of residual; a few links in series add up.
+    np.testing.assert_allclose(solution.value.head_m, expected.value.head_m, atol=1e-5)
+    np.testing.assert_array_equal(solution.value.status > CLOSED, expected.value.status > CLOSED)
+
+
+@pytest.mark.parametrize("name", ["ky4", "L-TOWN"])
+def test_most_of_a_town_is_trees_and_series(name: str) -> None:
+    network = read_inp(packaged_file("epyt", name))
+    plan, boundary, solution = solved(network)
+    assert len(plan.reduction.graph.node) < 0.4 * len(network.node_ids)
+    expected = steady(whole(plan), Scratch(plan), boundary).value
+    np.testing.assert_allclose(solution.value.head_m, expected.head_m, atol=1e-6)
+    np.testing.assert_allclose(solution.value.flow_m3_per_s, expected.flow_m3_per_s, atol=1e-8)
 
 
 @lawful

@@ -26,7 +26,7 @@ import numpy as np
 from grid_models.errors import InvalidInput, Issue
 from grid_models.water.network import WaterNetwork
 from solvers.water.estimation import balanced, prior_demand
-from solvers.water.plan import CLOSED, Floats, Index, WaterPlan, prepare
+from solvers.water.plan import CLOSED, Floats, Index, prepare
 from solvers.water.sensitivity import Linear
 from solvers.water.steady import Boundary, Hydraulics, Scratch, initial_boundary, steady
 from solvers.water.zones import Zones, zones
@@ -307,8 +307,7 @@ class Town:
         laws = self._nominal_plan.laws
         resistance = laws.resistance.copy()
         resistance[self.pipe] *= np.exp(parameters.resistance)
-        plan = self._nominal_plan
-        self._plan = WaterPlan(plan.network, laws._replace(resistance=resistance), plan.factor, plan.junction)
+        self._plan = self._nominal_plan.with_resistance(resistance)
         table = self.network.tables["demand"]
         base = table["base_m3_per_s"] * self.network.options.demand_multiplier / M3_PER_H
         self._base = base * np.exp(parameters.base)

@@ -1,0 +1,99 @@
+"""Into the reduced network and back: demands of its nodes before it is solved, heads and flows of all others after.
+
+Letters as in reduction.py. A part without source gets only a share of its demand (supply.py), so do its series and trees.
+"""
+
+from __future__ import annotations
+
+from solvers.accelerate import kernel
+from solvers.water.laws import pipe_lanes
+from solvers.water.plan import CLOSED, OPEN, Floats, Index, Reduction
+
+
+@kernel
+def fold(r: Reduction, demand: Floats, gathered: Floats, core_demand: Floats, shift: Floats) -> None:
+    """Demands of the core, and what the nodes of a series have taken before each of its pipes.
+
+    Args:
+        r: the reduction.
+        demand: (n_node,) [m3/s].
+        gathered: (n_node,) receives demands with those of the trees that hang on a node.
+        core_demand: (n_core,) receives the core's.
+        shift: (n_row, 8) receives s_m, in the order of the lanes.
+    """
+    gathered[:] = demand
+    for x in range(len(r.graph.tree_leaf)):
+        gathered[r.graph.tree_parent[x]] += gathered[r.graph.tree_leaf[x]]
+    for i in range(len(r.graph.node)):
+        core_demand[i] = gathered[r.graph.node[i]]
+    net, flat = r.core, shift.ravel()
+    for c in range(len(net.lane_link)):
+        k = net.lane_link[c]
+        taken, x = 0.0, net.lane_first[c]
+        flat[x] = 0.0
+        for m in range(r.graph.first[k] + 1, r.graph.first[k + 1]):
+            taken += gathered[r.graph.inner[m]]
+            x += 1
+            flat[x] = taken
+        core_demand[net.end[k]] += taken
+
+
+@kernel
+def unfold(
+    r: Reduction, core_head: Floats, core_flow: Floats, core_status: Index, scale: Floats, gathered: Floats, shift: Floats,
+    loss: Floats, tree_q: Floats, tree_h: Floats, tree_g: Floats, head: Floats, flow: Floats, status: Index,
+) -> None:  # fmt: skip
+    """Heads, flows and statuses of the whole network.
+
+    Args:
+        r: the reduction.
+        core_head: (n_core,) [m].
+        core_flow: (n_core_link,) [m3/s].
+        core_status: (n_core_link,).
+        scale: (n_core,) share of the demand that is served.
+        gathered: from `fold`.
+        shift: from `fold`.
+        loss: (n_row, 8) h of each pipe in its series' direction [m].
+        tree_q: (n_row, 8) scratch for the trees' pipes.
+        tree_h: likewise.
+        tree_g: likewise.
+        head: (n_node,) receives heads [m].
+        flow: (n_link,) receives flows [m3/s].
+        status: (n_link,) receives statuses.
+    """
+    net, s, h = r.core, shift.ravel(), loss.ravel()
+    for i in range(len(r.graph.node)):
+        head[r.graph.node[i]] = core_head[i]
+    for k in net.single:
+        flow[r.graph.pipe[r.graph.first[k]]] = core_flow[k]
+        status[r.graph.pipe[r.graph.first[k]]] = core_status[k]
+    for c in range(len(net.lane_link)):
+        k, x = net.lane_link[c], net.lane_first[c]
+        status[r.graph.pipe[r.graph.first[k]]] = core_status[k]
+        flow[r.graph.pipe[r.graph.first[k]]] = r.graph.turn[r.graph.first[k]] * core_flow[k]
+        level, share = core_head[net.start[k]], scale[net.start[k]]
+        for m in range(r.graph.first[k] + 1, r.graph.first[k + 1]):
+            level -= h[x]
+            x += 1
+            head[r.graph.inner[m]] = level
+            flow[r.graph.pipe[m]] = r.graph.turn[m] * (core_flow[k] - share * s[x])
+            status[r.graph.pipe[m]] = OPEN
+    q, h = tree_q.ravel(), tree_h.ravel()
+    for x in range(len(r.graph.tree_leaf)):
+        q[x] = gathered[r.graph.tree_leaf[x]] * scale[r.graph.owner[r.graph.tree_leaf[x]]]
+    if len(tree_q) > 0:
+        pipe_lanes(tree_q, r.tree_r, r.tree_m, net.exponent, tree_h, tree_g)
+    for x in range(len(r.graph.tree_leaf) - 1, -1, -1):
+        k = r.graph.tree_pipe[x]
+        head[r.graph.tree_leaf[x]] = head[r.graph.tree_parent[x]] - h[x]
+        flow[k] = r.graph.tree_turn[x] * q[x]
+        status[k] = OPEN
+
+
+@kernel
+def fits(r: Reduction, status: Index) -> bool:
+    """Whether all that was removed is open."""
+    shut = 0
+    for k in r.graph.removed:
+        shut += status[k] <= CLOSED
+    return shut == 0
