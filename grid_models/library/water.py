@@ -100,16 +100,17 @@ def looped_town(rows: int = 4, columns: int = 5) -> WaterNetwork:
     >>> looped_town(3, 3).tables["pipe"].size
     14
     """
-    node = [[f"J{r}{c:02d}" for c in range(columns)] for r in range(rows)]
+    width = max(2, len(str(columns - 1)))
+    node = [[f"J{r}{c:0{width}d}" for c in range(columns)] for r in range(rows)]
     junctions, pipes, places = [], [], []
     for r in range(rows):
         for c in range(columns):
             junctions.append(f" {node[r][c]} {20 - 2 * r + c % 3} {1 + (r + 2 * c) % 3} day")
             places.append(f" {node[r][c]} {200 * c} {200 * r}")
             if c + 1 < columns:
-                pipes.append(f" E{r}{c:02d} {node[r][c]} {node[r][c + 1]} 200 {150 if r else 250} 120")
+                pipes.append(f" E{r}{c:0{width}d} {node[r][c]} {node[r][c + 1]} 200 {150 if r else 250} 120")
             if r + 1 < rows:
-                pipes.append(f" N{r}{c:02d} {node[r][c]} {node[r + 1][c]} 200 {150 if c else 200} 110")
+                pipes.append(f" N{r}{c:0{width}d} {node[r][c]} {node[r + 1][c]} 200 {150 if c else 200} 110")
     corner = node[rows - 1][columns - 1]
     pipes += [f" source works {node[0][0]} 500 300 130", f" tower tank {corner} 300 200 130"]
     places += [" works -400 0", f" tank {200 * columns} {200 * rows}"]

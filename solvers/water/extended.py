@@ -81,7 +81,7 @@ class Simulation:
         self.plan = plan or prepare(network)
         self.timetable = timetable(network)
         self.scratch = Scratch(self.plan)
-        self.run = _run(self.plan, self.timetable)
+        self.run = new_run(self.plan, self.timetable)
         if state is not None:
             self.state = state
 
@@ -133,9 +133,8 @@ class Simulation:
             Results at report times; the gravest status of all instants, with its culprits and the largest residual;
             CANCELLED with what was found so far.
         """
-        options, end, solver = self.network.options, int(end_s), self.scratch.solver(self.plan)
-        reports = max(0, (end - options.report_start_s) // options.report_step_s + 1)
-        out = _record(self.plan, len(self.run.level), reports)
+        end, solver = int(end_s), self.scratch.solver(self.plan)
+        out = new_record(self.plan, len(self.run.level), (reports(self.network, end),))
         named: tuple[str, ...] = ()
         verdict, iterations, residual, ended = 0, 0, 0.0, False
         while not ended:
@@ -156,7 +155,7 @@ def timetable(network: WaterNetwork) -> Timetable:
     )
 
 
-def _run(plan: WaterPlan, times: Timetable) -> Run:
+def new_run(plan: WaterPlan, times: Timetable) -> Run:
     """A run at the network's own start."""
     status, setting = link_start(plan.network)
     n_node, n_link = len(plan.laws.row), len(status)
@@ -174,30 +173,43 @@ def simulate(
     return Simulation(network).through(end, cancelled)
 
 
-def _record(plan: WaterPlan, n_tank: int, n_time: int) -> Record:
-    nodes, links = (n_time, len(plan.laws.row)), (n_time, len(plan.laws.kind))
+def reports(network: WaterNetwork, end_s: int) -> int:
+    """How many report times a run from the start to its end has."""
+    o = network.options
+    return max(0, (end_s - o.report_start_s) // o.report_step_s + 1)
+
+
+def new_record(plan: WaterPlan, n_tank: int, shape: tuple[int, ...]) -> Record:
+    """Room for report times: (n_time,), or (n_scenario, n_time)."""
+    nodes, links = (*shape, len(plan.laws.row)), (*shape, len(plan.laws.kind))
     return Record(
-        np.zeros(1, dtype=np.int64), np.empty(n_time), np.empty(nodes), np.empty(nodes), np.empty(nodes, dtype=np.bool_),
-        np.empty(links), np.empty(links, dtype=np.int64), np.empty(links), np.empty((n_time, n_tank)),
+        np.zeros(shape[:-1] or 1, dtype=np.int64), np.empty(shape), np.empty(nodes), np.empty(nodes),
+        np.empty(nodes, dtype=np.bool_), np.empty(links), np.empty(links, dtype=np.int64), np.empty(links),
+        np.empty((*shape, n_tank)),
     )  # fmt: skip
 
 
 def _trace(plan: WaterPlan, out: Record) -> Trace:
+    """What was recorded so far."""
+    n = int(out.written[0])
+    return Trace(out.time[:n], {name: values[:n] for name, values in columns(plan, out).items()})
+
+
+def columns(plan: WaterPlan, out: Record) -> dict[str, NDArray[np.generic]]:
     """The result columns of a record."""
-    laws, n = plan.laws, int(out.written[0])
-    head, flow, status = out.head[:n], out.flow[:n], out.status[:n]
+    laws = plan.laws
     area = np.pi * laws.diameter**2 / 4.0
     per_area = np.divide(1.0, area, out=np.zeros(len(area)), where=area > 0)
-    codes = np.where(status <= CLOSED, 0, np.where(status == ACTIVE, 2, 1))
-    return Trace(out.time[:n], {
-        "node_head_m": head,
-        "node_pressure_m": head - laws.elevation,
-        "node_demand_m3_per_s": out.demand[:n],
-        "node_supplied": out.supplied[:n],
-        "link_flow_m3_per_s": flow,
-        "link_velocity_m_per_s": np.abs(flow) * per_area,
-        "link_headloss_m": head[:, laws.start] - head[:, laws.end],
+    codes = np.where(out.status <= CLOSED, 0, np.where(out.status == ACTIVE, 2, 1))
+    return {
+        "node_head_m": out.head,
+        "node_pressure_m": out.head - laws.elevation,
+        "node_demand_m3_per_s": out.demand,
+        "node_supplied": out.supplied,
+        "link_flow_m3_per_s": out.flow,
+        "link_velocity_m_per_s": np.abs(out.flow) * per_area,
+        "link_headloss_m": out.head[..., laws.start] - out.head[..., laws.end],
         "link_status": codes.astype(np.int8),
-        "link_setting": out.setting[:n],
-        "tank_level_m": out.level[:n],
-    })  # fmt: skip
+        "link_setting": out.setting,
+        "tank_level_m": out.level,
+    }

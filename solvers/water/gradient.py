@@ -107,7 +107,8 @@ def work_space(net: Laws) -> Work:
 
     return Work(
         p=np.zeros(n_link), r=np.zeros(n_link), mass=np.zeros(n_node), known=np.zeros(n_node), held=flags(n_node),
-        part=numbers(n_node), grounded=flags(n_node), pin=flags(n_node), scale=np.ones(n_node), short=flags(n_node), pressed=flags(n_node),
+        part=numbers(n_node), grounded=flags(n_node), pin=flags(n_node), scale=np.ones(n_node), short=flags(n_node),
+        pressed=flags(n_node),
         forced=flags(n_link), seen=numbers(n_link), flips=numbers(n_link),
         shift=aligned(lanes), lane_q=aligned(lanes), lane_h=aligned(lanes), lane_g=aligned(lanes),
         out_q=np.zeros(n_out), out_p=np.zeros(n_out), out_r=np.zeros(n_out),
