@@ -66,7 +66,7 @@ class Comparison:
         for text, style in [(t, "red") for t in self.violated] + [(t, "green") for t in self.relieved]:
             table.add_row("limit", text, "", "", "broken" if style == "red" else "mended", "", style=style)
         for row in self.rows.head(top).itertuples():
-            figures = (f"{row.before:.5g}", f"{row.after:.5g}", f"{row.difference:+.4g}")
+            figures = (_figure(row.before, ".5g"), _figure(row.after, ".5g"), _figure(row.difference, "+.4g"))
             table.add_row(row.column, row.element + (f" at {row.time}" if row.time else ""), *figures, row.unit)
         return table
 
@@ -104,6 +104,11 @@ class Comparison:
                 geometry = {"type": "Point", "coordinates": list(place)}
                 features.append({"type": "Feature", "geometry": geometry, "properties": row})
         return json.dumps({"type": "FeatureCollection", "features": features})
+
+
+def _figure(value: float, form: str) -> str:
+    """A number; what has no value, such as the voltage of a dead bus, has a dash."""
+    return format(value, form) if np.isfinite(value) else "-"
 
 
 def compare(a: xr.Dataset, b: xr.Dataset) -> Comparison:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -70,8 +71,11 @@ def run(folder: Path, seconds: float, seed: int, events: str, console: Console) 
     with console.status("preparing the city"):
         config, address = prepare(folder)
     console.print(f"settings in {config}; ask it yourself: twin what-if grpc://{address}/power --patch P.toml --out F.nc")
+    # A demo that is told to end takes its service with it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     service = Service(config, address)
     screen = Screen()
+    scada = None
     try:
         with console.status("starting the service"):
             service.wait()
@@ -89,6 +93,8 @@ def run(folder: Path, seconds: float, seed: int, events: str, console: Console) 
         _settle(screen)
         summed = judge(json.loads(log.read_text()), told)
     finally:
+        if scada is not None:
+            scada.terminate()
         service.stop()
     summarise(summed, console)
     console.print(f"{screen.scada.get('rows', 0):,.0f} measurements, {screen.frames} states read, epoch {screen.epoch}")
