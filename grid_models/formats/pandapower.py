@@ -51,6 +51,8 @@ def read_json(path: Path) -> PowerNetwork:
     except json.JSONDecodeError as error:
         message = f"is not JSON: {error.msg} (column {error.colno})"
         raise InvalidInput([Issue("", "", (), message, file=str(path), line=error.lineno)]) from None
+    except RecursionError:
+        raise InvalidInput([Issue("", "", (), "is no network: it is nested too deeply", file=str(path))]) from None
     if not isinstance(document, dict) or "pandapower" not in str(document.get("_class", document.get("_module", ""))):
         raise InvalidInput([Issue("", "", (), "is JSON, but not a pandapower network", file=str(path))])
     try:
@@ -102,7 +104,9 @@ def from_pandapower(net: Any, file: str = "") -> PowerNetwork:
     regulated = tap_control(net)
     if regulated is not None:
         tables[_TAP_CONTROL] = regulated
-    issues = validate_tables(tables)
+    bases = (("sn_mva", net.sn_mva), ("f_hz", net.f_hz))
+    issues = [Issue("network", n, (), f"must be a positive number, is {v}") for n, v in bases if not _positive(v)]
+    issues += validate_tables(tables)
     if issues:
         raise InvalidInput([replace(i, file=file) for i in issues])
     return PowerNetwork(
@@ -148,6 +152,10 @@ def rederived(network: PowerNetwork) -> PowerNetwork:
     from dataclasses import replace
 
     return replace(network, equivalents=equivalents(to_pandapower(network)))
+
+
+def _positive(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and bool(0 < value < np.inf)
 
 
 def _filled(net: Any) -> list[str]:

@@ -52,7 +52,11 @@ def equivalents(net: Any) -> Equivalents:
     whole._pd2ppc_lookups = {
         name: np.array([], dtype=np.int64) for name in ("bus", "bus_dc", "ext_grid", "gen", "branch", "branch_dc")
     }
-    ppc, _ = _pd2ppc(whole)
+    try:
+        ppc, _ = _pd2ppc(whole)
+    except (KeyError, ValueError, TypeError, AttributeError, IndexError, ArithmeticError, UserWarning) as error:
+        message = f"pandapower cannot make equivalents of its branches: {type(error).__name__}: {error}"
+        raise InvalidInput([Issue("network", "", (), message)]) from error
     branch = ppc["branch"]
     y_tt, y_ff, y_ft, y_tf = branch_vectors(branch, len(branch))[:4]
     lookup = whole._pd2ppc_lookups["bus"]

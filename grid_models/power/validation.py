@@ -8,6 +8,7 @@ import numpy as np
 
 from grid_models.errors import Issue
 from grid_models.power.network import BRANCH_BUSES, BUS_ELEMENTS, PowerNetwork
+from grid_models.power.required import shapes
 from grid_models.tables import Array, Table
 
 # table, column, least allowed, whether the least itself is allowed
@@ -22,12 +23,6 @@ _BOUNDS = (
     ("ext_grid", "vm_pu", 0.0, False),
     ("gen", "vm_pu", 0.0, False),
 )
-_NUMBERS = (
-    ("load", "p_mw"), ("load", "q_mvar"), ("load", "scaling"),
-    ("sgen", "p_mw"), ("sgen", "q_mvar"), ("sgen", "scaling"),
-    ("gen", "p_mw"), ("storage", "p_mw"), ("storage", "q_mvar"), ("shunt", "q_mvar"), ("shunt", "p_mw"),
-    ("line", "r_ohm_per_km"), ("line", "x_ohm_per_km"), ("trafo", "vkr_percent"), ("ward", "ps_mw"), ("xward", "ps_mw"),
-)  # fmt: skip
 _SWITCH_ELEMENTS = {"b": "bus", "l": "line", "t": "trafo", "t3": "trafo3w"}
 
 
@@ -51,6 +46,9 @@ def validate_tables(tables: Mapping[str, Table]) -> tuple[Issue, ...]:
     """
     if "bus" not in tables:
         return (Issue("bus", "", (), "a network needs at least one bus"),)
+    misshapen = tuple(shapes(tables))
+    if misshapen:
+        return misshapen
     return (*_duplicates(tables), *_references(tables), *_switches(tables), *_values(tables), *_tap_controls(tables))
 
 
@@ -105,11 +103,24 @@ def _values(tables: Mapping[str, Table]) -> Iterator[Issue]:
             if wrong.any():
                 shown = f"must be {'at least' if inclusive else 'greater than'} {least:g}, is {values[wrong][0]:g}"
                 yield Issue(name, column, _ids(tables[name], wrong), shown)
-    for name, column in _NUMBERS:
-        if name in tables and column in tables[name]:
-            wrong = ~np.isfinite(tables[name][column].astype(float))
-            if wrong.any():
-                yield Issue(name, column, _ids(tables[name], wrong), "must be a finite number")
+    yield from _impedances(tables)
+
+
+def _impedances(tables: Mapping[str, Table]) -> Iterator[Issue]:
+    """Branches without any impedance, and transformers whose resistance exceeds it."""
+    if "line" in tables:
+        table = tables["line"]
+        none = (table["r_ohm_per_km"] == 0) & (table["x_ohm_per_km"] == 0)
+        if none.any():
+            yield Issue("line", "x_ohm_per_km", _ids(table, none), "has no impedance; a closed switch joins buses")
+    if "trafo" in tables:
+        table = tables["trafo"]
+        none = table["vk_percent"] == 0
+        if none.any():
+            yield Issue("trafo", "vk_percent", _ids(table, none), "must not be zero")
+        over = np.abs(table["vkr_percent"]) > np.abs(table["vk_percent"])
+        if (over & ~none).any():
+            yield Issue("trafo", "vkr_percent", _ids(table, over & ~none), "must not exceed vk_percent")
 
 
 def _tap_controls(tables: Mapping[str, Table]) -> Iterator[Issue]:
