@@ -106,12 +106,12 @@ def _minute(instant: np.datetime64) -> str:
 
 
 def _sensors(network: WaterNetwork, like: Path | None) -> dict[str, list[str]]:
-    """Those of another folder; else a meter at every source and pump, and pressures and smart meters spread evenly."""
+    """Those of another folder; else a meter at every source, tank and pump, and pressures spread evenly."""
     if like is not None:
         s = read_year(like, network).sensors
         return {"pressure": [*s.pressure], "flow": [*s.flow], "level": [*s.level], "drawn": [*s.drawn]}
     ids = [str(i) for i in network.node_ids[: network.n_junction]]
-    held = np.flatnonzero(network.node_table == 1)
+    held = np.flatnonzero(network.node_table != 0)
     at_source = [
         str(i) for i, a, b in zip(network.link_ids, network.link_from, network.link_to, strict=True) if a in held or b in held
     ]

@@ -127,6 +127,9 @@ def learn(network: WaterNetwork, past: ScadaYear, told: Told) -> tuple[Calibrati
         told: is told the stage and the share of it that is done.
     """
     town = Town(network, past.sensors)
+    if not town.zones.balanced[np.unique(town.zone_of_pipe[town.zone_of_pipe >= 0])].any():
+        text = "no part of the network has flow meters at all its borders, tanks included: its consumption is unknown"
+        raise InvalidInput([Issue("", "flow", past.sensors.flow, text)])
     row = {pipe: i for i, pipe in enumerate(town.pipe_ids)}
     leaks = np.zeros((len(past.hours), len(town.pipe)))
     repaired: list[tuple[int, int]] = []
