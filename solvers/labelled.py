@@ -164,8 +164,14 @@ def screening_dataset(
 
 
 def write_netcdf(dataset: xr.Dataset, path: Path) -> None:
-    """Write a dataset as netCDF 4."""
+    """Write a dataset as netCDF 4.
+
+    Raises:
+        InvalidInput: the folder is not there.
+    """
     packed = {str(name): {"zlib": True, "complevel": 1} for name, v in dataset.data_vars.items() if v.ndim > 1}
+    if not path.parent.is_dir():
+        raise InvalidInput([Issue("", "", (), "cannot be written: there is no such folder", file=str(path))])
     dataset.to_netcdf(path, engine="h5netcdf", encoding=packed)
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandapower as pp
 import pandapower.networks as pn
+import pytest
 import xarray as xr
 
+from grid_models.errors import InvalidInput
 from grid_models.formats.pandapower import from_pandapower
 from grid_models.library import water
 from solvers.labelled import Provenance, power_dataset, water_dataset, write_netcdf
@@ -93,3 +95,8 @@ def test_a_water_dataset_has_time_and_the_inp_ids(tmp_path: Path) -> None:
     begin = datetime(2026, 3, 1, 6, tzinfo=UTC)
     known = water_dataset(network, found, solution, PROVENANCE, time_s=[0, 300], start=begin)
     assert known["time"].values[1] == np.datetime64("2026-03-01T06:05")
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"nowhere/x\.nc.*there is no such folder"):
+        write_netcdf(xr.Dataset(), tmp_path / "nowhere" / "x.nc")
