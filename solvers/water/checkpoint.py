@@ -27,10 +27,12 @@ def write_state(network: WaterNetwork, state: SimulationState, path: Path) -> No
     >>> from grid_models.library.water import pumped_tank
     >>> from solvers.water.extended import Simulation
     >>> run = Simulation(pumped_tank())
-    >>> found, folder = run.solve(), TemporaryDirectory()
-    >>> write_state(run.network, run.state, Path(folder.name, "state.npz"))
-    >>> Simulation(run.network, read_state(run.network, Path(folder.name, "state.npz"))).state.time_s
-    0
+    >>> solution = run.solve()
+    >>> with TemporaryDirectory() as folder:
+    ...     write_state(run.network, run.state, Path(folder, "state.npz"))
+    ...     again = Simulation(run.network, read_state(run.network, Path(folder, "state.npz")))
+    >>> again.state.found.head_m.tobytes() == solution.value.head_m.tobytes()
+    True
     """
     arrays: dict[str, Any] = {name: getattr(state, name) for name in _OWN}
     if state.found is not None:
