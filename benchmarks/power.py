@@ -238,10 +238,7 @@ def _radial(n: int, scenarios: int) -> Iterator[Row]:
     ours = run_batch(base, change, at=at)
     assert {s.name for s in run_batch(base, change, at=at, start=flow.model.v_start).status} == {"SOLVED"}
     v_start = flow.model.v_start
-    for method, warm, flat in (
-        ("newton_raphson", (20.0, 50.0), (12.0, 20.0)),
-        ("iterative_current", (12.0, 30.0), (6.0, 12.0)),
-    ):
+    for method, warm, flat in _PGM:
         peer, vm = _power_grid_model(net, factors, method)
         difference = float(np.abs(np.abs(ours.v(slice(0, 8)))[:, flow.model.node_bus] - vm[:8]).max())
         jobs = {
