@@ -47,9 +47,10 @@ def validate_tables(tables: Mapping[str, Table]) -> tuple[Issue, ...]:
     if "bus" not in tables:
         return (Issue("bus", "", (), "a network needs at least one bus"),)
     misshapen = tuple(shapes(tables))
-    if misshapen:
-        return misshapen
-    return (*_duplicates(tables), *_references(tables), *_switches(tables), *_values(tables), *_tap_controls(tables))
+    # What stands in a table of the wrong shape cannot be read further; the others still can.
+    sound = {name: table for name, table in tables.items() if name not in {issue.component for issue in misshapen}}
+    others = (*_references(sound, tables), *_switches(sound, tables), *_values(sound), *_tap_controls(sound, tables))
+    return (*misshapen, *_duplicates(tables), *others)
 
 
 def _ids(table: Table, where: Array) -> tuple[int | str, ...]:
@@ -63,13 +64,13 @@ def _duplicates(tables: Mapping[str, Table]) -> Iterator[Issue]:
             yield Issue(name, "index", tuple(values[counts > 1].tolist()), "appears more than once")
 
 
-def _references(tables: Mapping[str, Table]) -> Iterator[Issue]:
+def _references(sound: Mapping[str, Table], tables: Mapping[str, Table]) -> Iterator[Issue]:
     buses = tables["bus"].index
     columns = [(name, ("bus",)) for name in BUS_ELEMENTS] + list(BRANCH_BUSES.items())
     for name, ends in columns:
-        if name not in tables:
+        if name not in sound:
             continue
-        table = tables[name]
+        table = sound[name]
         for column in ends:
             missing = ~np.isin(table[column].astype(np.int64), buses)
             if missing.any():
@@ -77,10 +78,10 @@ def _references(tables: Mapping[str, Table]) -> Iterator[Issue]:
                 yield Issue(name, column, _ids(table, missing), f"no such bus: {', '.join(map(str, wrong[:5]))}")
 
 
-def _switches(tables: Mapping[str, Table]) -> Iterator[Issue]:
-    if "switch" not in tables:
+def _switches(sound: Mapping[str, Table], tables: Mapping[str, Table]) -> Iterator[Issue]:
+    if "switch" not in sound:
         return
-    table = tables["switch"]
+    table = sound["switch"]
     missing = ~np.isin(table["bus"], tables["bus"].index)
     if missing.any():
         yield Issue("switch", "bus", _ids(table, missing), "no such bus")
@@ -123,11 +124,11 @@ def _impedances(tables: Mapping[str, Table]) -> Iterator[Issue]:
             yield Issue("trafo", "vkr_percent", _ids(table, over & ~none), "must not exceed vk_percent")
 
 
-def _tap_controls(tables: Mapping[str, Table]) -> Iterator[Issue]:
+def _tap_controls(sound: Mapping[str, Table], tables: Mapping[str, Table]) -> Iterator[Issue]:
     """What a regulated transformer must have; faults bear the number of its controller."""
-    if "tap_control" not in tables:
+    if "tap_control" not in sound:
         return
-    table = tables["tap_control"]
+    table = sound["tap_control"]
     wrong = np.isfinite(table["vm_lower_pu"]) & ~(table["vm_lower_pu"] < table["vm_upper_pu"])
     wrong |= table["continuous"] & ~(table["vm_set_pu"] > 0)
     if wrong.any():
