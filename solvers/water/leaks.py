@@ -19,8 +19,10 @@ against the b known *before* the window (Basseville and Nikiforov 1993, ch. 2.4;
 
 An alarm needs max z over its threshold in two successive steps, and more than one sensor behind it: what a single
 sensor tells alone is a fault of that sensor. The location is a probability over pipes, p_l ~ length_l exp(T z_l^2 / 2),
-tempered (T = 1/2) because signatures are not exact. It sharpens while steps come in. A known leak's flow is followed,
-and the caller predicts with `Memory.leaks` as demands, so that the next leak is seen beside it.
+tempered (T = 1/2) because signatures are not exact; for the same reason c_i there also holds (epsilon s_il f_l)^2 of the
+likeliest pipe, so that what a large leak's picture gets wrong does not count as evidence. It sharpens while steps come
+in. A known leak's flow is followed, and the caller predicts with `Memory.leaks` as demands, so that the next leak is seen
+beside it.
 
 Pure: `step(memory, observation) -> (memory, verdict)`; everything it knows is in the memory.
 """
@@ -50,8 +52,8 @@ class Settings:
         prior_sd: (n_regressor,) of the model error, in units of an output's own scale [1].
         walk_sd: of the model error per step, likewise [1].
         tempering: T of the posterior over pipes.
-        signature_error: share of a known leak's signature that may be wrong [1]; it is paid for as model error, so that
-            a large leak's imprecise picture raises no second alarm.
+        signature_error: epsilon, the share of a leak's signature that may be wrong [1]; it is paid for as model error, so
+            that a large leak's imprecise picture neither moves its place nor raises a second alarm.
     """
 
     windows: tuple[int, ...] = (3, 6, 12, 24)
@@ -302,6 +304,10 @@ def _locate(leak: Leak, seen: Observation, length_m: Floats, settings: Settings)
     phi = regressors / n
     e = residual / n - leak.known[0] @ phi
     c = _variance(phi, leak.known[1], seen, n)
+    z, flow = _statistic(e, c, signature / n)
+    # What a sensor shows most of the leak, it also shows most wrongly: without this the place would drift with the hours.
+    likely = int(z.argmax())
+    c = c + np.square(settings.signature_error * signature[:, likely] / n * flow[likely])
     z, flow = _statistic(e, c, signature / n)
     weight = length_m * np.exp(0.5 * settings.tempering * (z**2 - z.max() ** 2)) * (z > 0)
     probability = weight / weight.sum()
