@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ def test_a_stretch_reads_back_as_it_was(tmp_path: Path) -> None:
 def test_a_stretch_that_was_not_finished_is_not_there(tmp_path: Path) -> None:
     past = Past(tmp_path)
 
-    def torn():  # type: ignore[no-untyped-def]
+    def torn() -> Iterator[Entry]:
         yield ENTRIES[0]
         raise OSError(28, "No space left on device")
 

@@ -1,5 +1,6 @@
 """Year folders as they come: gaps, lost rows, time zones, meters that are silent, wrong or missing."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -113,9 +114,9 @@ def test_one_meter_in_another_unit_is_not_read_and_all_of_them_are_refused(tmp_p
         (lambda folder: (folder / "repairs_2020.csv").write_text("where,repaired\nE001,2020-03-01\n"), "no such column"),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path: Path, spoil: object, named: str) -> None:
+def test_what_is_wrong_is_named(tmp_path: Path, spoil: Callable[[Path], object], named: str) -> None:
     folder = write(tmp_path, frames())
-    spoil(folder)  # type: ignore[operator]
+    spoil(folder)
     with pytest.raises(InvalidInput, match=named):
         read_year(folder, network())
 
