@@ -15,6 +15,7 @@ def command(
     futures: Annotated[int, typer.Option(help="how many", min=1)] = 200,
     seed: Annotated[int, typer.Option(help="of the futures")] = 1,
     export_future: Annotated[int, typer.Option(help="write this future's networks beside the result, -1 for none")] = -1,
+    export_hour: Annotated[int, typer.Option(help="of the power network so written, from 0; the water's has all hours")] = 0,
 ) -> int:
     """Forecast from a twin's own history; runs beside the living service."""
     import shutil
@@ -22,6 +23,7 @@ def command(
     import numpy as np
     from rich.progress import Progress
 
+    from grid_models.errors import InvalidInput, Issue
     from grid_models.formats import write
     from twin.assembly import assemble
     from twin.cli.console import console, parse_duration
@@ -31,10 +33,16 @@ def command(
     from twin.records import read_records
     from twin.replay import measurements, recompute
 
+    hours = round(parse_duration(horizon) / 3600)
+    given = {"horizon": (hours, 1, 8760), "export-future": (export_future, -1, futures - 1)}
+    given |= {"export-hour": (export_hour, 0, hours - 1)} if export_future >= 0 else {}
+    wrong = {name: f"must be {least} to {most}, is {value}" for name, (value, least, most) in given.items()
+             if not least <= value <= most}  # fmt: skip
+    if wrong:
+        raise InvalidInput([Issue("option", name, (), text) for name, text in wrong.items()])
     settings = read_config(config)
     parts = assemble(settings)
     entries = list(read_records(settings.store))
-    hours = round(parse_duration(horizon) / 3600)
     of_kind = {kind: next((n for n, k in parts.kinds.items() if k == kind), None) for kind in ("power", "water")}
     with console.status("reading history"):
         states = {(p.state.network, p.state.valid_time_us): p.state for p in recompute(parts, entries)}
@@ -57,12 +65,12 @@ def command(
         data.to_zarr(out, zarr_format=2)  # version 3 has no settled form for text yet
     else:
         data.to_netcdf(out, engine="h5netcdf")
-    if 0 <= export_future < futures:
+    if export_future >= 0:
         stem = out.with_suffix("")
         if water is not None:
             write(water_future(water, inputs.water[export_future]), stem.with_name(f"{stem.name}-{export_future}.inp"))
         if power is not None:
-            shares = inputs.load[export_future, 0], inputs.sun[export_future, 0]
+            shares = inputs.load[export_future, export_hour], inputs.sun[export_future, export_hour]
             write(power_future(power, *shares), stem.with_name(f"{stem.name}-{export_future}.json"))
     console.print(f"{futures} futures over {hours} h written to {out}")
     return 0
