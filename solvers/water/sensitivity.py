@@ -13,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from solvers.linalg.ldl import ldl_factor, ldl_solve
+from solvers.linalg.ldl_block import ldl_solve_block
 from solvers.water.gradient import assemble, evaluate_links, evaluate_nodes, evaluate_outflows
 from solvers.water.plan import CLOSED, PRV, PSV, Floats, Index, WaterPlan
 from solvers.water.state import take_outflows
@@ -62,11 +63,13 @@ class Linear:
         Returns:
             (k, n_node): the change of each head by a demand at each node.
         """
-        out = np.zeros((len(nodes), len(self._plan.laws.row)))
-        for i, node in enumerate(nodes.tolist()):
-            z = self._solve_at(np.array([node]), np.ones(1))
-            out[i] = -z - z[self._other] @ self._carried
-        return out
+        laws, factor = self._plan.laws, self._plan.factor
+        b = np.zeros((factor.n, len(nodes)))
+        free = np.flatnonzero(self._free[nodes])
+        b[laws.row[nodes[free]], free] = 1.0
+        ldl_solve_block(laws.up, laws.uj, self._a, b)
+        z = np.where(laws.row >= 0, b[np.maximum(laws.row, 0)].T, 0.0)
+        return np.asarray(-z - z[:, self._other] @ self._carried)
 
     def flows(self, links: Index) -> Floats:
         """(k, n_node) dq_k / d demand_j of chosen links [1]."""

@@ -17,6 +17,7 @@ from solvers.water.leak_search.muting import Muting
 from solvers.water.leak_search.noise import Noise, learn_noise
 from solvers.water.leak_search.search import Event, Kind, Known, LeakSearch
 from solvers.water.leak_search.town import M3_PER_H, Hours, Sensors, Town
+from solvers.water.leak_search.whitening import projected, whitened
 from solvers.water.plan import prepare
 from solvers.water.steady import Boundary, Scratch, demand_at, initial_boundary, steady
 
@@ -231,3 +232,15 @@ def test_a_large_drop_is_the_end_of_the_leak_that_is_large_enough() -> None:
     mine, flow = np.array([1, 0]), np.array([8.0, 20.0])  # a small leak at pipe 1, a large one at pipe 0
     assert who_fell(z, f, mine, flow, 1.0) == 1
     assert who_fell(z, f, mine, np.array([21.0, 20.0]), 1.0) == 0  # both large enough: the better explanation
+
+
+def test_ratios_are_those_of_the_inverse() -> None:
+    rng = np.random.default_rng(0)
+    root, e, signature = rng.standard_normal((6, 6)), rng.standard_normal(6), rng.standard_normal((6, 40))
+    R = root @ root.T + np.eye(6)
+    product, power = projected(R, e, signature)
+    weight = np.linalg.inv(R)
+    np.testing.assert_allclose(product, e @ weight @ signature, rtol=1e-6)
+    np.testing.assert_allclose(power, np.einsum("ij,ik,kj->j", signature, weight, signature), rtol=1e-6)
+    with pytest.raises(np.linalg.LinAlgError):
+        whitened(-R, signature)

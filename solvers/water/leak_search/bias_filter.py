@@ -18,10 +18,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import cholesky, solve_triangular
 
 from solvers.water.leak_search.memory import Belief, Track
 from solvers.water.leak_search.noise import Noise
+from solvers.water.leak_search.whitening import projected
 from solvers.water.plan import Floats, Index
 
 _UNREAD = 1e6  # variance of what was not read
@@ -141,10 +141,8 @@ def _hold(P: Floats, at: int, most: float) -> None:
 def _jump(belief: Belief, h: int, e: Floats, S: Floats, R: Floats, noise: Noise, walks: Walks) -> list[Jump]:
     """Give a known leak room where its own signature explains the hour nearly as well as any."""
     n = len(e)
-    L = cholesky(R + belief.covariance[:n, :n] + 1e-8 * np.eye(n), lower=True)
-    white = solve_triangular(L, np.eye(n), lower=True) @ np.column_stack([e, S])
-    power = (white[:, 1:] ** 2).sum(axis=0) + 1e-12
-    product = white[:, 0] @ white[:, 1:]
+    product, power = projected(R + belief.covariance[:n, :n], e, S)
+    power = power + 1e-12
     z, f = product / np.sqrt(power), product / power
     mine = belief.pipes
     q = int(np.abs(z[mine]).argmax())

@@ -24,6 +24,7 @@ CREW_M = 280.0  # what a crew searches from one place
 _TEMPER = 0.5
 _FAR_M = 1000.0
 _CREDIBLE = 0.9
+_NEGLIGIBLE = 1e-7  # of the probability, for a pipe
 _HOPELESS = 0.3  # within a crew's reach, by linear signatures: no curvature makes that a place
 
 
@@ -169,13 +170,8 @@ def _bend(scene: Scene, h: int, leaks: Floats, pipes: Index, amounts: Floats) ->
     town, hours = scene.town, scene.hours
     outflow = scene.memory.outflow(h)
     before = town.view(hours, h, leaks * outflow).reading
-    linear = scene.memory.signature(h)
-    out = np.empty((len(before), len(pipes)))
-    for i, (pipe, amount) in enumerate(zip(pipes.tolist(), amounts.tolist(), strict=True)):
-        more = leaks.copy()
-        more[pipe] += amount
-        out[:, i] = (town.view(hours, h, more * outflow).reading - before) / amount - linear[:, pipe]
-    return np.nan_to_num(out)
+    after = town.readings_with(hours, h, leaks * outflow, pipes, amounts * outflow[pipes])
+    return np.nan_to_num((after - before[:, None]) / amounts - scene.memory.signature(h)[:, pipes])
 
 
 def _placed(scene: Scene, f: Floats, z: Floats, judged: NDArray[np.bool_]) -> Place:
@@ -185,10 +181,10 @@ def _placed(scene: Scene, f: Floats, z: Floats, judged: NDArray[np.bool_]) -> Pl
     length = np.asarray(scene.town.network.tables["pipe"]["length_m"], dtype=np.float64)
     p = np.exp(evidence - best) * length if np.isfinite(best) else length * scene.allowed
     p /= p.sum()
-    near = (distance <= CREW_M) @ p
-    enough = near >= near.max() - 0.02
-    apart = np.where(enough, np.minimum(distance, _FAR_M) @ p, np.inf)
-    pipe = int(apart.argmin())
+    some = np.flatnonzero(p > _NEGLIGIBLE)
+    near = (distance[:, some] <= CREW_M) @ p[some]
+    enough = np.flatnonzero(near >= near.max() - 0.02)
+    pipe = int(enough[(np.minimum(distance[np.ix_(enough, some)], _FAR_M) @ p[some]).argmin()])
     order = np.argsort(distance[pipe], kind="stable")
     inside = int(np.searchsorted(np.cumsum(p[order]), _CREDIBLE))
     radius = float(distance[pipe][order[min(inside, len(p) - 1)]])

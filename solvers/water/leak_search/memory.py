@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from solvers.water.leak_search.whitening import add_hours
 from solvers.water.plan import Floats, Index
 
 
@@ -208,7 +209,7 @@ class Memory:
         read = weight @ there
         return Means(
             weight @ np.where(there, self._residual[at], 0.0) / np.maximum(read, 1e-12),
-            np.tensordot(weight.astype(np.float32), self._signature[at], (0, 0)).astype(np.float64) / weight.sum(),
+            self._signature_sum(at, weight).astype(np.float64) / weight.sum(),
             read / weight.sum(),
             np.bincount(self._bin[at], (weight / weight.sum()) ** 2, 4).astype(np.float64),
         )
@@ -219,8 +220,13 @@ class Memory:
         there = np.isfinite(self._residual[at])
         return (
             float(weight.sum()),
-            np.tensordot(weight.astype(np.float32), self._signature[at], (0, 0)),
+            self._signature_sum(at, weight),
             weight @ np.where(there, self._residual[at], 0.0),
             weight @ there,
             np.bincount(self._bin[at], weight**2, 4).astype(np.float64),
         )
+
+    def _signature_sum(self, at: Index, weight: Floats) -> NDArray[np.float32]:
+        out = np.zeros(self._signature.shape[1:], dtype=np.float32)
+        add_hours(self._signature.reshape(self.ring, -1), at, weight, out.reshape(-1))
+        return out

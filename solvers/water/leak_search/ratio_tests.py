@@ -17,11 +17,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cholesky, solve_triangular
 
 from solvers.water.leak_search.bias_filter import Walks
 from solvers.water.leak_search.memory import Belief, Means, Memory
 from solvers.water.leak_search.noise import Noise
+from solvers.water.leak_search.whitening import projected, whitened
 from solvers.water.plan import Floats
 
 _UNREAD = 1e6
@@ -99,20 +99,13 @@ def averaged_noise(means: Means, noise: Noise) -> Floats:
 
 def ratios(w: Window, R: Floats, allowed: NDArray[np.bool_]) -> tuple[Floats, Floats]:
     """(n_pipe,) flows [m3/h] and z of a change at each pipe."""
-    white = _white(R, np.column_stack([w.e, w.signature]))
-    power = (white[:, 1:] ** 2).sum(axis=0) + 1e-12
-    product = np.where(allowed, white[:, 0] @ white[:, 1:], 0.0)
+    product, power = projected(R, w.e, w.signature)
+    product, power = np.where(allowed, product, 0.0), power + 1e-12
     return product / power, product / np.sqrt(power)
 
 
 def alone(w: Window) -> tuple[Floats, float]:
     """(n_output,) z^2 of a change of one output by itself, and all that there is to explain, e' R^-1 e."""
-    white = _white(w.R, np.column_stack([w.e, np.eye(len(w.e))]))
+    white = whitened(w.R, np.column_stack([w.e, np.eye(len(w.e))]))
     power = (white[:, 1:] ** 2).sum(axis=0)
     return np.asarray((white[:, 0] @ white[:, 1:]) ** 2 / power), float(white[:, 0] @ white[:, 0])
-
-
-def _white(R: Floats, columns: Floats) -> Floats:
-    """L^-1 of columns, R = L L'; a tenth of a millimetre is what no meter tells."""
-    L = cholesky(R + 1e-8 * np.eye(len(R)), lower=True)
-    return np.asarray(solve_triangular(L, np.eye(len(R)), lower=True) @ columns)  # many columns: the product is quicker

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from grid_models.errors import InvalidInput, Issue
 from grid_models.water.network import WaterNetwork
@@ -123,6 +124,17 @@ class View:
     found: Hydraulics
 
 
+@dataclass(frozen=True, eq=False)
+class _Given:
+    """One hour's readings by node, demands by pattern beside them; (n_node,) in m3/h."""
+
+    nominal: Floats
+    metered: NDArray[np.bool_]
+    read: Floats
+    flow: Floats
+    level: Floats
+
+
 class Town:
     """A network with its instruments and parameters; one worker's, since it keeps the last solution as a start.
 
@@ -151,6 +163,9 @@ class Town:
         self.zones: Zones = zones(self._nominal_plan, self._meter)
         self._shown = self._independent_meters()
         self._balance_zone, self._balance_tanks, self._balance_meters = self._tank_balances()
+        of_node = self.zones.of_node
+        self._inside = [np.flatnonzero(of_node == zone) for zone in self._balance_zone]
+        self._served = np.flatnonzero(self.zones.balanced[of_node] & (of_node >= 0))
         self._area_m2 = np.pi * network.tables["tank"]["diameter_m"] ** 2 / 4.0
         self._pattern_names, self._pattern_of, self._profile = self._profiles()
         self.parameters = Parameters(
@@ -232,30 +247,56 @@ class Town:
             h: which.
             leaks: (n_pipe,) [m3/h].
         """
+        return self._solved(self._given(hours, h), leaks)
+
+    def readings_with(self, hours: Hours, h: int, leaks: Floats, pipes: Index, amounts: Floats) -> Floats:
+        """(n_output, n) what the instruments should show with one leak more, each in turn.
+
+        Args:
+            hours: readings.
+            h: which.
+            leaks: (n_pipe,) [m3/h].
+            pipes: (n,) where the one more is.
+            amounts: (n,) its flow [m3/h].
+        """
+        given = self._given(hours, h)
+        out = np.empty((self.n_output, len(pipes)))
+        for i, (pipe, amount) in enumerate(zip(pipes.tolist(), amounts.tolist(), strict=True)):
+            more = leaks.copy()
+            more[pipe] += amount
+            out[:, i] = self._solved(given, more).reading
+        return out
+
+    def _given(self, hours: Hours, h: int) -> _Given:
+        """What an hour's readings say by themselves."""
         n = len(self._plan.laws.row)
-        lost = np.zeros(n)
-        flowing = np.flatnonzero(leaks)
-        for ends in self.pipe_ends:
-            np.add.at(lost, ends[flowing], 0.5 * leaks[flowing])
         read, metered = np.zeros(n), np.zeros(n, dtype=bool)
         drawn = hours.drawn_m3_per_h[h]
         known = np.isfinite(drawn)
         read[self._drawn[known]], metered[self._drawn[known]] = drawn[known], True
-        nominal = self.nominal(int(hours.hour_of_week[h]))
-        flow = hours.flow_m3_per_h[h]
-        demand, self._scale = prior_demand(self.zones, nominal, metered, read, flow, lost, self._scale)
-        boundary = self._boundary(hours.level_m[h], flow, demand + lost)
+        return _Given(self.nominal(int(hours.hour_of_week[h])), metered, read, hours.flow_m3_per_h[h], hours.level_m[h])
+
+    def _solved(self, given: _Given, leaks: Floats) -> View:
+        """Hydraulics with demands that keep the metered balances."""
+        lost = np.zeros(len(given.nominal))
+        flowing = np.flatnonzero(leaks)
+        for ends in self.pipe_ends:
+            np.add.at(lost, ends[flowing], 0.5 * leaks[flowing])
+        demand, self._scale = prior_demand(
+            self.zones, given.nominal, given.metered, given.read, given.flow, lost, self._scale
+        )  # fmt: skip
+        boundary = self._boundary(given.level, given.flow, demand + lost)
         solution = steady(self._plan, self._scratch, boundary, self._last, accuracy=_ACCURACY, trials=_MOST_ITERATIONS)
         found = solution.value
         self._last = found if solution.status.usable else None
         of_balance = [
-            factor * demand[self.zones.of_node == zone].sum() + lost[self.zones.of_node == zone].sum()
-            for zone, factor in zip(self._balance_zone, self.parameters.balance, strict=True)
+            factor * demand[inside].sum() + lost[inside].sum()
+            for inside, factor in zip(self._inside, self.parameters.balance, strict=True)
         ]
         shown = found.flow_m3_per_s[self._meter[self._shown]] / M3_PER_H
         reading = np.concatenate([found.head_m[self._node], shown, of_balance])
-        served = self.zones.balanced[self.zones.of_node] & (self.zones.of_node >= 0)
-        return View(reading, demand, np.where(metered, 0.0, demand), float(demand[served].sum()), boundary, found)
+        free = np.where(given.metered, 0.0, demand)
+        return View(reading, demand, free, float(demand[self._served].sum()), boundary, found)
 
     def pipe_pressure(self, view: View) -> Floats:
         """(n_pipe,) mean pressure of each pipe's ends, at least 1 m [m]."""
