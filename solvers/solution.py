@@ -6,7 +6,7 @@ raised. Who prefers an exception calls `Solution.unwrap`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Generic, TypeVar
@@ -58,6 +58,14 @@ class Status(Enum):
     def usable(self) -> bool:
         """Whether the value may be shown as the state of the network."""
         return self.text.startswith("solved")
+
+
+Cancelled = Callable[[], bool]  # asked between solves and every few instants whether nobody waits for the answer any more
+
+
+def never() -> bool:
+    """Nobody cancels."""
+    return False
 
 
 class Unsolvable(RuntimeError):

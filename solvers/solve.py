@@ -19,7 +19,7 @@ from grid_models.water.network import WaterNetwork
 from solvers.labelled import Provenance, power_dataset, time_coordinate, water_dataset
 from solvers.power.metering import estimate_measured
 from solvers.power.methods import NEWTON, Choice, run
-from solvers.solution import Solution
+from solvers.solution import Cancelled, Solution, never
 from solvers.timed import Stages, hydraulics, load_flows
 from solvers.water.energy import pump_energy
 
@@ -34,6 +34,7 @@ def solve(
     start: datetime | None = None,
     changes: Patch = _AS_IT_IS,
     source: str = "",
+    cancelled: Cancelled = never,
 ) -> Solution[xr.Dataset]:
     """Solve a network and label everything that was found.
 
@@ -45,6 +46,7 @@ def solve(
         start: instant of time 0, so that `time` is UTC; seconds since the start without it.
         changes: made to the network, in a run over time each at its own time.
         source: the file that the network was read from, for its hash.
+        cancelled: asked again and again, from this thread, whether to stop; the status is CANCELLED then.
 
     Returns:
         The dataset with its status; `time` leads in hydraulic runs, and where a power network changes on the way. Where the
@@ -57,9 +59,10 @@ def solve(
     digest = _digest(network, source)
     if isinstance(network, PowerNetwork):
         stages = Stages.of(network, changes, duration_s or 0.0, start)
-        found = load_flows(stages, partial(run, choice=power))
-        leading = {"time": time_coordinate(np.array(stages.begins_s, dtype=np.float64), start)}
+        found = load_flows(stages, partial(run, choice=power), cancelled)
         columns = found.value
+        begins = np.array(stages.begins_s[: len(next(iter(columns.values())))], dtype=np.float64)
+        leading = {"time": time_coordinate(begins, start)}
         if len(stages.networks) == 1:
             leading, columns = {}, {name: values[0] for name, values in columns.items()}
         provenance = Provenance(*power.provenance, digest)
@@ -67,7 +70,7 @@ def solve(
     if isinstance(network, WaterNetwork):
         duration_s = float(network.options.duration_s) if duration_s is None else duration_s
         wet = Stages.of(network, changes, duration_s, start)
-        trace = hydraulics(wet, duration_s)
+        trace = hydraulics(wet, duration_s, cancelled)
         provenance = Provenance("gradient-method", {"duration_s": duration_s}, digest)
         last = wet.networks[-1]
         values = dict(trace.value.values) | pump_energy(last, trace.value.time_s, trace.value.values)

@@ -19,7 +19,7 @@ from grid_models.power.network import PowerNetwork
 from grid_models.scenario import Patch, affected, apply
 from grid_models.tables import Array
 from grid_models.water.network import WaterNetwork
-from solvers.solution import Solution, Stats, Status
+from solvers.solution import Cancelled, Solution, Stats, Status, never
 from solvers.water.extended import Simulation, SimulationState, Trace
 from solvers.water.steady import link_start
 
@@ -95,32 +95,47 @@ def _check(later: Sequence[tuple[int, Patch]], duration_s: float) -> None:
 Flow = Callable[[PowerNetwork], tuple[dict[str, Array], Solution[Any]]]
 
 
-def load_flows(stages: Stages[PowerNetwork], flow: Flow) -> Solution[dict[str, Any]]:
+def load_flows(stages: Stages[PowerNetwork], flow: Flow, cancelled: Cancelled = never) -> Solution[dict[str, Any]]:
     """Solve a power network at the start and after each change.
 
     Args:
         stages: of a power network.
         flow: solves one of them.
+        cancelled: asked before each solve but the first whether to stop.
 
     Returns:
-        Columns (n_stage, n_element), and the status of the first stage that is not simply solved.
+        Columns (n_stage, n_element), and the status of the first stage that is not simply solved; CANCELLED with the stages
+        solved so far.
     """
-    found = [flow(network) for network in stages.networks]
+    found = [flow(stages.networks[0])]
+    for network in stages.networks[1:]:
+        if cancelled():
+            break
+        found.append(flow(network))
     columns = {name: np.stack([values[name] for values, _ in found]) for name in found[0][0]}
-    return _joined(columns, [solution for _, solution in found])
+    joined = _joined(columns, [solution for _, solution in found])
+    return joined if len(found) == len(stages.networks) else Solution(columns, Status.CANCELLED, joined.stats)
 
 
-def hydraulics(stages: Stages[WaterNetwork], duration_s: float) -> Solution[Trace]:
-    """Run a water network through its stages; results at report times, at a change's instant those after it."""
+def hydraulics(stages: Stages[WaterNetwork], duration_s: float, cancelled: Cancelled = never) -> Solution[Trace]:
+    """Run a water network through its stages; results at report times, at a change's instant those after it.
+
+    Args:
+        stages: of a water network.
+        duration_s: of the run.
+        cancelled: asked every few instants whether to stop; CANCELLED then has the results so far.
+    """
     parts: list[Solution[Trace]] = []
     state: SimulationState | None = None
     ends = (*stages.begins_s[1:], duration_s)
     for network, patch, end_s in zip(stages.networks, stages.patches, ends, strict=True):
         run = Simulation(network, None if state is None else _told(network, patch, state))
-        parts.append(run.through(float(end_s)))
+        parts.append(run.through(float(end_s), cancelled))
+        if parts[-1].status is Status.CANCELLED:
+            break
         state = run.state
     traces = [part.value for part in parts]
-    keep = [(t.time_s < end) | (i == len(traces) - 1) for i, (t, end) in enumerate(zip(traces, ends, strict=True))]
+    keep = [(t.time_s < end) | (i == len(traces) - 1) for i, (t, end) in enumerate(zip(traces, ends, strict=False))]
     times = np.concatenate([t.time_s[k] for t, k in zip(traces, keep, strict=True)])
     # A part between two report times has none of its own, and no columns.
     kept = [(t, k) for t, k in zip(traces, keep, strict=True) if k.any()]

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, time
 from functools import partial
+from threading import Event
 from time import monotonic, time_ns
 from typing import Any, TypeVar
 
@@ -23,6 +24,7 @@ from grid_models.errors import Issue
 from grid_models.measurements import Catalogue, Rows
 from grid_models.scenario import Patch
 from grid_models.state import Freshness, NetworkState, Position
+from solvers.solution import Cancelled
 from twin import what_if
 from twin.archive import Archive
 from twin.assembly import Parts
@@ -366,7 +368,7 @@ class TwinService:
         """Fork, patch, solve, compare; writes nothing live."""
         published = await self.get_state(network, at)
         fork = await self._aside(self.parts.estimators[network].fork, published.state)
-        return await self._aside(what_if.run, fork, patch, duration_s, published.state.valid_time_us)
+        return await self._stoppable(partial(what_if.run, fork, patch, duration_s, published.state.valid_time_us))
 
     def check(self) -> tuple[Issue, ...]:
         """What is wrong with the twin right now."""
@@ -525,16 +527,26 @@ class TwinService:
         assert self._loop is not None
         return await self._loop.run_in_executor(self._asides, partial(function, *arguments))
 
+    async def _stoppable(self, function: Callable[[Cancelled], T]) -> T:
+        """Run aside what may take long; it stops soon after whoever asked has gone."""
+        gone = Event()
+        try:
+            return await self._aside(function, gone.is_set)
+        finally:
+            gone.set()
+
     async def _recomputed(self, network: str, at: AsOf) -> PublishedState:
-        def search() -> PublishedState | None:
+        def search(cancelled: Cancelled) -> PublishedState | None:
             best = None
             entries = self._records.serving(at.valid_time_us, at.known_time_us)
             for published in recompute(self.parts, entries or (), at.known_time_us, at.valid_time_us):
+                if cancelled():
+                    break
                 if published.state.network == network and published.state.valid_time_us <= at.valid_time_us:
                     best = published
             return best
 
-        found = await self._aside(search)
+        found = await self._stoppable(search)
         if found is None:
             raise TooOld(f"{network} has no state at or before this time; the oldest kept is {self._oldest(network)}")
         return found

@@ -10,13 +10,13 @@ import xarray as xr
 
 from grid_models.network import Network
 from grid_models.scenario import Patch
-from solvers.solution import Solution
+from solvers.solution import Cancelled, Solution, Status, Unsolvable, never
 from solvers.solve import solve
 from twin.compare import compare
 from twin.port import RunResult
 
 
-def run(base: Network, patch: Patch, duration_s: float = 0.0, start_us: int = 0) -> RunResult:
+def run(base: Network, patch: Patch, duration_s: float = 0.0, start_us: int = 0, cancelled: Cancelled = never) -> RunResult:
     """Solve a network before and after a patch.
 
     Args:
@@ -24,13 +24,16 @@ def run(base: Network, patch: Patch, duration_s: float = 0.0, start_us: int = 0)
         patch: the changes; in a run over time each is made at its own time.
         duration_s: of the run; 0 for one instant.
         start_us: the instant that the fork stands for, Unix us.
+        cancelled: asked again and again whether to stop.
 
     Raises:
         InvalidInput: elements, columns or values that cannot be; all of them at once.
-        Unsolvable: the fork itself has no solution.
+        Unsolvable: the fork itself has no solution, or the run was cancelled.
     """
-    after = _solved(base, patch, duration_s, start_us)
-    before = alongside(_solved(base, Patch(), duration_s, start_us).unwrap(), after.value)
+    after = _solved(base, patch, duration_s, start_us, cancelled)
+    if cancelled():
+        raise Unsolvable(Status.CANCELLED, ())
+    before = alongside(_solved(base, Patch(), duration_s, start_us, cancelled).unwrap(), after.value)
     comparison = compare(before, after.value)
     times = after.value["time"].values if "time" in after.value else np.zeros(0, dtype="datetime64[us]")
     return RunResult(
@@ -53,9 +56,9 @@ def alongside(before: xr.Dataset, after: xr.Dataset) -> xr.Dataset:
     return before.expand_dims(time=after["time"])
 
 
-def _solved(network: Network, changes: Patch, duration_s: float, start_us: int) -> Solution[xr.Dataset]:
+def _solved(network: Network, changes: Patch, duration_s: float, start_us: int, cancelled: Cancelled) -> Solution[xr.Dataset]:
     start = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=start_us)
-    solution = solve(network, duration_s=duration_s, start=start, changes=changes)
+    solution = solve(network, duration_s=duration_s, start=start, changes=changes, cancelled=cancelled)
     data = solution.value
     if "time" in data.dims and not duration_s:
         data = data.isel(time=0)

@@ -6,14 +6,13 @@ stopped after any step: `state` has all that it needs to go on, bit for bit, at 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from grid_models.water.network import WaterNetwork
-from solvers.solution import Solution, Stats, Status
+from solvers.solution import Cancelled, Solution, Stats, Status, never
 from solvers.water.controls import controls
 from solvers.water.instants import BEGUN, TIME, Record, Run, Timetable, advance, ask_now, play, settle
 from solvers.water.plan import ACTIVE, CLOSED, Floats, Index, WaterPlan, prepare
@@ -23,7 +22,8 @@ from solvers.water.state import nothing
 from solvers.water.steady import VERDICTS, Boundary, Hydraulics, Scratch, culprits, hydraulics, link_start
 from solvers.water.tanks import tanks
 
-_AT_ONCE = 64  # instants between two looks at the caller's wish to stop
+_AT_ONCE = 64  # instants between two looks at the caller's wish to stop, at most
+_NODES_AT_ONCE = 50_000  # and fewer of a large network: some 10 ms
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +122,7 @@ class Simulation:
         ask_now(self.timetable, run)
         return Boundary(run.demand.copy(), run.held.copy(), run.status.copy(), run.asked.copy())
 
-    def through(self, end_s: float, cancelled: Callable[[], bool] = lambda: False) -> Solution[Trace]:
+    def through(self, end_s: float, cancelled: Cancelled = never) -> Solution[Trace]:
         """Run from the present instant to `end_s`.
 
         Args:
@@ -134,13 +134,14 @@ class Simulation:
             CANCELLED with what was found so far.
         """
         end, solver = int(end_s), self.scratch.solver(self.plan)
+        at_once = min(_AT_ONCE, 1 + _NODES_AT_ONCE // len(self.plan.laws.row))
         out = new_record(self.plan, len(self.run.level), (reports(self.network, end),))
         named: tuple[str, ...] = ()
         verdict, iterations, residual, ended = 0, 0, 0.0, False
         while not ended:
             if cancelled():
                 return Solution(_trace(self.plan, out), Status.CANCELLED, Stats(iterations, residual))
-            ended, spent, left, now = play(solver, self.timetable, self.run, out, end, _AT_ONCE, verdict)
+            ended, spent, left, now = play(solver, self.timetable, self.run, out, end, at_once, verdict)
             iterations, residual = iterations + spent, max(residual, left)
             if now > verdict:
                 verdict, named = now, culprits(self.plan, self.scratch, VERDICTS[now])
@@ -165,9 +166,7 @@ def new_run(plan: WaterPlan, times: Timetable) -> Run:
     )  # fmt: skip
 
 
-def simulate(
-    network: WaterNetwork, duration_s: float | None = None, cancelled: Callable[[], bool] = lambda: False
-) -> Solution[Trace]:
+def simulate(network: WaterNetwork, duration_s: float | None = None, cancelled: Cancelled = never) -> Solution[Trace]:
     """Run a network from its own start through its duration, or another one; see `Simulation.through`."""
     end = network.options.duration_s if duration_s is None else duration_s
     return Simulation(network).through(end, cancelled)
@@ -192,7 +191,11 @@ def new_record(plan: WaterPlan, n_tank: int, shape: tuple[int, ...]) -> Record:
 def _trace(plan: WaterPlan, out: Record) -> Trace:
     """What was recorded so far."""
     n = int(out.written[0])
-    return Trace(out.time[:n], {name: values[:n] for name, values in columns(plan, out).items()})
+    record = Record(
+        out.written, out.time[:n], out.head[:n], out.demand[:n], out.supplied[:n], out.flow[:n], out.status[:n],
+        out.setting[:n], out.level[:n],
+    )  # fmt: skip
+    return Trace(record.time, columns(plan, record))
 
 
 def columns(plan: WaterPlan, out: Record) -> dict[str, NDArray[np.generic]]:

@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
@@ -14,9 +15,12 @@ import pytest
 from grid_models.formats import read
 from grid_models.measurements import Signal, SignalKind, Update
 from solvers.power.newton import load_flow
+from solvers.solve import solve
 from tests.edge.test_hostile_bodies import METHODS, allowed, answer, fuzzed
+from twin import what_if
+from twin.api.v1 import scenario_pb2_grpc
 from twin.assembly import assemble
-from twin.client import AckLevel, AsyncTwinClient, ClientError
+from twin.client import AckLevel, AsyncTwinClient, ClientError, requests
 from twin.config import Config, NetworkConfig
 from twin.edge.server import EdgeServer
 from twin.journal import Journal
@@ -73,13 +77,19 @@ async def client(edge: EdgeServer) -> AsyncIterator[AsyncTwinClient]:
         yield connected
 
 
-async def test_measurements_become_a_state_that_agrees_with_them(client: AsyncTwinClient, tmp_path: Path) -> None:
+def readings() -> tuple[np.ndarray, np.ndarray]:
+    """Signals, and what case9's load flow gives for them, voltages first."""
     network = read("pandapower:case9")
     truth = load_flow(network).unwrap()
     vm = np.abs(truth.v)[truth.model.node_bus[:9]]
     loads = network.tables["load"]
-    signal = np.array([s.uid for s in points()])
     value = np.concatenate([vm, np.stack([loads["p_mw"], loads["q_mvar"]], axis=1).ravel()])
+    return np.array([s.uid for s in points()]), value
+
+
+async def test_measurements_become_a_state_that_agrees_with_them(client: AsyncTwinClient, tmp_path: Path) -> None:
+    signal, value = readings()
+    vm = value[:9]
     frames = client.watch("mv", sigma=True, residuals=True)
     async with client.publish("scada", ack=AckLevel.ESTIMATED) as stream:
         with pytest.raises(ClientError) as caught:
@@ -132,3 +142,49 @@ async def test_a_publisher_of_nonsense_is_answered_row_by_row(client: AsyncTwinC
     assert [batch for batch, _ in stream.refusals] == [last - 1, last]
     history = await client.history([2], START, START + SECOND)
     assert (history["value"].values.tolist(), history["validity"].values.tolist()) == ([1e9], [2])
+
+
+async def test_a_what_if_that_nobody_waits_for_stops_computing(
+    client: AsyncTwinClient, service: TwinService, edge: EdgeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By cancelling the call or by its deadline: the run ends CANCELLED with most of its load flows not done."""
+    begun, ended = asyncio.Event(), list[tuple[str, int]]()
+    loop, changes = asyncio.get_running_loop(), 1_000
+
+    def watched(*arguments: Any, **options: Any) -> Any:
+        loop.call_soon_threadsafe(begun.set)
+        solution = solve(*arguments, **options)
+        ended.append((solution.status.name, solution.value.sizes.get("time", 1)))
+        return solution
+
+    monkeypatch.setattr(what_if, "solve", watched)
+    async with client.publish("scada", ack=AckLevel.ESTIMATED) as stream:
+        signal, value = readings()
+        # Nothing was estimated yet: there is nothing to fork, which is no fault of ours.
+        first = await stream.send(signal, np.where(signal < 20, value, 1e5), START)
+        await stream.wait(first, AckLevel.ESTIMATED)
+        with pytest.raises(ClientError) as caught:
+            await client.what_if("mv", "")
+        assert caught.value.code == "FAILED_PRECONDITION"
+        await stream.wait(await stream.send(signal, value, START + SECOND), AckLevel.ESTIMATED)
+    long = "".join(
+        f"[[change]]\nafter = '{k}s'\nscale = {{ element = 'load *', column = 'p_mw', factor = 1.0001 }}\n"
+        for k in range(1, changes)
+    )
+    asking = asyncio.create_task(client.what_if("mv", long, duration_s=3600.0))
+    await asyncio.wait_for(begun.wait(), 30)
+    asking.cancel()
+    async with grpc.aio.insecure_channel(f"localhost:{edge.port}") as channel:
+        stub, request = (
+            scenario_pb2_grpc.ScenarioServiceStub(channel),
+            requests.what_if("twins/-/networks/mv", long, None, 3600.0),
+        )
+        with pytest.raises(grpc.aio.AioRpcError) as late:
+            async for _ in stub.RunWhatIf(request, timeout=1.0):
+                pass
+    assert late.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    short = await client.what_if("mv", "")  # there is one worker: the others are out of its way
+    assert short.status == "SOLVED"
+    assert [status for status, _ in ended] == ["CANCELLED", "CANCELLED", "SOLVED", "SOLVED"][-len(ended) :]
+    assert len(ended) >= 3  # the second one may have waited for the worker until its deadline
+    assert max(instants for status, instants in ended if status == "CANCELLED") < changes / 2

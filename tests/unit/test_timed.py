@@ -11,6 +11,7 @@ from grid_models.errors import InvalidInput
 from grid_models.formats import read
 from grid_models.scenario import Patch, apply
 from grid_models.water.network import SimpleControl, WaterNetwork
+from solvers.solution import Status
 from solvers.solve import solve
 
 HOUR = 3600.0
@@ -86,3 +87,32 @@ def test_changes_that_cannot_come_are_named() -> None:
         twin.open("wntr:Net1").edit("pipe 21", status="closed", after="3h").run(2 * HOUR)
     with pytest.raises(InvalidInput, match="come and go at the start alone"):
         twin.open("wntr:Net1").remove("pipe 21", after="1h").run(2 * HOUR)
+
+
+class Patience:
+    """Lets a run look up some times, and then wants it to stop."""
+
+    def __init__(self, looks: int) -> None:
+        self.left = looks
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+
+def test_a_cancelled_hydraulic_run_has_what_was_found_so_far() -> None:
+    network, week = read("wntr:Net1"), 7 * 24 * HOUR
+    patch = Patch.from_toml(change(CLOSE, 'after = "2h"') + change(STOP, 'after = "100h"'))
+    whole = solve(network, duration_s=week, changes=patch).unwrap()
+    stopped = solve(network, duration_s=week, changes=patch, cancelled=Patience(2))
+    assert (stopped.status, stopped.status.usable) == (Status.CANCELLED, False)
+    known = stopped.value["time"].values
+    assert 2 * HOUR < known[-1] < 100 * HOUR
+    assert np.array_equal(stopped.value["node_head_m"], whole["node_head_m"].sel(time=known))
+
+
+def test_a_cancelled_run_of_load_flows_ends_after_the_one_that_it_is_at() -> None:
+    scales = [change('scale = { element = "load *", column = "p_mw", factor = 1.01 }', f'after = "{k}m"') for k in range(1, 9)]
+    patch = Patch.from_toml("".join(scales))
+    stopped = solve(read("pandapower:case9"), duration_s=HOUR, changes=patch, cancelled=Patience(3))
+    assert (stopped.status, stopped.value.sizes["time"]) == (Status.CANCELLED, 4)

@@ -67,4 +67,8 @@ class Estimator(Protocol):
         """
 
     def fork(self, state: NetworkState) -> Any:
-        """The model carrying `state` as its own injections, levels and positions: solving it gives `state` again."""
+        """The model carrying `state` as its own injections, levels and positions: solving it gives `state` again.
+
+        Raises:
+            Unsolvable: the state is none: nothing could be estimated up to its instant.
+        """

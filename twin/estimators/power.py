@@ -24,7 +24,7 @@ from grid_models.tables import Table, frozen
 from solvers.power.estimation import Estimate, Meters, Plan, estimate, prepare, version
 from solvers.power.measurement_functions import Kind
 from solvers.power.results import results
-from solvers.solution import Solution, Status
+from solvers.solution import Solution, Status, Unsolvable
 from twin.estimators import InForce
 from twin.estimators.power_points import ADJUSTED, Points, resolve
 
@@ -163,6 +163,8 @@ class PowerEstimator:
 
     def fork(self, state: NetworkState) -> PowerNetwork:
         """The model with `state` as its injections, source voltages and switch positions."""
+        if "v" not in state.memory:  # no instant up to this one could be estimated
+            raise Unsolvable(Status[state.status], state.culprits)
         tables = dict(self.model.tables)
         if "switch" in tables:
             closed = np.asarray(state.memory["switch_closed"])

@@ -20,7 +20,7 @@ from grid_models.measurements import Catalogue, SwitchPosition
 from grid_models.state import Freshness, NetworkState, Origin, Residuals
 from grid_models.tables import Table, frozen
 from grid_models.water.network import WaterNetwork
-from solvers.solution import Status
+from solvers.solution import Status, Unsolvable
 from solvers.water.estimation import (
     Instruments,
     Prediction,
@@ -148,6 +148,8 @@ class WaterEstimator:
 
     def fork(self, state: NetworkState) -> WaterNetwork:
         """The model with `state`'s demands, tank levels, pump and valve statuses, and the clock at its instant."""
+        if "nominal" not in state.memory:  # no instant up to this one could be estimated
+            raise Unsolvable(Status[state.status], state.culprits)
         tables = dict(self.model.tables)
         seconds = _pattern_seconds(state.valid_time_us)
         demand, nominal = np.asarray(state.values["node_demand_m3_per_s"]), demand_at(self.model, seconds)
