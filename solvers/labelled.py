@@ -163,6 +163,29 @@ def screening_dataset(
     return xr.Dataset(variables, coordinates, _attributes(network, solution, provenance))
 
 
+_CHECK = {
+    "check_mass": ("1", "largest imbalance of a junction over what enters the network"),
+    "check_mass_node": ("1", "that junction"),
+    "check_head_m": ("m", "largest difference between a link's head loss and its law"),
+    "check_head_link": ("1", "that link"),
+    "check_outflow": ("1", "by how much openings or pressure-dependent demands miss their law, over what enters"),
+    "check_broken": ("1", "conditions of valves, pumps and shut links that do not hold, one a line"),
+}
+
+
+def with_check(dataset: xr.Dataset, time_s: Array, columns: Mapping[str, Array]) -> xr.Dataset:
+    """A hydraulic result with what the check of its run found.
+
+    Args:
+        dataset: of `water_dataset`.
+        time_s: (n_instant,) seconds since the start.
+        columns: `check_...` -> (n_instant,), as from `solvers.water.checking`.
+    """
+    variables = {name: ("instant", columns[name], {"units": unit, "long_name": text}) for name, (unit, text) in _CHECK.items()}
+    instants = ("instant", time_s, {"units": "s", "long_name": "instant of the run, since its start"})
+    return dataset.assign(variables).assign_coords(instant=instants)
+
+
 def write_netcdf(dataset: xr.Dataset, path: Path) -> None:
     """Write a dataset as netCDF 4.
 

@@ -29,6 +29,9 @@ _NOT_NEGATIVE = {
     "valve": ("minor_loss",),
 }
 _MAY_BE_NAN = {"x", "y", "setting"}  # nodes without coordinates; valves whose setting is a curve
+_ON_THE_MAP = {"x", "y"}
+# In SI, whatever the quantity: beyond these it is a slip of the pen, and the arithmetic of a solver runs out of digits.
+_LARGEST, _LARGEST_FLOW, _SMALLEST = 1e9, 1e6, 1e-9
 _LARGEST_OPTION = 100.0  # none of these options means anything beyond
 _STATUS = {
     "pipe": {"open", "closed", "check_valve"},
@@ -65,7 +68,13 @@ def _numbers(network: WaterNetwork) -> Iterator[Issue]:
             if values.dtype.kind == "f":
                 bad = np.isinf(values) if column in _MAY_BE_NAN else ~np.isfinite(values)
                 yield from _issue(table, name, column, bad, "must be a finite number")
+                if column not in _ON_THE_MAP:
+                    most = _LARGEST_FLOW if column.endswith("m3_per_s") else _LARGEST
+                    huge = np.isfinite(values) & (np.abs(values) > most)
+                    yield from _issue(table, name, column, huge, f"is beyond {most:.0e} in SI units, which nothing is")
         for column in _POSITIVE.get(name, ()):
+            tiny = (table[column] > 0) & (table[column] < _SMALLEST)
+            yield from _issue(table, name, column, tiny, f"is below {_SMALLEST:.0e} in SI units, which nothing is")
             yield from _issue(table, name, column, table[column] <= 0, "must be greater than 0")
         for column in _NOT_NEGATIVE.get(name, ()):
             yield from _issue(table, name, column, table[column] < 0, "must not be negative")
@@ -82,6 +91,8 @@ def _ids(network: WaterNetwork) -> Iterator[Issue]:
             yield Issue(what, "", tuple(labels[counts > 1].tolist()), "the id is given more than once")
     if len(network.node_ids) < 2:
         yield Issue("junction", "", (), "a network has at least two nodes")
+    if not len(network.link_ids):
+        yield Issue("pipe", "", (), "a network has at least one link")
     if network.n_junction == len(network.node_ids):
         yield Issue("reservoir", "", (), "a network has at least one reservoir or tank")
 
@@ -139,6 +150,8 @@ def _series(network: WaterNetwork) -> Iterator[Issue]:
     pattern = network.tables["pattern"]
     bad = np.array([not len(m) or not np.all(np.isfinite(m)) for m in pattern["multipliers"]], dtype=bool)
     yield from _issue(pattern, "pattern", "multipliers", bad, "must hold at least one number, and finite ones only")
+    huge = np.array([bool(np.any(np.abs(m) > _LARGEST_FLOW)) for m in pattern["multipliers"]], dtype=bool) & ~bad
+    yield from _issue(pattern, "pattern", "multipliers", huge, f"is beyond {_LARGEST_FLOW:.0e}, which no pattern is")
     curve = network.tables["curve"]
     for label, x, y in zip(curve.index.tolist(), curve["x"], curve["y"], strict=True):
         if not len(x) or len(x) != len(y):

@@ -37,6 +37,23 @@ def test_solve_writes_what_pandapower_finds(tmp_path: Path) -> None:
         assert data.bus_vm_pu.attrs["units"] == "pu"
 
 
+def test_a_checked_run_tells_what_every_instant_leaves(tmp_path: Path) -> None:
+    import xarray as xr
+
+    done = twin("solve", "wntr:Net1", "--duration", "6h", "--out", tmp_path / "out.nc", "--check")
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+    assert "do not hold: 0" in done.stdout
+    with xr.open_dataset(tmp_path / "out.nc", engine="h5netcdf") as data:
+        assert data["instant"].values[-1] == 6 * 3600
+        assert data.sizes["instant"] > data.sizes["time"] - 1
+        assert float(data["check_mass"].max()) <= 1e-6
+        assert 0.0 < float(data["check_head_m"].max()) <= 1e-6
+        assert data["check_head_m"].attrs["units"] == "m"
+        assert set(data["check_head_link"].values) <= set(data["link"].values)
+    told(twin("solve", "pandapower:case9", "--out", tmp_path / "no.nc", "--check"), 2, "--check", "for water")
+
+
 def test_bad_input_ends_with_2(tmp_path: Path) -> None:
     out = tmp_path / "out.nc"
     told(twin("solve", tmp_path / "none.json", "--out", out), 2, "none.json", "no such file")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 console = Console()
 
+_BROKEN_SHOWN = 20
 _UNIT_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -87,6 +88,28 @@ def report_solution(source: str, solution: Solution[xr.Dataset], out: Path) -> N
             table.add_row(name, _extremes(data[name]))
     table.add_row("written", str(out))
     console.print(table)
+
+
+def report_check(data: xr.Dataset) -> None:
+    """One screen about a checked hydraulic run: the worst instant of each equation, and what is broken."""
+    table = Table(
+        "equation", "worst", "where", "when", title=f"check of {data.sizes['instant']} instants", title_justify="left"
+    )
+    for name, text, where in (
+        ("check_mass", "mass, of what enters", "check_mass_node"),
+        ("check_head_m", "head loss, in m", "check_head_link"),
+        ("check_outflow", "openings and demands by pressure, of what enters", ""),
+    ):
+        at = int(data[name].values.argmax())
+        place = str(data[where].values[at]) if where else ""
+        table.add_row(text, f"{float(data[name][at]):.1e}", place, f"{int(data['instant'][at])} s")
+    console.print(table)
+    broken = [(int(t), line) for t, told in zip(data["instant"].values, data["check_broken"].values, strict=True)
+              for line in str(told).splitlines()]  # fmt: skip
+    for time_s, line in broken[:_BROKEN_SHOWN]:
+        console.print(f"{time_s} s: {line}")
+    more = f" ({len(broken) - _BROKEN_SHOWN} more in the file)" if len(broken) > _BROKEN_SHOWN else ""
+    console.print(f"conditions of valves, pumps and shut links that do not hold: {len(broken)}{more}")
 
 
 def report_import(report: ImportReport) -> None:

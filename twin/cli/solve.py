@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from twin.cli.console import parse_duration, report_solution, save
+from grid_models.errors import InvalidInput, Issue
+from twin.cli.console import parse_duration, report_check, report_solution, save
 
 
 def command(
@@ -29,15 +30,33 @@ def command(
     tap_control: Annotated[
         bool, typer.Option("--tap-control", help="for power: transformers move their taps as the network's tap controllers say")
     ] = False,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="for water: mass, head loss and every valve's and pump's condition, at every instant"),
+    ] = False,
 ) -> int:
     """Solve one network: a load flow, or hydraulics over a duration."""
     from grid_models.formats import read
+    from grid_models.water.network import WaterNetwork
+    from solvers.labelled import with_check
     from solvers.power.methods import Choice
     from solvers.solve import solve
+    from solvers.water import checking
 
     duration_s = parse_duration(duration) if duration else None
     choice = Choice(method, enforce_q_limits, distributed_slack, tap_control, fault, case)
-    solution = solve(read(network), duration_s=duration_s, power=choice, source=network)
-    save(solution.unwrap(), out)
+    given = read(network)
+    if check and not isinstance(given, WaterNetwork):
+        raise InvalidInput(
+            [Issue("--check", "", (), "is for water; of a load flow the largest mismatch is always told", network)]
+        )
+    solution = solve(given, duration_s=duration_s, power=choice, source=network)
+    data = solution.unwrap()
+    if check and isinstance(given, WaterNetwork):
+        checked = checking.check(given, duration_s)
+        data = with_check(data, checked.time_s, checked.columns)
+    save(data, out)
     report_solution(network, solution, out)
+    if check:
+        report_check(data)
     return 0

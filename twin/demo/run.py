@@ -233,7 +233,7 @@ def summarise(verdict: Verdict, console: Console) -> None:
     """What was injected where and when, what was found, after how long, how many false alarms."""
     table = Table(title="the day in sum", title_justify="left")
     for name in ("injected", "what", "at", "found", "after", "the twin said"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold")  # ids are told whole
     for f in verdict.findings:
         after = "" if np.isnan(f.after_s) else f"{f.after_s / 60:.0f} min"
         at = clock(MIDNIGHT_US + int(f.start_s * 1e6))
