@@ -18,7 +18,7 @@ import numpy as np
 
 from grid_models.errors import InvalidInput
 from grid_models.formats.pandapower import from_pandapower
-from solvers.power.newton import load_flow
+from solvers.power.load_flow import load_flow
 
 TITLE = "Load flow on every packaged network"
 TEXT = """Theirs: `pandapower.runpp` from a flat and from a DC start, at the tightest tolerance of 1e-10 to 1e-6 MVA that

@@ -26,6 +26,8 @@ class RebuildReason(Enum):
     FIRST_FACTOR = "factor: first solve of this plan"
     PARAMETERS_CHANGED = "factor: parameters changed"
     HARDER_START = "start: the given start did not lead to a solution"
+    FAR_FROM_BASE = "Jacobian: the base case's did not lead to a solution"
+    ANOTHER_BASE = "Jacobian: the base case is of other parameters, set-points or currents"
 
 
 class StaleVersion(ValueError):

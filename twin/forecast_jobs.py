@@ -23,7 +23,8 @@ from grid_models.tables import Table, frozen
 from grid_models.water.network import WaterNetwork
 from solvers.forecast.seasonal import Floats, Seasonal, fit, futures
 from solvers.plan import Reuse
-from solvers.power.newton import factor, load_flow, prepare
+from solvers.power.admittance import factor, prepare
+from solvers.power.load_flow import load_flow
 from solvers.power.results import results
 from solvers.water.extended import simulate
 from twin.errors import NotFound

@@ -188,6 +188,11 @@ def drawn(plan: Plan, factor: Factor, v: ComplexArray) -> ComplexArray:
     return out
 
 
+def pairs(values: ComplexArray) -> FloatArray:
+    """(n, 2) real and imaginary parts of (n,) complex values."""
+    return np.ascontiguousarray(values, dtype=np.complex128).view(np.float64).reshape(-1, 2)
+
+
 def _compressed(rows: NDArray[np.int64], columns: NDArray[np.int64], n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Row pointers and ascending columns of a pattern given by possibly repeated entries."""
     keys = np.unique(rows * n + columns)

@@ -14,49 +14,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.linalg.lu import lu_factor
 from solvers.linalg.vector import aligned
-from solvers.plan import check_version
-from solvers.power.admittance import ComplexArray, Factor, FloatArray, Injections, Plan, drawn
-from solvers.power.chord import TILE, SingleArray, chord
-from solvers.power.newton import LoadFlow, Scratch, Voltages, factor, jacobian, prepare, solve
-from solvers.power.passive import Core, core
+from solvers.power.admittance import ComplexArray, FloatArray, Injections, pairs
+from solvers.power.base import Base, drawn_free
+from solvers.power.chord import TILE, chord
+from solvers.power.newton import Scratch, Voltages, solve
 from solvers.power.regroup import GIVEN_UP, LANES
 from solvers.solution import Solution, Status
 
 # Scenarios solved between two looks at the clock and the caller's wish to stop; also what bounds the scratch.
 _GROUPS_AT_ONCE = 64
-
-
-@dataclass(frozen=True, eq=False)
-class Base:
-    """A base case and its Jacobian's factor in float32, shared by all lanes and threads.
-
-    Args:
-        plan: of the topology.
-        factor: of the parameters.
-        core: what the lanes solve: the network without its passive buses.
-        v: (n_bus,) complex [pu], where the lanes begin.
-        s_power: (n_bus,) complex [pu], injected in the base case.
-        s_current: (n_bus,) complex [pu], injection proportional to |V|; the same in every scenario.
-        drawn: (n_free, 2) by position of the core [pu], what network and voltage-dependent injections draw at `v`.
-        lp: (n_free + 1,) rows of L.
-        lj: (n_upper,) their columns, ascending.
-        lower: (4 n_upper,) blocks of L by rows, as the forward substitution meets them.
-        upper: (4 (n_free + n_upper),) blocks of U and pivots as the backward substitution meets them.
-    """
-
-    plan: Plan
-    factor: Factor
-    core: Core
-    v: ComplexArray
-    s_power: ComplexArray
-    s_current: ComplexArray
-    drawn: FloatArray
-    lp: NDArray[np.int32]
-    lj: NDArray[np.int32]
-    lower: SingleArray
-    upper: SingleArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,56 +58,6 @@ class Batch:
         return out
 
 
-def base_case(
-    plan: Plan, admittances: Factor, injections: Injections, v: ComplexArray, *, injects: NDArray[np.bool_] | None = None
-) -> Base:
-    """Factor the Jacobian of a solved base case for all scenarios near it.
-
-    Args:
-        plan: of the topology.
-        admittances: of the parameters.
-        injections: of the base case.
-        v: (n_bus,) complex [pu], its solution.
-        injects: (n_bus,) buses at which some scenario may inject; those of the base case if not given. The others leave
-            by Kron reduction (passive.py).
-
-    Raises:
-        StaleVersion: plan and factor do not belong together.
-    """
-    check_version("factor", admittances.topology_version, plan.topology_version)
-    if injects is None:
-        injects = (injections.s_power != 0.0) | (injections.s_current != 0.0)
-    inner = core(plan, admittances, injects)
-    sym = inner.plan.symbolic
-    a = jacobian(inner.plan, inner.factor, injections, v)
-    lu_factor(sym.up, sym.uj, sym.target, a)
-    n, n_upper = sym.n, sym.n_upper
-    # Rows from the last one; in each its blocks of U as they stand, then its inverted pivot.
-    row = np.r_[np.arange(n), np.repeat(np.arange(n), np.diff(sym.up))]
-    backward = np.lexsort((np.arange(n + n_upper) < n, -row))
-    forward = np.argsort(sym.uj, kind="stable")
-    return Base(
-        plan=plan,
-        factor=admittances,
-        core=inner,
-        v=v,
-        s_power=injections.s_power,
-        s_current=injections.s_current,
-        drawn=_drawn(inner, injections.s_current, v),
-        lp=np.searchsorted(sym.uj[forward], np.arange(n + 1)).astype(np.int32),
-        lj=row[n:][forward].astype(np.int32),
-        lower=np.ascontiguousarray(a[n + n_upper :][forward].astype(np.float32).ravel()),
-        upper=np.ascontiguousarray(a[backward].astype(np.float32).ravel()),
-    )
-
-
-def base_of(flow: LoadFlow, *, injects: NDArray[np.bool_] | None = None) -> Base:
-    """The base case of a solved load flow, its plan and factor made anew; `injects` as in `base_case`."""
-    plan = prepare(flow.model)
-    injections = Injections(flow.model.s_power, flow.model.s_current)
-    return base_case(plan, factor(plan, flow.model), injections, flow.v, injects=injects)
-
-
 def run_batch(
     base: Base,
     s_power: ComplexArray,
@@ -170,7 +87,8 @@ def run_batch(
         Voltages; per scenario SOLVED or NOT_CONVERGED.
 
     >>> from grid_models.formats.pandapower import read_packaged
-    >>> from solvers.power.newton import load_flow
+    >>> from solvers.power.base import base_of
+    >>> from solvers.power.load_flow import load_flow
     >>> solved = load_flow(read_packaged("case9")).unwrap()
     >>> base = base_of(solved)
     >>> batch = run_batch(base, np.outer([0.9, 1.0, 1.1], solved.model.s_power))
@@ -186,16 +104,16 @@ def run_batch(
     position[inner.bus] = np.arange(len(inner.bus))
     row = position if at is None else position[at]
     free_row = np.where(row < n_free, row, -1)
-    fixed = np.zeros((n_free, 2)) if at is None else _by_position(plan, base.s_power)[:n_free]
-    begin = _by_position(plan, base.v if start is None else start)
-    at_start = base.drawn if start is None else _drawn(inner, base.s_current, start)
+    fixed = np.zeros((n_free, 2)) if at is None else pairs(base.s_power[plan.bus])[:n_free]
+    begin = pairs((base.v if start is None else start)[plan.bus])
+    at_start = base.drawn if start is None else drawn_free(inner, base.s_current, start)
     shape = (n_group, 2 * len(inner.bus), LANES)
     v = out.lanes if out is not None else aligned(shape)
     if v.shape != shape:
         raise ValueError(f"out: has lanes of shape {v.shape}, this batch needs {shape}")
     iterations, spent = np.full(n_scenario, GIVEN_UP, dtype=np.int32), np.zeros(n_scenario, dtype=np.int32)
     mismatch = np.full(n_scenario, np.nan)
-    current = _by_position(plan, base.s_current)[:n_free]
+    current = pairs(base.s_current[plan.bus])[:n_free]
 
     def groups(first: int, last: int) -> None:
         scratch = (
@@ -220,7 +138,7 @@ def run_batch(
     # What injects at a bus that has left is another network than the lanes have solved.
     left = np.flatnonzero((iterations == GIVEN_UP) | (s_power[:, row >= len(plan.bus)] != 0.0).any(axis=1))
     for k, answer in _left_over(base, left, _injected(base, s_power[left], at), start, tolerance_pu):
-        v[k // LANES, :, k % LANES] = _pairs(answer.value.v[inner.bus]).ravel()
+        v[k // LANES, :, k % LANES] = pairs(answer.value.v[inner.bus]).ravel()
         status[k], iterations[k], mismatch[k] = answer.status, answer.stats.iterations, answer.stats.residual
     return batch
 
@@ -234,10 +152,6 @@ def _injected(base: Base, s_power: ComplexArray, at: NDArray[np.integer] | None)
     return full
 
 
-def _drawn(inner: Core, s_current: ComplexArray, v: ComplexArray) -> FloatArray:
-    return _by_position(inner.plan, drawn(inner.plan, inner.factor, v) - s_current * np.abs(v))[: inner.plan.symbolic.n]
-
-
 def _left_over(
     base: Base, scenarios: NDArray[np.int64], s_power: ComplexArray, start: ComplexArray | None, tolerance_pu: float
 ) -> Iterator[tuple[int, Solution[Voltages]]]:
@@ -248,11 +162,3 @@ def _left_over(
             injections = Injections(s, base.s_current)
             first = base.v if start is None else start
             yield k, solve(base.plan, base.factor, scratch, injections, first, flat=base.v, tolerance_pu=tolerance_pu)
-
-
-def _by_position(plan: Plan, values: ComplexArray) -> FloatArray:
-    return _pairs(values[plan.bus])
-
-
-def _pairs(values: ComplexArray) -> FloatArray:
-    return np.ascontiguousarray(values, dtype=np.complex128).view(np.float64).reshape(-1, 2)

@@ -12,9 +12,11 @@ from grid_models.errors import InvalidInput, Issue
 from grid_models.power.network import PowerNetwork
 from grid_models.tables import Array
 from solvers.plan import Reuse
+from solvers.power.admittance import factor, prepare
 from solvers.power.dc_flow import dc_load_flow
 from solvers.power.fast_decoupled import Scheme, solve_decoupled
-from solvers.power.newton import LoadFlow, Method, factor, load_flow, prepare
+from solvers.power.load_flow import Method, load_flow
+from solvers.power.newton import LoadFlow
 from solvers.power.results import results
 from solvers.power.short_circuit import short_circuit
 from solvers.power.tap_control import with_tap_control

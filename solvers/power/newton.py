@@ -20,46 +20,24 @@ Reference: W. F. Tinney, C. E. Hart, "Power flow solution by Newton's method", I
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import Protocol
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from grid_models.power.bus_branch import PQ, SLACK, BusBranch, bus_branch
-from grid_models.power.network import PowerNetwork
+from grid_models.power.bus_branch import BusBranch
 from grid_models.tables import frozen
 from solvers.accelerate import kernel
 from solvers.linalg.lu import lu_factor, lu_solve
-from solvers.plan import RebuildReason, Reuse, check_version
-from solvers.power.admittance import Factor, Injections, Plan, factor, prepare
+from solvers.plan import RebuildReason, check_version
+from solvers.power.admittance import Factor, Injections, Plan, pairs
 from solvers.power.dc import dc_start
-from solvers.power.distributed_slack import share_slack, with_one_reference
-from solvers.power.divergence import follow_load, told
 from solvers.power.no_load import no_load
-from solvers.power.reactive_limits import within_limits
 from solvers.solution import Solution, Stats, Status
 
 FloatArray = NDArray[np.float64]
 ComplexArray = NDArray[np.complex128]
 IntArray = NDArray[np.int32]
-
-__all__ = [
-    "Factor",
-    "Injections",
-    "LoadFlow",
-    "Method",
-    "Plan",
-    "Scratch",
-    "Voltages",
-    "factor",
-    "jacobian",
-    "load_flow",
-    "newton_raphson",
-    "prepare",
-    "solve",
-]
 
 # Where the iteration aims. A mismatch between this and the tolerance is accepted once it no longer halves (rounding).
 _GOAL_PU = 1e-10
@@ -112,134 +90,6 @@ class LoadFlow:
     mismatch: ComplexArray
 
 
-class Method(Protocol):
-    """A load flow on a plan and a factor, as `load_flow` calls it."""
-
-    def __call__(
-        self,
-        plan: Plan,
-        factor: Factor,
-        injections: Injections,
-        start: ComplexArray,
-        *,
-        held: NDArray[np.bool_] | None = None,
-        tolerance_pu: float = 1e-8,
-    ) -> Solution[Voltages]:
-        """Voltages with status SOLVED, NO_SLACK or NOT_CONVERGED."""
-
-
-def load_flow(
-    network: PowerNetwork,
-    *,
-    reuse: Reuse[BusBranch, Plan, Factor] | None = None,
-    method: Method | None = None,
-    enforce_q_limits: bool = False,
-    distributed_slack: bool = False,
-    start: ComplexArray | None = None,
-    diagnose: bool = True,
-    tolerance_pu: float = 1e-8,
-    max_iterations: int = 30,
-) -> Solution[LoadFlow]:
-    """Process the topology of a network and solve it, from a flat start unless told.
-
-    Args:
-        network: as its tables stand.
-        reuse: plans and factors of earlier solves, `Reuse(prepare, factor)`; none if not given.
-        method: another than Newton's, such as `solve_decoupled` (fast_decoupled.py).
-        enforce_q_limits: generators hold their voltage only within their reactive range (reactive_limits.py).
-        distributed_slack: machines share what is left over by `slack_weight` (distributed_slack.py).
-        start: (n_bus,) complex [pu], voltages of an earlier `LoadFlow` with the same switches; flat if not given. Only
-            its angles and the magnitudes that nothing holds are taken.
-        diagnose: follow the load's growth where no start leads to a solution (divergence.py), and say why.
-        tolerance_pu: the largest power mismatch accepted.
-        max_iterations: for each start.
-
-    Returns:
-        Status SOLVED; DEAD_ISLANDS or NO_SLACK with the buses that no source reaches; VOLTAGE_COLLAPSE with the buses
-        whose voltage gives way and `stats.extra["carried"]`, the share of the load that can be served; CONTRADICTORY or
-        NOT_CONVERGED with the buses of the largest mismatch. `stats.rebuilt` says what could not be reused.
-
-    >>> from grid_models.formats.pandapower import read_packaged
-    >>> load_flow(read_packaged("case9")).status.name
-    'SOLVED'
-    """
-    model = bus_branch(network)
-    if distributed_slack:
-        model = with_one_reference(model)
-    plan, values, reasons = (reuse or Reuse(prepare, factor)).find(model)
-    scratch = Scratch(plan)
-
-    def once(injections: Injections, start: ComplexArray, held: NDArray[np.bool_] | None = None) -> Solution[Voltages]:
-        if method is not None:
-            return method(plan, values, injections, start, held=held, tolerance_pu=tolerance_pu)
-        return solve(
-            plan, values, scratch, injections, start, flat=model.v_start, held=held, tolerance_pu=tolerance_pu,
-            max_iterations=max_iterations,
-        )  # fmt: skip
-
-    def limited(injections: Injections, start: ComplexArray) -> Solution[Voltages]:
-        return within_limits(plan, values, model, injections, start, once)[0] if enforce_q_limits else once(injections, start)
-
-    injections = Injections(model.s_power, model.s_current)
-    first = model.v_start if start is None else warm_start(model, start)
-    if distributed_slack and model.n_bus:
-        solution = share_slack(plan, values, model, injections, first, limited)
-    else:
-        solution = limited(injections, first)
-    worst = worst_buses(solution.value.mismatch)
-    detail = ""
-    if solution.status is Status.NOT_CONVERGED and diagnose:
-        single = partial(solve, plan, values, scratch, patient=False, tolerance_pu=tolerance_pu, max_iterations=max_iterations)
-        verdict = follow_load(model, injections, no_load(plan, values, model.v_start), single)
-        detail = told(verdict, model, simplified=enforce_q_limits or distributed_slack)
-        if verdict.status is not Status.SOLVED:
-            stats = replace(solution.stats, extra={**solution.stats.extra, "carried": verdict.carried})
-            solution = Solution(solution.value, verdict.status, stats)
-            worst = verdict.weakest if len(verdict.weakest) else worst
-        elif method is not None:
-            detail = "Newton's method finds a solution"
-        elif not detail:
-            spent = solution.stats.iterations
-            solution = once(injections, verdict.v)
-            solution = replace(solution, stats=replace(solution.stats, iterations=spent + solution.stats.iterations))
-    status, culprits = solution.status, solution.culprits
-    bus_ids = network.tables["bus"].index
-    if not status.usable and status is not Status.NO_SLACK:
-        nodes = model.bus_node[worst]
-        culprits = tuple(f"bus {bus_ids[node]}" for node in nodes if 0 <= node < len(bus_ids))
-    dead = model.dead_nodes[model.dead_nodes < len(bus_ids)]
-    if len(dead) and status in (Status.SOLVED, Status.NO_SLACK):
-        status = Status.DEAD_ISLANDS if status is Status.SOLVED else status
-        culprits = tuple(f"bus {bus}" for bus in bus_ids[dead].tolist())
-    rebuilt = tuple(reason.value for reason in reasons) + solution.stats.rebuilt
-    value = LoadFlow(model, solution.value.v, solution.value.mismatch)
-    return Solution(value, status, replace(solution.stats, rebuilt=rebuilt), culprits, detail)
-
-
-def warm_start(model: BusBranch, v: ComplexArray) -> ComplexArray:
-    """Earlier voltages as a start: magnitudes that are held at their set-points, slacks at their angles.
-
-    Args:
-        model: of today.
-        v: (n_bus,) complex [pu], of a model with the same buses.
-
-    Raises:
-        ValueError: another number of buses.
-    """
-    if len(v) != model.n_bus:
-        raise ValueError(f"start: voltages of {len(v)} buses for a model of {model.n_bus}; solve it from a flat start")
-    size = np.abs(v)
-    usable = np.isfinite(v) & (size > 0)
-    phase = np.divide(v, size, out=model.v_start / np.abs(model.v_start), where=usable)
-    started = phase * np.where((model.bus_kind == PQ) & usable, size, model.v_set)
-    return np.where(model.bus_kind == SLACK, model.v_start, started)
-
-
-def worst_buses(mismatch: ComplexArray, n: int = 8) -> NDArray[np.int64]:
-    """The model buses with the largest mismatch, worst first; what is not finite is worst."""
-    return np.argsort(-np.nan_to_num(np.abs(mismatch), nan=np.inf), kind="stable")[:n]
-
-
 def solve(
     plan: Plan,
     factor: Factor,
@@ -284,15 +134,15 @@ def solve(
     if n_bus == 0:
         nothing = np.zeros(0, dtype=np.complex128)
         return Solution(Voltages(nothing, nothing), Status.NO_SLACK)
-    s_power = _pairs(injections.s_power[plan.bus])
-    s_current = _pairs(injections.s_current[plan.bus])
+    s_power = pairs(injections.s_power[plan.bus])
+    s_current = pairs(injections.s_current[plan.bus])
     is_pv = plan.is_pv if held is None else held[plan.bus[: plan.symbolic.n]].astype(np.int8)
     rebuilt: tuple[str, ...] = ()
     accepted_pu = max(tolerance_pu, factor.rounding_pu)
     spent = 0
     voltages, mismatch_pu, least_pu = None, np.inf, -np.inf
     for first, damped in _starts(plan, factor, injections, start, flat):
-        scratch.v[:] = _pairs(first[plan.bus])
+        scratch.v[:] = pairs(first[plan.bus])
         iterations, missing_pu = newton_raphson(
             plan.symbolic.up,
             plan.symbolic.uj,
@@ -330,6 +180,11 @@ def solve(
     return Solution(voltages, Status.NOT_CONVERGED, stats, worst)
 
 
+def worst_buses(mismatch: ComplexArray, n: int = 8) -> NDArray[np.int64]:
+    """The model buses with the largest mismatch, worst first; what is not finite is worst."""
+    return np.argsort(-np.nan_to_num(np.abs(mismatch), nan=np.inf), kind="stable")[:n]
+
+
 def jacobian(plan: Plan, factor: Factor, injections: Injections, v: ComplexArray) -> FloatArray:
     """The Jacobian at a state, ready to be factored.
 
@@ -343,8 +198,8 @@ def jacobian(plan: Plan, factor: Factor, injections: Injections, v: ComplexArray
         (n_free + 2 n_upper, 4) blocks in the slots of the plan's `Symbolic`.
     """
     scratch = Scratch(plan)
-    scratch.v[:] = _pairs(v[plan.bus])
-    s_power, s_current = _pairs(injections.s_power[plan.bus]), _pairs(injections.s_current[plan.bus])
+    scratch.v[:] = pairs(v[plan.bus])
+    s_power, s_current = pairs(injections.s_power[plan.bus]), pairs(injections.s_current[plan.bus])
     _mismatch(
         plan.is_pv,
         plan.ptr,
@@ -375,10 +230,6 @@ def _starts(
     yield no_load(plan, factor, flat), False
     yield linear, True
     yield flat, True
-
-
-def _pairs(values: ComplexArray) -> FloatArray:
-    return np.ascontiguousarray(values, dtype=np.complex128).view(np.float64).reshape(-1, 2)
 
 
 def _unpacked(plan: Plan, scratch: Scratch) -> Voltages:

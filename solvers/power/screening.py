@@ -23,10 +23,11 @@ from grid_models.power.network import PowerNetwork
 from solvers.accelerate import kernel
 from solvers.linalg.vector import aligned
 from solvers.plan import Reuse
-from solvers.power.admittance import ComplexArray, Factor, FloatArray, Injections, Plan
-from solvers.power.batch import Base, base_case
+from solvers.power.admittance import ComplexArray, Factor, FloatArray, Injections, Plan, factor, prepare
+from solvers.power.base import Base, base_case
+from solvers.power.load_flow import load_flow
 from solvers.power.monitor import monitor
-from solvers.power.newton import LoadFlow, Scratch, factor, load_flow, prepare, solve
+from solvers.power.newton import LoadFlow, Scratch, solve
 from solvers.power.outage_chord import outages
 from solvers.power.regroup import GIVEN_UP, LANES, UNFINISHED, IndexArray, run_to_end
 from solvers.solution import Solution, Stats, Status

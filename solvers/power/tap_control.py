@@ -93,7 +93,7 @@ def with_tap_control(network: PowerNetwork, solve: Solve) -> tuple[Solution[Load
     >>> from grid_models.formats.pandapower import from_pandapower
     >>> from pandapower.control import DiscreteTapControl
     >>> from pandapower.networks import mv_oberrhein
-    >>> from solvers.power.newton import load_flow
+    >>> from solvers.power.load_flow import load_flow
     >>> net = mv_oberrhein()
     >>> _ = DiscreteTapControl(net, 114, 1.01, 1.03)
     >>> solution, moved = with_tap_control(from_pandapower(net), lambda network, start: load_flow(network))

@@ -14,7 +14,7 @@ import pytest
 
 from grid_models.formats import read
 from grid_models.measurements import Signal, SignalKind, Update
-from solvers.power.newton import load_flow
+from solvers.power.load_flow import load_flow
 from solvers.solve import solve
 from tests.edge.test_hostile_bodies import METHODS, allowed, answer, fuzzed
 from twin import what_if

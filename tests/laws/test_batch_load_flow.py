@@ -16,8 +16,11 @@ from grid_models.formats import read
 from solvers.accelerate import kernel
 from solvers.linalg.vector import aligned
 from solvers.power import chord as kernels
-from solvers.power.batch import LANES, Base, base_of, run_batch
-from solvers.power.newton import Injections, LoadFlow, Scratch, load_flow, solve
+from solvers.power.admittance import Injections
+from solvers.power.base import Base, base_of
+from solvers.power.batch import LANES, run_batch
+from solvers.power.load_flow import load_flow
+from solvers.power.newton import LoadFlow, Scratch, solve
 from solvers.solution import Status
 
 

@@ -14,7 +14,7 @@ from grid_models.power.bus_branch import BusBranch
 from solvers.power.admittance import Injections, factor, prepare
 from solvers.power.dc_flow import dc_load_flow
 from solvers.power.fast_decoupled import Scheme, solve_decoupled
-from solvers.power.newton import load_flow
+from solvers.power.load_flow import load_flow
 from solvers.power.results import results
 from solvers.solution import Status
 from tests.laws.test_power_laws import networks, solved

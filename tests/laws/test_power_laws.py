@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grid_models.power.bus_branch import PQ, PV, SLACK, BusBranch
-from solvers.power.admittance import Injections, factor, prepare
-from solvers.power.newton import Scratch, Voltages, _mismatch, _pairs, _rotate, solve
+from solvers.power.admittance import Injections, factor, pairs, prepare
+from solvers.power.newton import Scratch, Voltages, _mismatch, _rotate, solve
 from solvers.solution import Solution, Status
 from tests.oracles import power as oracle
 
@@ -19,11 +19,11 @@ def random_model(n: int, seed: int, *, islands: int = 1) -> BusBranch:
     """A tree per island and some loops; transformers with ratio and shift, shunts, loads of all three kinds."""
     rng = np.random.default_rng(seed)
     island = np.r_[np.arange(islands), rng.integers(0, islands, n - islands)]
-    pairs = []
+    links = []
     for i in range(islands, n):
         earlier = np.flatnonzero(island[:i] == island[i])
-        pairs += [(int(rng.choice(earlier)), i) for _ in range(1 + int(rng.random() < 0.4))]
-    begin, end = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+        links += [(int(rng.choice(earlier)), i) for _ in range(1 + int(rng.random() < 0.4))]
+    begin, end = np.array(links, dtype=np.int64).reshape(-1, 2).T
     m = len(begin)
     y = 1 / (rng.uniform(0.001, 0.02, m) + 1j * rng.uniform(0.005, 0.05, m))
     tap = np.where(rng.random(m) < 0.2, rng.uniform(0.95, 1.05, m) * np.exp(1j * rng.uniform(-0.1, 0.1, m)), 1.0)
@@ -132,9 +132,9 @@ def test_the_jacobian_is_the_derivative_of_the_mismatch(model: BusBranch) -> Non
     plan = prepare(model)
     n = plan.symbolic.n
     y = factor(plan, model).y
-    s_power, s_current = _pairs(model.s_power[plan.bus]), _pairs(model.s_current[plan.bus])
+    s_power, s_current = pairs(model.s_power[plan.bus]), pairs(model.s_current[plan.bus])
     rng = np.random.default_rng(n)
-    v = _pairs((model.v_start * np.exp(1j * rng.uniform(-0.2, 0.2, len(plan.bus))))[plan.bus]).copy()
+    v = pairs((model.v_start * np.exp(1j * rng.uniform(-0.2, 0.2, len(plan.bus))))[plan.bus]).copy()
 
     def at(v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         a, residual = np.zeros((n + 2 * plan.symbolic.n_upper, 4)), np.zeros((n, 2))

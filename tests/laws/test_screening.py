@@ -10,7 +10,7 @@ import pytest
 from grid_models.errors import InvalidInput
 from grid_models.formats import read
 from grid_models.power.network import PowerNetwork
-from solvers.power.newton import load_flow
+from solvers.power.load_flow import load_flow
 from solvers.power.screening import Screening, chosen_outages, every_outage, limits, screen
 from solvers.solution import Status
 

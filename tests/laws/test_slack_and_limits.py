@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from grid_models.formats.pandapower import from_pandapower
-from solvers.power.newton import load_flow
+from solvers.power.load_flow import load_flow
 from solvers.power.results import results
 
 with warnings.catch_warnings():

@@ -12,7 +12,7 @@ from grid_models.power.network import PowerNetwork
 from grid_models.power.validation import validate
 from grid_models.tables import Table, frozen
 from grid_models.testing import pandapower_nets, power_networks
-from solvers.power.newton import load_flow
+from solvers.power.load_flow import load_flow
 from solvers.power.results import results
 
 quick = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -10,7 +10,7 @@ import pytest
 from grid_models.formats.pandapower import from_pandapower
 from grid_models.power.bus_branch import PQ
 from solvers.power.admittance import factor, prepare
-from solvers.power.newton import load_flow
+from solvers.power.load_flow import load_flow
 from solvers.power.no_load import no_load
 from solvers.solution import Status, Unsolvable
 from tests.oracles.power import admittance

@@ -14,7 +14,7 @@ import pytest
 from grid_models.errors import InvalidInput
 from grid_models.formats import read
 from grid_models.power.network import PowerNetwork
-from solvers.power.newton import load_flow
+from solvers.power.load_flow import load_flow
 from twin.cli.validate import command
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # pandapower's converters speak of pandas' future

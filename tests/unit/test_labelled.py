@@ -14,7 +14,7 @@ from grid_models.errors import InvalidInput
 from grid_models.formats.pandapower import from_pandapower
 from grid_models.library import water
 from solvers.labelled import Provenance, power_dataset, water_dataset, write_netcdf
-from solvers.power.newton import load_flow
+from solvers.power.load_flow import load_flow
 from solvers.power.results import results
 from solvers.solution import Solution, Stats, Status
 

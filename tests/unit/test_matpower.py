@@ -15,7 +15,7 @@ from grid_models.formats.matpower import to_network
 from grid_models.formats.matpower_case import parse_m
 from grid_models.power.network import PowerNetwork
 from grid_models.validation import validate
-from solvers.power.newton import load_flow
+from solvers.power.load_flow import load_flow
 from solvers.power.results import results
 from tests.oracles import matpower as oracle
 

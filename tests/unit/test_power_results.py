@@ -10,7 +10,7 @@ import pandapower.networks as pn
 import pytest
 
 from grid_models.formats.pandapower import from_pandapower
-from solvers.power.newton import load_flow
+from solvers.power.load_flow import load_flow
 from solvers.power.results import results
 from solvers.solution import Status
 

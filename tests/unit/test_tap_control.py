@@ -15,8 +15,9 @@ from grid_models.formats.pandapower import from_pandapower, rederived, to_pandap
 from grid_models.power.network import PowerNetwork
 from grid_models.power.taps import positions, retap
 from grid_models.scenario import Patch, apply
+from solvers.power.load_flow import load_flow
 from solvers.power.methods import Choice
-from solvers.power.newton import LoadFlow, load_flow
+from solvers.power.newton import LoadFlow
 from solvers.power.tap_control import with_tap_control
 from solvers.solution import Solution, Status
 from solvers.solve import solve
