@@ -8,8 +8,8 @@
 
 Each parquet has a column `time`, UTC or with its own zone, in steps of a whole part of an hour; rows may be missing.
 
-What cannot be a reading is none: a pressure that stands still for hours, or one far outside of what the history saw (a
-unit mistaken, a meter without power). A meter that the history never heard is left out.
+What cannot be a reading is none: a pressure that stands still for much longer than it ever did in the history, or one far
+outside of what the history saw (a unit mistaken, a meter without power). A meter that the history never heard is left out.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ _HOUR_NS = 3_600_000_000_000
 _LEAST_HEARD = 0.1  # of the history's hours; a meter heard less teaches nothing
 _FIRST_HOURS = 24 * 7
 _MOST_HOURS_STILL = 12  # without the slightest change of the mean: a pressure that stands still is not measured
+_FEWEST_HOURS_STILL = 3  # that are enough where the history never stood still for half as long
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +98,8 @@ def _plausible(past: ScadaYear, year: ScadaYear) -> ScadaYear:
     """Pressures further outside of the history's range than it is wide, and ten metres more, are no readings."""
     low, high = np.nanmin(past.hours.pressure_m, axis=0), np.nanmax(past.hours.pressure_m, axis=0)
     margin = high - low + 10.0
-    read = year.hours.pressure_m
+    longest = _still(past.hours.pressure_m).max(axis=0)
+    read = _without_stuck(year.hours.pressure_m, np.clip(2 * longest + 1, _FEWEST_HOURS_STILL, _MOST_HOURS_STILL))
     with np.errstate(invalid="ignore"):
         kept = np.where((read < low - margin) | (read > high + margin), np.nan, read)
     first = slice(0, _FIRST_HOURS)
@@ -153,7 +155,7 @@ def read_year(folder: Path, network: WaterNetwork) -> ScadaYear:
     start = time[skip : skip + n * per_hour : per_hour]
     hours = Hours(
         start.astype("datetime64[s]").astype(np.int64).astype(np.float64),
-        _without_stuck(hourly(pressure / 100.0)),
+        _without_stuck(hourly(pressure / 100.0), np.full(len(pressure_ids), _MOST_HOURS_STILL)),
         hourly(flow[:, is_link] / 100.0),
         hourly(level),
         at_end - at_begin,
@@ -170,13 +172,21 @@ def _mean(values: Floats) -> Floats:
     return np.where(2 * count >= values.shape[1], total / np.maximum(count, 1), np.nan)
 
 
-def _without_stuck(pressure: Floats) -> Floats:
-    """Readings that have not moved for hours are no readings."""
-    out = pressure.copy()
-    still = np.zeros(pressure.shape[1], dtype=np.int64)
+def _without_stuck(pressure: Floats, limit: NDArray[np.int64]) -> Floats:
+    """Readings that have not moved for so many hours are no readings.
+
+    Args:
+        pressure: (n, n_pressure).
+        limit: (n_pressure,) hours.
+    """
+    return np.where(_still(pressure) >= limit, np.nan, pressure)
+
+
+def _still(pressure: Floats) -> NDArray[np.int64]:
+    """(n, n_pressure) for how many hours each reading has not moved."""
+    out = np.zeros(pressure.shape, dtype=np.int64)
     for h in range(1, len(pressure)):
-        still = np.where(pressure[h] == pressure[h - 1], still + 1, 0)
-        out[h, still >= _MOST_HOURS_STILL] = np.nan
+        out[h] = np.where(pressure[h] == pressure[h - 1], out[h - 1] + 1, 0)
     return out
 
 

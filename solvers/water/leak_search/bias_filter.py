@@ -28,10 +28,12 @@ _UNREAD = 1e6  # variance of what was not read
 _RATE = 0.04  # of the bias's own deviation, per square root of an hour
 _CLIP = 4.0
 _JUMP_Z = 4.5
+_MOST_LOST = 1.5  # times its flow: a larger drop is not a leak's end
 _MOST_BIAS = 60.0  # of its own deviation
 _MOST_DOUBT = 12.0
 _OLD_HOURS = 2400
-_SETTLED_HOURS = 48
+_BURST_HOURS, _BURST_SETTLES_H, _SETTLES_H = 4, 48, 24 * 14
+_SAME_FLOW = 0.12  # share by which a flow that has settled may move
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,8 @@ class Walks:
         return 0.004 * self.unit
 
     def is_settled(self, track: Track, h: int) -> bool:
-        """Whether a leak has no freedom left: carried over, old, or a burst that has shown its size."""
-        burst = track.is_abrupt and h >= track.found + _SETTLED_HOURS
-        return track.carried or h - track.onset > _OLD_HOURS or burst
+        """Whether a leak has no freedom left: carried over, old, or one that has kept its flow."""
+        return track.carried or h - track.onset > _OLD_HOURS or track.has_settled
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def advance(belief: Belief, h: int, residual: Floats, signature: Floats, bin_: i
     """
     n, k = len(belief.bias), len(belief.flow)
     P = belief.covariance
-    _settle(belief, h)
+    _settle(belief, h, walks)
     P[np.arange(n), np.arange(n)] += (_RATE * noise.bias) ** 2
     for q, track in enumerate(belief.tracks):
         P[n + q, n + q] += walks.of(track, h) ** 2
@@ -120,14 +121,13 @@ def advance(belief: Belief, h: int, residual: Floats, signature: Floats, bin_: i
     return jumps
 
 
-def _settle(belief: Belief, h: int) -> None:
-    """A leak found within hours whose flow at 48 hours is that at 8 is a burst."""
+def _settle(belief: Belief, h: int, walks: Walks) -> None:
+    """A leak that came at once has settled when its flow has stood for two days; any other, for a fortnight."""
     for track, flow in zip(belief.tracks, belief.flow.tolist(), strict=True):
-        age = h - track.found
-        if age == 8:
-            track.early = flow
-        if age == _SETTLED_HOURS and 0 < track.window <= 8 and abs(flow - track.early) < max(0.12 * track.early, 0.4):
-            track.is_abrupt = True
+        if abs(flow - track.level) > max(_SAME_FLOW * track.level, 0.4 * walks.unit):
+            track.level, track.since = flow, h
+        is_burst = 0 < track.window <= _BURST_HOURS and track.peak > 5.0 * walks.unit
+        track.has_settled = h - track.since >= (_BURST_SETTLES_H if is_burst else _SETTLES_H)
 
 
 def _hold(P: Floats, at: int, most: float) -> None:
@@ -156,7 +156,8 @@ def _jump(belief: Belief, h: int, e: Floats, S: Floats, R: Floats, noise: Noise,
     best = (sign * z).max()
     settled = walks.is_settled(track, h)
     if sign < 0:
-        explains = own_z**2 > 0.6 * best**2 and belief.flow[q] > 0.4 * walks.unit
+        had = belief.flow[q] > 0.4 * walks.unit and -size < _MOST_LOST * belief.flow[q] + 2.0 * walks.unit
+        explains = own_z**2 > 0.6 * best**2 and had
         accepted = explains and (not settled or size < -0.5 * belief.flow[q])
     else:
         young = h - track.onset < 72

@@ -29,8 +29,8 @@ class Track:
         rival: largest recent jump in its zone when it was found [m3/h]; a small leak beside it may be its shadow.
         carried: it ran before the first hour.
         issued: it has raised an alarm.
-        early: its flow 8 hours after it was found [m3/h].
-        is_abrupt: its flow has settled: it walks no more.
+        level: flow that it has kept near to [m3/h] since the hour `since`.
+        has_settled: it has kept its flow for long: it walks no more.
         walk: extra walk of its flow until the hour `walk_until` [m3/h per sqrt(h)].
         changed: last hour at which its flow jumped.
         moved: last hour at which it was moved far.
@@ -46,8 +46,9 @@ class Track:
     rival: float = 0.0
     carried: bool = False
     issued: bool = False
-    early: float = np.nan
-    is_abrupt: bool = False
+    level: float = 0.0
+    since: int = 0
+    has_settled: bool = False
     walk: float = 0.0
     walk_until: int = 0
     changed: int = -9999

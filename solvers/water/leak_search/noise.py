@@ -9,7 +9,7 @@ from scipy.ndimage import uniform_filter1d
 
 from grid_models.water.zones import pipe_distance_m
 from solvers.water.leak_search.calibration import Calibration
-from solvers.water.leak_search.town import Hours, Town
+from solvers.water.leak_search.town import HOURS_PER_WEEK, Hours, Town
 from solvers.water.plan import Floats, Index
 
 _SLOW_HOURS = 120
@@ -19,6 +19,7 @@ _POSITION_WEIGHT = 0.4
 _SCALE_ERROR = 0.03
 _BIAS_OF_DAILY = 0.8
 _LEAST_BIAS_M = 0.0005
+_WEEKS_FOR_HALF = 26.0  # of history, until an hour of the week counts as much as its kind of day; by halves of a year
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +27,7 @@ class Noise:
     """Statistics of the history's residuals.
 
     Args:
-        rhythm: (48, n_output) mean residual by hour of day, workdays then weekends.
+        rhythm: (168, n_output) mean residual by hour of the week.
         edges: (3,) of the consumption bins [m3/h].
         covariance: (4, n_output, n_output) of an hour's residual in each bin.
         reference_m3_per_h: median consumption.
@@ -65,12 +66,6 @@ class Noise:
         return self._unit_error[pipe] * flow**2
 
 
-def rhythm_key(hours: Hours) -> Index:
-    """(n,) row of `Noise.rhythm` of each hour."""
-    how = hours.hour_of_week
-    return how % 24 + 24 * (how >= 5 * 24)
-
-
 def learn_noise(calibration: Calibration, hours: Hours) -> Noise:
     """Statistics of a calibrated history.
 
@@ -79,10 +74,8 @@ def learn_noise(calibration: Calibration, hours: Hours) -> Noise:
         hours: of the history.
     """
     town, residual = calibration.town, calibration.residual.copy()
-    key = rhythm_key(hours)
-    with np.errstate(invalid="ignore"):
-        rhythm = np.array([np.nan_to_num(_mean(residual[key == k])) for k in range(48)])
-    residual = residual - rhythm[key]
+    rhythm = _rhythm(residual, hours.hour_of_week)
+    residual = residual - rhythm[hours.hour_of_week]
     slow = _slow(residual)
     fast = np.nan_to_num(residual - slow)
     sd = fast.std(axis=0)
@@ -125,6 +118,16 @@ def _mean(values: Floats, axis: int = 0) -> Floats:
     there = np.isfinite(values)
     count = there.sum(axis=axis)
     return np.where(count > 0, np.where(there, values, 0.0).sum(axis=axis) / np.maximum(count, 1), np.nan)
+
+
+def _rhythm(residual: Floats, hour_of_week: Index) -> Floats:
+    """(168, n_output) means by hour of the week, drawn towards those of its workdays or weekend by how few they are."""
+    how = np.arange(HOURS_PER_WEEK)
+    kind = how % 24 + 24 * (how >= 5 * 24)
+    common = np.array([np.nan_to_num(_mean(residual[kind[hour_of_week] == k])) for k in range(48)])[kind]
+    own = np.array([np.nan_to_num(_mean(residual[hour_of_week == k])) for k in how])
+    weeks = len(residual) / HOURS_PER_WEEK
+    return np.asarray(common + weeks / (weeks + _WEEKS_FOR_HALF) * (own - common))
 
 
 def _slow(residual: Floats) -> Floats:

@@ -5,8 +5,7 @@
 3. Otherwise: a meter alone? A known leak that grows or ends? Something that cannot be a leak (an unknown drop)? Or a new
    leak: unless it is large, it must show in two hours; then it is located and followed from its onset on, tentatively:
    what it takes away from the residuals at once cannot raise a second alarm.
-4. Told is what is large and sharp at once; anything else only after it has lasted for days and explains its share still.
-   After a large jump, small ones nearby must wait: they may be its shadow.
+4. Told (telling.py) is what is large and sharp at once; anything else only after it has lasted.
 
 Followed leaks are located again as evidence grows; moving one replays the hours since its onset. Strictly causal: an
 alarm issued at an hour's end uses nothing after it.
@@ -15,17 +14,18 @@ alarm issued at an hour's end uses nothing after it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
 
 from solvers.water.leak_search.bias_filter import Walks, advance
-from solvers.water.leak_search.location import Place, Scene, locate, locate_again
+from solvers.water.leak_search.events import Event, Kind, about
+from solvers.water.leak_search.location import Scene, locate, locate_again
 from solvers.water.leak_search.memory import Belief, Memory, Track
 from solvers.water.leak_search.muting import Muting
-from solvers.water.leak_search.noise import Noise, rhythm_key
+from solvers.water.leak_search.noise import Noise
 from solvers.water.leak_search.ratio_tests import Past, Window, alone, ratios, window
+from solvers.water.leak_search.telling import AT_ONCE, SURE, Telling
 from solvers.water.leak_search.town import Hours, Town
 from solvers.water.plan import Floats
 
@@ -34,58 +34,16 @@ TYPICAL_M3_PER_H = 180.0  # consumption of the town that the flows below are sta
 _THRESHOLD = 6.0
 _LEAST_FLOW = 0.8
 _UNEXPLAINED = 3.0  # beyond the threshold: a drop that no leak's end explains
-_AT_ONCE = 14.0
-_SURE = 0.9
-_TENTATIVE_H = 72
 _SHADOW = 0.35
 _METER_ALONE = 60.0  # by which a meter's z^2 must beat the best leak's
+_METER_ROSE = 15.0  # the same for a rise that the end of no followed leak explains
+_FALL_SHARE = 0.4  # of a drop's z^2 that a followed leak's end must explain
+_END_SHARE = 0.25  # of a settled leak's flow: less is no end
 _METER_FALLS = 4.0  # times the best leak's z^2, where the reading has fallen
 _METER_LEFT = 4.0  # per output: chi-square that a meter's own change may leave open
-_SHARPER_H = (1, 2, 4)  # after it was found
+_GROWN = 1.3  # times its z: evidence that is worth another question
+_MISLED_H = 24  # before a meter's change was seen, it may have made a leak
 _RELOCATE_H = (12, 24, 48, 72, 96, 120, 168, 240, 336, 432, 528, 624)
-_SAME_M, _SAME_DAYS = 200.0, 120.0  # no second alarm so near, while the first one's leak goes on
-_ECHO_DAYS = 14.0  # nor so soon
-_APART_M = 300.0  # between where it is followed and where it seems to be now: not the time to tell
-
-
-class Kind(Enum):
-    """What an event tells."""
-
-    ISSUED = "issued"
-    TRACKED = "tracked"
-    MOVED = "moved"
-    ENDED = "ended"
-    METER = "meter"
-    UNEXPLAINED = "unexplained"
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something that the search has to say.
-
-    Args:
-        hour: it is known at the end of this hour.
-        kind: what.
-        number: of the leak, 0 where there is none.
-        pipe: row of the pipe, -1 where there is none.
-        onset: hour at which it began.
-        flow_m3_per_h: of the leak.
-        radius_m: of the credible zone.
-        near: probability within a crew's reach.
-        z: of the evidence.
-        text: for the log.
-    """
-
-    hour: int
-    kind: Kind
-    number: int = 0
-    pipe: int = -1
-    onset: int = 0
-    flow_m3_per_h: float = 0.0
-    radius_m: float = 0.0
-    near: float = 0.0
-    z: float = 0.0
-    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,8 +76,12 @@ class _Seen:
 
 @dataclass
 class _Waiting:
+    """Evidence that has no place yet: since when, when last, and until when it is of no use to ask unless it grows."""
+
     since: int = -1
     last: int = -99
+    until: int = -1
+    z: float = np.inf
 
 
 @dataclass
@@ -142,7 +104,6 @@ class LeakSearch:
     _events: list[Event] = field(default_factory=list)
     _past: list[Past] = field(default_factory=list)
     _seen: list[_Seen] = field(default_factory=list)
-    _issued: list[tuple[int, int, int]] = field(default_factory=list)
     _dropped: set[int] = field(default_factory=set)
     _muting: Muting = field(default_factory=Muting)
     _waiting: _Waiting = field(default_factory=_Waiting)
@@ -165,10 +126,10 @@ class LeakSearch:
         self._memory = Memory(n, len(self.town.pipe), max(WINDOWS_H))
         self._measured = self.town.measured(self.hours)
         self._outflow = np.ones(len(self.town.pipe))
-        self._key = rhythm_key(self.hours)
         zone = self.town.zone_of_pipe
         self._zone = zone
         self._scene = Scene(self.town, self.hours, self._memory, noise, self.walks, zone >= 0)
+        self._telling = Telling(self._scene)
 
     def step(self, h: int) -> list[Event]:
         """Take in hour h, the one after the last."""
@@ -177,9 +138,9 @@ class LeakSearch:
         change = self._strongest(h) if h >= self._quiet_until else None
         if change is None:
             self._advance(h)
-            self._judge_young(h)
+            self._events += self._telling.young(h, self.belief)
             if h % 6 == 0:
-                self._judge_tentative(h)
+                self._events += self._telling.lasting(h, self.belief)
                 self._end_tracks(h)
                 self._relocate(h)
         else:
@@ -206,7 +167,7 @@ class LeakSearch:
         view = self.town.view(self.hours, h, belief.leaks(len(self._zone)) * outflow)
         # A leak is a hole: it flows with the root of the pressure. The hour's own pressure is known after its solve.
         self._outflow = np.sqrt(self.town.pipe_pressure(view) / self.noise.pressure_m)
-        residual = self._measured[h] - view.reading - self.noise.rhythm[self._key[h]]
+        residual = self._measured[h] - view.reading - self.noise.rhythm[self.hours.hour_of_week[h]]
         residual = self._muting.heard(h, residual, belief.bias)
         weight = self.noise.reference_m3_per_h / max(view.inflow_m3_per_h, 0.05 * self.noise.reference_m3_per_h)
         signature = np.nan_to_num(self.town.signatures(view)) * self._outflow
@@ -262,10 +223,13 @@ class LeakSearch:
 
     def _explain(self, h: int, change: _Change) -> None:
         w = self._window(h, change.window)
-        if self._is_meter(h, w, change) or self._is_known(h, w, change):
+        if self._is_meter(h, w, change, _METER_ALONE):
             return
         if change.is_drop:
-            self._loosen(h, change)
+            if not self._has_fallen(h, w) and not self._is_meter(h, w, change, _METER_ROSE):
+                self._loosen(h, change)
+            return
+        if self._has_grown(h, w, change):
             return
         shadow = self._largest_near(h, change.pipe)
         if change.flow < _SHADOW * shadow and not self._stands_alone(h, change):
@@ -275,12 +239,13 @@ class LeakSearch:
         if self._waiting.since < 0 or h - self._waiting.last > 8:
             self._waiting.since = h
         self._waiting.last = h
-        if h == self._waiting.since and change.z < _AT_ONCE:
+        waiting = self._waiting
+        if (h == waiting.since and change.z < AT_ONCE) or (h < waiting.until and change.z < _GROWN * waiting.z):
             self._advance(h)
             return
         self._track(h, change, shadow)
 
-    def _is_meter(self, h: int, w: Window, change: _Change) -> bool:
+    def _is_meter(self, h: int, w: Window, change: _Change, margin: float) -> bool:
         """A pressure meter that has changed by itself: it explains more than any leak, and leaves nothing open."""
         squares, total = alone(w)
         heads = squares[: self.town.n_head]
@@ -289,45 +254,42 @@ class LeakSearch:
             return False
         # A pressure that falls may be a leak beside the meter, whose picture bends; one that rises cannot.
         against = change.z**2 if w.e[i] > 0 else _METER_FALLS * change.z**2
-        if heads[i] < against + _METER_ALONE:
+        if heads[i] < against + margin:
             return False
-        size = float(abs(w.e[i]))
-        self.belief.covariance[i, i] += size**2
-        self._muting.mute(i, h)
-        self._look(h)
+        self._silence(h, i, h - change.window + 1, float(abs(w.e[i])))
         name = self.town.output_names[i]
         self._say(Event(h, Kind.METER, z=float(heads[i]) ** 0.5, text=f"{name} has changed by itself, by {w.e[i]:+.3g}"))
-        self._advance(h)
         return True
 
-    def _is_known(self, h: int, w: Window, change: _Change) -> bool:
-        """A followed leak that explains the change nearly as well as any pipe: it grew, or it ended."""
-        sign = -1.0 if change.is_drop else 1.0
+    def _silence(self, h: int, output: int, first: int, size: float) -> None:
+        """Hear a meter no more since its change; what it has made believe meanwhile is forgotten."""
+        self._muting.mute(output, first)
+        zone = self.town.zone_of_output[output]
+        for k in range(len(self.belief.tracks) - 1, -1, -1):
+            track = self.belief.tracks[k]
+            if not track.issued and track.found >= first - _MISLED_H and self._zone[track.pipe] == zone:
+                self._dropped.add(track.number)
+                self.belief.remove(k)
+        self._restore(first)
+        self.belief.covariance[output, output] += size**2
+        self._replay(first, h)
+
+    def _has_grown(self, h: int, w: Window, change: _Change) -> bool:
+        """A followed leak that explains the growth nearly as well as any pipe; one that has settled grows no more."""
         found: tuple[int, float, float] | None = None
         for k, track in enumerate(self.belief.tracks):
-            settled = self.walks.is_settled(track, h)
-            if settled and (change.is_drop or change.window == 1):
+            if self.walks.is_settled(track, h):
                 continue
-            s = w.signature[:, track.pipe]
-            f, z = ratios(w, w.R - 0.95 * w.own[k] * np.outer(s, s), self._scene.allowed)
-            best, own, size = float((sign * z).max()), float(z[track.pipe]), float(f[track.pipe])
-            margin = 20 + 0.25 * best**2 if change.is_drop else 12 + 0.1 * best**2 if not settled else 2.0
-            large_enough = not change.is_drop or self.belief.flow[k] > 0.4 * self.walks.unit
-            if best**2 - own**2 < margin and sign * size > 0 and large_enough and (found is None or abs(own) > abs(found[1])):
+            best, own, size = self._by_itself(w, k)
+            margin = 12 + 0.1 * best**2
+            if own > 0 and best**2 - own**2 < margin and size > 0 and (found is None or own > found[1]):
                 found = (k, own, size)
         if found is None:
             return False
         k, _, size = found
         track = self.belief.tracks[k]
-        if change.is_drop:
-            track.changed = h
-            at = self.town.n_output + k
-            self.belief.covariance[at, at] += 0.5 * size**2
-            self._advance(h)
-            self._quiet_until = h + 2
-            return True
         first = max(h - change.window + 1, track.onset + 1, h - 72)
-        track.walk, track.walk_until = max(0.12 * self.walks.unit, 0.7 * abs(size) / change.window**0.5), h + 48
+        track.walk, track.walk_until = max(0.12 * self.walks.unit, 0.7 * size / change.window**0.5), h + 48
         self._restore(first)
         now = self.belief.index(track.number)
         if now >= 0:
@@ -336,6 +298,37 @@ class LeakSearch:
         self._replay(first, h)
         self._quiet_until = h + 3
         return True
+
+    def _has_fallen(self, h: int, w: Window) -> bool:
+        """A followed leak whose end, or part of it, explains much of the drop, and that had as much to lose."""
+        found: tuple[int, float, float] | None = None
+        unit, n = self.walks.unit, self.town.n_output
+        for k, track in enumerate(self.belief.tracks):
+            flow = float(self.belief.flow[k])
+            worst, own, size = self._by_itself(w, k, -1.0)
+            enough = _END_SHARE * flow if self.walks.is_settled(track, h) else 0.0
+            if flow <= 0.4 * unit or own >= 0 or -size < enough:
+                continue
+            share = own**2 / worst**2 - max(-size - flow, 0.0) / (flow + unit)
+            if share > _FALL_SHARE and (found is None or share > found[1]):
+                found = (k, share, size)
+        if found is None:
+            return False
+        k, _, size = found
+        track = self.belief.tracks[k]
+        track.changed = h
+        self.belief.covariance[n + k, n + k] += size**2
+        self.belief.covariance[:n, :n] += self.noise.signature_error(track.pipe, abs(size))
+        self._advance(h)
+        self._quiet_until = h + 2
+        return True
+
+    def _by_itself(self, w: Window, k: int, sign: float = 1.0) -> tuple[float, float, float]:
+        """Strongest z of one sign, z at a followed leak and its size, as if that leak explained nothing yet."""
+        pipe = self.belief.tracks[k].pipe
+        s = w.signature[:, pipe]
+        f, z = ratios(w, w.R - 0.95 * w.own[k] * np.outer(s, s), self._scene.allowed)
+        return float(sign * (sign * z).max()), float(z[pipe]), float(f[pipe])
 
     def _loosen(self, h: int, change: _Change) -> None:
         """Nothing explains it: the bias of its zone may be elsewhere, and no window may reach back beyond now there."""
@@ -376,13 +369,13 @@ class LeakSearch:
             self._advance(h)
             self._quiet_until = h + 3
             return
-        needed = _SURE if age < 72 else 0.8 if age < 168 else 0.65 if age < 336 else 0.45
+        needed = SURE if age < 72 else 0.8 if age < 168 else 0.65 if age < 336 else 0.45
         if place.near < needed:
             self._advance(h)
-            self._quiet_until = h + (0 if age < 6 else 2 if age < 24 else 5)
+            self._waiting.until, self._waiting.z = h + (0 if age < 6 else 3 if age < 24 else 6 if age < 72 else 12), change.z
             return
         onset = h - change.window + 1
-        at_once = change.z > _AT_ONCE and flow > max(2.0 * self.walks.unit, 0.5 * shadow) and place.near > _SURE
+        at_once = change.z > AT_ONCE and flow > max(2.0 * self.walks.unit, 0.5 * shadow) and place.near > SURE
         self._waiting = _Waiting()
         self._restore(onset)
         best = int(place.probability.argmax())
@@ -396,54 +389,10 @@ class LeakSearch:
         n = self.town.n_output
         self.belief.covariance[:n, :n] += self.noise.signature_error(pipe, flow)
         self._replay(onset, h)
-        self._say(_event(h, Kind.TRACKED, track, place, flow, change.z))
+        self._say(about(h, Kind.TRACKED, track, place, flow, change.z))
         if at_once:
-            self._issue(h, track, place, change.z)
+            self._events += self._telling.tell(h, self.belief, track, place, change.z)
         self._quiet_until = h + 3
-
-    def _issue(self, h: int, track: Track, place: Place, z: float) -> None:
-        """Tell it, unless nearly the same has been told."""
-        track.issued = True
-        k = self.belief.index(track.number)
-        flow = float(self.belief.flow[k]) if k >= 0 else track.peak
-        near = self.noise.distance_m[place.pipe]
-        for pipe, at, number in self._issued:
-            goes_on = self.belief.index(number) >= 0 and h - at < 24 * _SAME_DAYS
-            if near[pipe] < _SAME_M and (goes_on or h - at < 24 * _ECHO_DAYS):
-                return
-        self._issued.append((place.pipe, h, track.number))
-        self._say(_event(h, Kind.ISSUED, track, place, flow, z))
-
-    def _judge_young(self, h: int) -> None:
-        """Issue what was not sharp enough when it was found, once the first hours have made it so."""
-        for k, track in enumerate(self.belief.tracks):
-            flow = float(self.belief.flow[k])
-            young = not track.issued and h - track.found in _SHARPER_H and 0 < track.window <= 8
-            if young and flow > max(4.0 * self.walks.unit, 0.5 * track.rival):
-                place = locate_again(self._scene, h, self.belief, k)
-                if place is not None and place.near > _SURE and float(place.z[place.pipe]) > _AT_ONCE:
-                    self._issue(h, track, place, float(place.z[place.pipe]))
-
-    def _judge_tentative(self, h: int) -> None:
-        """Issue followed leaks that have lasted, still flow, and are still explained by no other place."""
-        n, unit = self.town.n_output, self.walks.unit
-        for k, track in enumerate(self.belief.tracks):
-            age, flow = h - track.found, float(self.belief.flow[k])
-            if track.issued or age < 6 or flow <= unit:
-                continue
-            needed = _TENTATIVE_H * (1 if track.rival < 1.5 * unit else 2)
-            large = flow > 4 * unit
-            lasted = age >= needed or (large and (age >= 12 if flow > track.rival else age >= 24 and flow > 0.5 * track.rival))
-            certain = flow > 5 * float(np.sqrt(self.belief.covariance[n + k, n + k]))
-            moving = age < 240 and h - track.moved < 24
-            if not lasted or not certain or moving:
-                continue
-            place = locate_again(self._scene, h, self.belief, k)
-            if place is None or min(place.z[track.pipe], place.z[place.pipe]) <= 10:
-                continue
-            apart = float(self.noise.distance_m[track.pipe, place.pipe]) > _APART_M
-            if place.near > (0.85 if age < 240 else 0.6) and not apart:
-                self._issue(h, track, place, float(place.z[place.pipe]))
 
     def _end_tracks(self, h: int) -> None:
         """Leaks that flow no more are followed no more; their shadow is remembered."""
@@ -474,7 +423,7 @@ class LeakSearch:
                 if way > 150:
                     track.moved = h
                 track.pipe = place.pipe
-                self._say(_event(h, Kind.MOVED, track, place, float(self.belief.flow[k]), float(place.z[place.pipe])))
+                self._say(about(h, Kind.MOVED, track, place, float(self.belief.flow[k]), float(place.z[place.pipe])))
                 first = max(track.onset + 1, h - self._memory.ring + 6)
                 self._restore(first)
                 self._replay(first, h)
@@ -503,7 +452,3 @@ class LeakSearch:
 
     def _say(self, event: Event) -> None:
         self._events.append(event)
-
-
-def _event(h: int, kind: Kind, track: Track, place: Place, flow: float, z: float) -> Event:
-    return Event(h, kind, track.number, place.pipe, track.onset, flow, place.radius_m, place.near, z)

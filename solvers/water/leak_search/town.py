@@ -310,22 +310,31 @@ class Town:
         Returns:
             (n_output, n_node) per m3/h drawn, the balances kept; (n_output, n_pipe) per ln of resistance.
         """
-        linear = Linear(self._plan, self._scratch, view.boundary, view.found)
-        links = self._meter[self._shown]
-        raw = np.concatenate([linear.heads(self._node) * M3_PER_H, linear.flows(links)])
+        by_demand = self._by_demand(view)
         start, end = self.pipe_ends
         q = view.found.flow_m3_per_s[self.pipe] / M3_PER_H / (self._plan.laws.exponent or 2.0)
-        by_resistance = (raw[:, end] - raw[:, start]) * q
-        for row, link in enumerate(links.tolist()):
+        by_resistance = (by_demand[:, end] - by_demand[:, start]) * q
+        for row, link in enumerate(self._meter[self._shown].tolist()):
             by_resistance[self.n_head + row, self.pipe == link] -= q[self.pipe == link]
-        kept = balanced(raw, self.zones, view.free_m3_per_h)
-        of_balance = [(self.zones.of_node == zone).astype(np.float64)[None] for zone in self._balance_zone]
         none = np.zeros((self.n_balance, len(self.pipe)))
-        return np.concatenate([kept, *of_balance]), np.concatenate([by_resistance, none])
+        return self._kept(by_demand, view), np.concatenate([by_resistance, none])
+
+    def _by_demand(self, view: View) -> Floats:
+        """(n_output less balances, n_node) per m3/h drawn, balances not kept."""
+        linear = Linear(self._plan, self._scratch, view.boundary, view.found)
+        links = self._meter[self._shown]
+        return np.concatenate([linear.heads(self._node) * M3_PER_H, linear.flows(links)])
+
+    def _kept(self, by_demand: Floats, view: View) -> Floats:
+        """(n_output, n_node) the same with the zones' balances kept."""
+        of_balance = np.zeros((self.n_balance, by_demand.shape[1]))
+        for row, inside in zip(of_balance, self._inside, strict=True):
+            row[inside] = 1.0
+        return np.concatenate([balanced(by_demand, self.zones, view.free_m3_per_h), of_balance])
 
     def signatures(self, view: View) -> Floats:
         """(n_output, n_pipe) change of the outputs per m3/h of leak, the last `view` being this one."""
-        by_node, _ = self.sensitivity(view)
+        by_node = self._kept(self._by_demand(view), view)
         start, end = self.pipe_ends
         return 0.5 * (by_node[:, start] + by_node[:, end])
 
