@@ -25,7 +25,7 @@ from twin.checkpoint import Checkpoint, Mark
 from twin.effects import Announce, Append, Effect, Estimate, Publish, Tell
 from twin.errors import NotFound, PreconditionFailed
 from twin.identities import Seen, sample_time
-from twin.intake import AHEAD_US, admit
+from twin.intake import AHEAD_US, Admission, admit
 from twin.journal import Entry, EntryKind
 from twin.manual import ManualBook
 from twin.packing import packed, unpacked
@@ -156,27 +156,43 @@ class Engine:
                 effects.append(Tell(heir.claim.publisher, ack))
         return effects
 
-    def receive(self, publisher: str, batch: Batch, receive_us: int) -> list[Effect]:
-        """Take a batch in.
+    def receive(self, publisher: str, batches: Sequence[Batch], receive_us: int) -> list[Effect]:
+        """Take in batches that wait together; they go through the door, and into the journal, at once.
 
         Raises:
-            PreconditionFailed: the stream is not open, or batches before this one are missing.
+            PreconditionFailed: the stream is not open, or batches before these are missing.
         """
         sender = self._senders.get(publisher)
         if sender is None or not sender.living:
             raise PreconditionFailed(f"publisher {publisher} has no open stream; open it again")
-        if batch.batch_id <= sender.received:
-            level = AckLevel.DURABLE if batch.batch_id <= sender.durable else AckLevel.RECEIVED
-            through = sender.durable if level is AckLevel.DURABLE else sender.received
-            return [Tell(publisher, Ack(level, through, self.position, duplicate=len(batch.rows)))]
-        if batch.batch_id > sender.received + 1:
-            raise PreconditionFailed(f"batch {batch.batch_id} came after {sender.received}; batch ids are consecutive")
-        if batch.snapshot is Snapshot.BEGIN:
+        before = sender.received
+        for batch in batches:
+            if batch.batch_id > before + 1:
+                raise PreconditionFailed(f"batch {batch.batch_id} came after {before}; batch ids are consecutive")
+            before = max(before, batch.batch_id)
+        effects: list[Effect] = []
+        # Where the data are the clock, each batch moves it on, and what is too late depends on the batches before.
+        for run in ([b] for b in batches) if self.setup.stream_clock else _runs(batches):
+            known = sum(batch.batch_id <= sender.received for batch in run)
+            effects += [Tell(publisher, self._again(sender, batch)) for batch in run[:known]]
+            effects += self._admit(sender, run[known:], receive_us) if run[known:] else []
+        return effects + self._schedule()
+
+    def _again(self, sender: Sender, batch: Batch) -> Ack:
+        level = AckLevel.DURABLE if batch.batch_id <= sender.durable else AckLevel.RECEIVED
+        through = sender.durable if level is AckLevel.DURABLE else sender.received
+        return Ack(level, through, self.position, duplicate=len(batch.rows))
+
+    def _admit(self, sender: Sender, run: Sequence[Batch], receive_us: int) -> list[Effect]:
+        """Take consecutive batches in; only one alone may begin or end a snapshot."""
+        publisher, last, snapshot = sender.claim.publisher, run[-1].batch_id, run[0].snapshot
+        rows = run[0].rows if len(run) == 1 else Rows.concatenate(b.rows for b in run)
+        if snapshot is Snapshot.BEGIN:
             sender.interrogation = set()
-        self._hear(batch.rows, sender.claimed, receive_us)
+        self._hear(rows, sender.claimed, receive_us)
         oldest_us = self.now_us - self.setup.lateness_us
         admission = admit(
-            batch.rows,
+            rows,
             self.setup.catalogue,
             sender.claimed,
             self._seen,
@@ -187,38 +203,33 @@ class Engine:
             check_clock=not self.setup.stream_clock,
         )
         self._heard_us = max(self._heard_us, int(admission.history.receive_time_us.max(initial=0)))
-        sender.received = batch.batch_id
+        sender.received = last
         if sender.interrogation is not None:
             sender.interrogation.update(admission.refreshed.tolist())
         position = self._next()
         payload = packed(
-            {"publisher": publisher, "epoch": sender.claim.epoch, "batch": batch.batch_id}
+            {"publisher": publisher, "epoch": sender.claim.epoch, "batch": last}
             | {"rows": admission.history, "now": self.now_us, "oldest": oldest_us}
         )
         ahead = (admission.lead or 0) > AHEAD_US
         notice = f"the clock of {publisher} is {(admission.lead or 0) / 1e6:.1f} s ahead" if ahead else ""
-        ack = Ack(
-            AckLevel.RECEIVED,
-            batch.batch_id,
-            position,
-            len(admission.history),
-            admission.duplicate,
-            admission.questionable,
-            admission.errors,
-            notice,
-        )
-        effects: list[Effect] = [Append(Entry(position, EntryKind.ROWS, payload)), Tell(publisher, ack)]
-        self._on_commit(position, lambda: self._durable(sender, replace(ack, level=AckLevel.DURABLE, errors=())))
+        effects: list[Effect] = [Append(Entry(position, EntryKind.ROWS, payload))]
+        effects += [Tell(publisher, ack) for ack in received(run, admission, position, notice)]
+        whole = admission.tally()
+        durable = Ack(
+            AckLevel.DURABLE, last, position, whole.admitted, whole.duplicate, whole.questionable, (), notice
+        )  # fmt: skip
+        self._on_commit(position, lambda: self._durable(sender, durable))
         times = sample_time(admission.window)
         # No state covers a row of the far future; it is not waited for.
         soon = times <= self.now_us + AHEAD_US
-        sender.waiting.append(Waiting(batch.batch_id, position, self._instants(admission.window.signal[soon], times[soon])))
+        sender.waiting.append(Waiting(last, position, self._instants(admission.window.signal[soon], times[soon])))
         self._window.insert(admission.window)
         self._touch(admission.window.signal, times)
-        if batch.snapshot is Snapshot.END and sender.interrogation is not None:
+        if snapshot is Snapshot.END and sender.interrogation is not None:
             effects += self._interrogated(sender, sender.interrogation)
             sender.interrogation = None
-        return effects + self._judge_clock(sender, admission.lead) + self._schedule()
+        return effects + self._judge_clock(sender, admission.lead)
 
     # Time, disk, solvers
 
@@ -236,11 +247,11 @@ class Engine:
             effects += self._after_commit.popleft()[1]()
         return effects
 
-    def estimated(self, network: str, state: NetworkState) -> list[Effect]:
-        """A state has been computed."""
+    def estimated(self, network: str, state: NetworkState, seen: bytes | None = None) -> list[Effect]:
+        """A state has been computed; `seen` is its digest, where the runner has computed that, too."""
         chain, instant = self._chains[network], state.valid_time_us
         chain.busy_us = None
-        seen = digest(state)
+        seen = digest(state) if seen is None else seen
         known = chain.said.pop(instant, None) == seen  # it was published before the restart, bit for bit
         correction = instant <= chain.ever_us and not known
         effects: list[Effect] = []
@@ -673,6 +684,35 @@ class Engine:
         self._telling.note(numbered)
         self._on_commit(position, lambda: [Announce(numbered)])
         return numbered, [Append(Entry(position, EntryKind.EVENT, packed(numbered)))]
+
+
+def _runs(batches: Sequence[Batch]) -> Iterator[list[Batch]]:
+    """Consecutive batches together, one that brackets a snapshot or does not follow the one before by itself."""
+    run: list[Batch] = []
+    for batch in batches:
+        plain = batch.snapshot is Snapshot.NONE and run and run[-1].snapshot is Snapshot.NONE
+        if run and not (plain and batch.batch_id == run[-1].batch_id + 1):
+            yield run
+            run = []
+        run.append(batch)
+    if run:
+        yield run
+
+
+def received(run: Sequence[Batch], admission: Admission, position: Position, notice: str) -> Iterator[Ack]:
+    """RECEIVED for batches that came in together: one ack for each that has faults, and one for the others up to it."""
+    begin = counted = 0
+    for batch in run:
+        end = begin + len(batch.rows)
+        last = batch is run[-1]
+        if last or admission.fault[begin:end].any():
+            tally, (errors, more) = admission.tally(counted, end), admission.errors(begin, end)
+            yield Ack(
+                AckLevel.RECEIVED, batch.batch_id, position, tally.admitted, tally.duplicate, tally.questionable, errors,
+                notice if last else "", more,
+            )  # fmt: skip
+            counted = end
+        begin = end
 
 
 def digest(state: NetworkState) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from twin.edge.server import EdgeServer, tls
 from twin.journal import Journal
 from twin.lease import Lease
 from twin.service import TwinService
+from twin.warm import rehearse
+
+_SWITCH_S = 0.001  # how long a thread may hold the interpreter while the event loop waits for it
 
 
 async def host(config_path: Path, announce: Callable[[str], None]) -> None:
@@ -29,6 +33,8 @@ async def host(config_path: Path, announce: Callable[[str], None]) -> None:
     config = read_config(config_path)
     credentials = None if config.tls is None else tls(config.tls.certificate, config.tls.key, config.tls.client_ca)
     parts = assemble(config)
+    rehearse(parts.estimators.values())
+    sys.setswitchinterval(_SWITCH_S)
     lease = Lease(config.store)
     journal = Journal(config.store)
     twin = TwinService(config.name, parts, lease, journal)

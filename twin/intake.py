@@ -1,22 +1,31 @@
 """The door: which rows of a batch are taken, how they are marked, and which are refused and why.
 
-Pure and vectorised over the batch. What is admitted goes to the journal and, where it is not too late, into the window.
+Pure, one kernel over all rows. What is admitted goes to the journal and, where it is not too late, into the window.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from grid_models.measurements import Catalogue, Flag, Rows, TimeQuality, Validity
+from solvers.accelerate import kernel
 from twin.identities import Seen
 from twin.port import RowError, RowFault
 
 AHEAD_US = 5_000_000  # a source time further ahead of ours than this is the clock's fault
 _FLAGS = int(Flag.NOT_TOPICAL | Flag.SUBSTITUTED | Flag.BLOCKED | Flag.OVERFLOW | Flag.TEST)
-_LISTED = 100  # errors told one by one; the rest are counted
+_LISTED = 100  # errors of a batch told one by one; the rest are counted
+_NOBODY_LEADS = np.iinfo(np.int64).min
+
+# What the kernel compares with; an enum's member would be an object to it.
+_NO_TIME, _SYNCED, _UNSYNCED = int(TimeQuality.NONE), int(TimeQuality.SYNCED), int(TimeQuality.UNSYNCED)
+_GOOD, _QUESTIONABLE = int(Validity.GOOD), int(Validity.QUESTIONABLE)
+_UNKNOWN, _NOT_CLAIMED, _NOT_FINITE = int(RowFault.UNKNOWN_SIGNAL), int(RowFault.NOT_CLAIMED), int(RowFault.NOT_FINITE)
+_BAD_QUALITY, _BAD_TIME, _OUTRANKED = int(RowFault.BAD_QUALITY), int(RowFault.BAD_TIME), int(RowFault.OUTRANKED)
 
 _TEXT = {
     RowFault.UNKNOWN_SIGNAL: "no signal has this uid",
@@ -29,19 +38,36 @@ _TEXT = {
     RowFault.REBOUND: "the signal was bound anew; open the stream again",
     RowFault.OUTRANKED: "a living publisher of higher priority sends this signal",
 }
+_SAID = {int(fault): (fault, text) for fault, text in _TEXT.items()}
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What became of some rows, in numbers.
+
+    Args:
+        admitted: rows taken.
+        duplicate: rows that were there already.
+        questionable: taken rows outside their plausible range.
+    """
+
+    admitted: int
+    duplicate: int
+    questionable: int
 
 
 @dataclass(frozen=True, eq=False)
 class Admission:
-    """What became of a batch.
+    """What became of rows.
 
     Args:
         history: rows for the journal: all that were admitted.
         window: those of them that may change states.
-        errors: refused or late rows, the first of them; `unlisted` counts the others.
-        unlisted: errors not listed.
-        duplicate: rows that were there already.
-        questionable: admitted rows outside their plausible range.
+        signal: (n,) as sent.
+        fault: (n,) RowFault of each row, 0 where it has none.
+        fresh: (n,) whether it was taken.
+        duplicate: (n,) whether it was there already.
+        outside: (n,) whether it lies outside its plausible range.
         refreshed: uids of rows that stand for their signals, repeated rows too.
         lead: largest lead of an admitted source time over the clock [us]; None where none is told, or the data are the
             clock.
@@ -49,12 +75,27 @@ class Admission:
 
     history: Rows
     window: Rows
-    errors: tuple[RowError, ...]
-    unlisted: int
-    duplicate: int
-    questionable: int
+    signal: NDArray[np.uint32]
+    fault: NDArray[np.int8]
+    fresh: NDArray[np.bool_]
+    duplicate: NDArray[np.bool_]
+    outside: NDArray[np.bool_]
     refreshed: NDArray[np.uint32]
     lead: int | None
+
+    def tally(self, begin: int = 0, end: int | None = None) -> Tally:
+        """Of the rows in [begin, end), all unless told."""
+        part = slice(begin, end)
+        masks = self.fresh[part], self.duplicate[part], self.outside[part] & self.fresh[part]
+        return Tally(*(int(np.count_nonzero(mask)) for mask in masks))
+
+    def errors(self, begin: int = 0, end: int | None = None) -> tuple[tuple[RowError, ...], int]:
+        """Refused or late rows in [begin, end), by their place from `begin` on: the first of them, and how many more."""
+        found = np.flatnonzero(self.fault[begin:end])
+        listed = found[:_LISTED]
+        signals, faults = self.signal[begin + listed].tolist(), self.fault[begin + listed].tolist()
+        errors = tuple(RowError(i, uid, *_SAID[f]) for i, uid, f in zip(listed.tolist(), signals, faults, strict=True))
+        return errors, len(found) - len(listed)
 
 
 def admit(
@@ -69,72 +110,145 @@ def admit(
     outranked: NDArray[np.bool_],
     check_clock: bool = True,
 ) -> Admission:
-    """Judge a batch.
+    """Judge rows.
 
     Args:
         rows: as sent: values in the publisher's direction.
         catalogue: the signals.
         claimed: (m + 1,) for each signal of the catalogue whether the stream claimed it; False for none.
         seen: identities already in the window; it learns the admitted ones.
-        receive_us: when the batch came, Unix us.
+        receive_us: when the rows came, Unix us.
         now_us: the twin's now.
         oldest_us: rows before this are too late for states.
         outranked: (m + 1,) whether a higher publisher owns it.
         check_clock: whether a source time may be ahead of now at all.
     """
     n = len(rows)
-    signal_row = catalogue.find(rows.signal)
-    fault = np.zeros(n, dtype=np.int8)
-    timed = rows.time_quality != TimeQuality.NONE
-
-    def refuse(where: NDArray[np.bool_], why: RowFault) -> None:
-        fault[where & (fault == 0)] = why
-
-    refuse(signal_row < 0, RowFault.UNKNOWN_SIGNAL)
-    refuse(~claimed[signal_row], RowFault.NOT_CLAIMED)
-    refuse(~np.isfinite(rows.value), RowFault.NOT_FINITE)
-    bad_quality = (rows.validity < 1) | (rows.validity > 3) | (rows.time_quality < 1) | (rows.time_quality > 3)
-    refuse(bad_quality | ((rows.flags & ~np.uint8(_FLAGS)) != 0), RowFault.BAD_QUALITY)
-    refuse(timed & (rows.source_time_us <= 0), RowFault.BAD_TIME)
-    refuse(outranked[signal_row], RowFault.OUTRANKED)
-
-    good = np.flatnonzero(fault == 0)
-    at = signal_row[good]
-    value = rows.value[good] * catalogue.sign[at]
-    outside = (value < catalogue.lower[at]) | (value > catalogue.upper[at])
-    validity = np.where(outside & (rows.validity[good] == Validity.GOOD), Validity.QUESTIONABLE, rows.validity[good])
-    lead = np.where(timed[good], rows.source_time_us[good] - now_us, 0)
-    ahead = (lead > AHEAD_US) & check_clock
-    quality = np.where(ahead & (rows.time_quality[good] == TimeQuality.SYNCED), TimeQuality.UNSYNCED, rows.time_quality[good])
-    taken = replace(
-        rows.take(good),
-        value=value,
-        validity=validity.astype(np.uint8),
-        time_quality=quality.astype(np.uint8),
-        source_time_us=np.where(timed[good], rows.source_time_us[good], 0),
-        receive_time_us=np.full(len(good), receive_us, dtype=np.int64),
-    )
-    when = np.where(timed[good], taken.source_time_us, now_us)
-    late = when < oldest_us
-    # A row without time is placed at the twin's now; writing it down makes every later computation agree.
-    placed = replace(taken, receive_time_us=np.where(timed[good], taken.receive_time_us, now_us))
+    sent = _columns(rows)
+    out = _Columns(*map(np.empty_like, sent))
+    marks = _Marks(np.zeros(n, np.int8), np.zeros(n, np.bool_), np.zeros(n, np.bool_), np.zeros(n, np.int64))
+    points = _Points(claimed, outranked, catalogue.sign, catalogue.lower, catalogue.upper)
+    clock = np.array([receive_us, now_us, oldest_us, int(check_clock)])
+    taken, lead = _examine(sent, catalogue.find(rows.signal), points, clock, marks, out)
+    fault, good, late = marks.fault, marks.good[:taken], marks.late[:taken]
+    placed = Rows(
+        out.signal[:taken], out.value[:taken], out.source[:taken], out.receive[:taken],
+        out.validity[:taken], out.quality[:taken], out.flags[:taken], out.sequence[:taken],
+    )  # fmt: skip
     verdict = seen.judge(placed, late)
-    fresh = verdict == Seen.NEW
+    new = verdict == Seen.NEW
+    fresh, duplicate = np.zeros(n, dtype=np.bool_), np.zeros(n, dtype=np.bool_)
+    fresh[good], duplicate[good] = new, verdict == Seen.DUPLICATE
     fault[good[verdict == Seen.CONFLICT]] = RowFault.CONFLICT
-    fault[good[late & fresh]] = RowFault.TOO_LATE
-    history = placed.take(fresh)
-    test = (taken.flags & int(Flag.TEST)) != 0
-    listed = np.flatnonzero(fault)
-    errors = tuple(
-        RowError(int(i), int(rows.signal[i]), RowFault(int(fault[i])), _TEXT[RowFault(int(fault[i]))]) for i in listed[:_LISTED]
-    )
+    fault[good[late & new]] = RowFault.TOO_LATE
+    live = (placed.flags & int(Flag.TEST)) == 0
     return Admission(
-        history=history,
-        window=history.take((~late & ~test)[fresh]),
-        errors=errors,
-        unlisted=max(0, len(listed) - _LISTED),
-        duplicate=int((verdict == Seen.DUPLICATE).sum()),
-        questionable=int((outside & fresh).sum()),
-        refreshed=taken.signal[(verdict != Seen.CONFLICT) & ~test],
-        lead=int(lead[timed[good]].max()) if check_clock and timed[good].any() else None,
+        history=_chosen(placed, new),
+        window=_chosen(placed, new & live & ~late),
+        signal=rows.signal,
+        fault=fault,
+        fresh=fresh,
+        duplicate=duplicate,
+        outside=marks.outside,
+        refreshed=placed.signal[(verdict != Seen.CONFLICT) & live],
+        lead=None if lead == _NOBODY_LEADS or not check_clock else lead,
     )
+
+
+def _chosen(rows: Rows, which: NDArray[np.bool_]) -> Rows:
+    """The chosen rows; the same ones where all are."""
+    return rows if which.all() else rows.take(np.flatnonzero(which))
+
+
+class _Columns(NamedTuple):
+    """Rows as the kernel takes them."""
+
+    signal: NDArray[np.uint32]
+    value: NDArray[np.float64]
+    source: NDArray[np.int64]
+    receive: NDArray[np.int64]
+    validity: NDArray[np.uint8]
+    quality: NDArray[np.uint8]
+    flags: NDArray[np.uint8]
+    sequence: NDArray[np.uint64]
+
+
+class _Points(NamedTuple):
+    """What is known of each signal of the catalogue."""
+
+    claimed: NDArray[np.bool_]
+    outranked: NDArray[np.bool_]
+    sign: NDArray[np.float64]
+    lower: NDArray[np.float64]
+    upper: NDArray[np.float64]
+
+
+class _Marks(NamedTuple):
+    """What is found out: of each row its fault and whether it lies outside; of each good one whether it is late, its place."""
+
+    fault: NDArray[np.int8]
+    outside: NDArray[np.bool_]
+    late: NDArray[np.bool_]
+    good: NDArray[np.int64]
+
+
+def _columns(rows: Rows) -> _Columns:
+    # Of the one kind of array that the kernel was compiled for.
+    return _Columns(*(np.require(column, requirements=("C", "W")) for column in vars(rows).values()))
+
+
+@kernel
+def _examine(
+    sent: _Columns, row: NDArray[np.int64], points: _Points, clock: NDArray[np.int64], marks: _Marks, out: _Columns
+) -> tuple[int, int]:
+    """Check each row and copy the good ones, marked, behind each other.
+
+    Args:
+        sent: the rows.
+        row: of each row's signal in the catalogue, -1 for none.
+        points: by row of the catalogue.
+        clock: when the rows came, the twin's now, the oldest time for states [us]; whether it is held against source times.
+        marks: written.
+        out: written.
+
+    Returns:
+        How many are good; the largest lead of one that tells its time.
+    """
+    receive_us, now_us, oldest_us, check_clock = clock[0], clock[1], clock[2], clock[3] != 0
+    n, most = 0, _NOBODY_LEADS
+    for i in range(len(row)):
+        at = row[i]
+        timed = sent.quality[i] != _NO_TIME
+        if at < 0:
+            marks.fault[i] = _UNKNOWN
+        elif not points.claimed[at]:
+            marks.fault[i] = _NOT_CLAIMED
+        elif not np.isfinite(sent.value[i]):
+            marks.fault[i] = _NOT_FINITE
+        elif not (1 <= sent.validity[i] <= 3 and 1 <= sent.quality[i] <= 3) or (sent.flags[i] & ~_FLAGS) != 0:
+            marks.fault[i] = _BAD_QUALITY
+        elif timed and sent.source[i] <= 0:
+            marks.fault[i] = _BAD_TIME
+        elif points.outranked[at]:
+            marks.fault[i] = _OUTRANKED
+        if marks.fault[i] != 0:
+            continue
+        ours = sent.value[i] * points.sign[at]
+        marks.outside[i] = ours < points.lower[at] or ours > points.upper[at]
+        out.signal[n], out.value[n], out.flags[n], out.sequence[n] = sent.signal[i], ours, sent.flags[i], sent.sequence[i]
+        out.validity[n] = _QUESTIONABLE if marks.outside[i] and sent.validity[i] == _GOOD else sent.validity[i]
+        out.quality[n] = sent.quality[i]
+        if timed:
+            lead = sent.source[i] - now_us
+            most = max(most, lead)
+            if check_clock and lead > AHEAD_US and sent.quality[i] == _SYNCED:
+                out.quality[n] = _UNSYNCED
+            out.source[n], out.receive[n] = sent.source[i], receive_us
+            marks.late[n] = sent.source[i] < oldest_us
+        else:
+            # A row without time is placed at the twin's now; writing it down makes every later computation agree.
+            out.source[n], out.receive[n] = 0, now_us
+            marks.late[n] = now_us < oldest_us
+        marks.good[n] = i
+        n += 1
+    return n, most

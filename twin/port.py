@@ -109,6 +109,7 @@ class Ack:
     questionable: int = 0
     errors: tuple[RowError, ...] = ()
     notice: str = ""  # in-band news: a clock ahead, a take-over by another publisher
+    unlisted: int = 0  # errors behind those listed
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,10 @@ class Publisher(Protocol):
     opened: Opened
 
     async def submit(self, batch: Batch) -> None:
-        """Hand in a batch; waits while the in-flight window is full (back-pressure to the sender)."""
+        """Hand in a batch; waits while the in-flight window is full (back-pressure to the sender).
+
+        What is wrong with the stream itself is raised here, or by `acks` where it comes out later.
+        """
 
     def keep_alive(self) -> None:
         """The sender lives, though it has nothing to send."""

@@ -29,8 +29,8 @@ from twin import what_if
 from twin.archive import Archive
 from twin.assembly import Parts
 from twin.effects import Announce, Append, Effect, Estimate, Publish, Tell
-from twin.engine import Engine
-from twin.errors import Exhausted, NotFound, TooOld, TooSlow, TwinError, Unavailable
+from twin.engine import Engine, digest
+from twin.errors import Exhausted, NotFound, PreconditionFailed, TooOld, TooSlow, TwinError, Unavailable
 from twin.identities import sample_time
 from twin.journal import Entry, EntryKind, Journal
 from twin.lease import Lease
@@ -56,6 +56,8 @@ from twin.replay import estimated, measurements, recompute
 log = logging.getLogger(__name__)
 
 _TICK_S = 0.2
+_GATHER_S = 0.002  # what comes within it is taken in together
+_ROWS_AT_ONCE = 10_000  # or a few more: the loop has others to serve
 _SEAL_S = 2.0
 _SEAL_ROWS = 200_000
 _CHUNK_SIGNALS = 50  # a chunk of history is a day of so many signals, or less of more
@@ -73,6 +75,7 @@ class Stream:
         self._acks: asyncio.Queue[Ack | TwinError | None] = asyncio.Queue()
         self._room = asyncio.Semaphore(opened.max_in_flight_batches)
         self._in_flight: deque[int] = deque()
+        self._last = opened.last_durable_batch_id  # handed in
         self._ended = False
         self._held = 0  # submissions that wait for room: their sender lives, it is we who do not listen
         self._heard_s = monotonic()
@@ -90,13 +93,15 @@ class Stream:
         if self._ended:
             self._room.release()
             raise Unavailable(f"the stream of {self._name} has ended; open it again")
-        self._in_flight.append(batch.batch_id)
         try:
+            if batch.batch_id > self._last + 1:
+                raise PreconditionFailed(f"batch {batch.batch_id} came after {self._last}; batch ids are consecutive")
             self._twin.receive(self._name, batch)
         except TwinError:
-            self._in_flight.pop()
             self._room.release()
             raise
+        self._last = max(self._last, batch.batch_id)
+        self._in_flight.append(batch.batch_id)
 
     async def acks(self) -> AsyncIterator[Ack]:
         """Acks in order, until the stream closes."""
@@ -157,6 +162,9 @@ class TwinService:
         self._engine = Engine(parts.setup(lease.epoch))
         self._publishers = {network: Publisher() for network in parts.estimators}
         self._streams: dict[str, Stream] = {}
+        self._arrived: deque[tuple[str, Batch]] = deque()  # from which publisher
+        self._intake: asyncio.TimerHandle | None = None
+        self._intake_s = 0.0  # when it was last done
         self._events: list[TwinEvent] = []
         self._event_news = asyncio.Condition()
         self._live = ThreadPoolExecutor(max_workers=len(parts.estimators), thread_name_prefix="live")
@@ -191,6 +199,8 @@ class TwinService:
         """Write what is waiting and let go of the store."""
         for task in list(self._tasks):
             task.cancel()
+        if self._intake is not None:
+            self._intake.cancel()
         for name in list(self._streams):
             self._streams.pop(name).end()
         self._live.shutdown(wait=True, cancel_futures=True)
@@ -230,6 +240,7 @@ class TwinService:
         """Admit a publisher, or refuse its claim naming the signals."""
         if self._failure is not None:
             raise self._failure
+        self._take_all_in()
         opened, effects = self._engine.open(claim)
         before = self._streams.pop(claim.publisher, None)
         if before is not None:
@@ -384,14 +395,43 @@ class TwinService:
     # What the engine wants
 
     def receive(self, publisher: str, batch: Batch) -> None:
-        """Give a batch to the engine.
+        """Give a batch to the engine: at once, or with all that come within the next moment where many do.
 
         Raises:
             Exhausted: the journal's disk is full.
-            PreconditionFailed: the stream has been replaced or closed.
         """
+        assert self._loop is not None
         self._check_door()
-        self._perform(self._engine.receive(publisher, batch, time_ns() // 1000))
+        self._arrived.append((publisher, batch))
+        if self._intake is None:
+            pause_s = max(0.0, self._intake_s + _GATHER_S - self._loop.time())
+            self._intake = self._loop.call_later(pause_s, self._take_in)
+
+    def _take_in(self) -> None:
+        """Let what has arrived through the door, each publisher's batches together; much of it in several turns."""
+        assert self._loop is not None
+        taken: dict[str, list[Batch]] = {}
+        rows = 0
+        while self._arrived and rows < _ROWS_AT_ONCE:
+            publisher, batch = self._arrived.popleft()
+            taken.setdefault(publisher, []).append(batch)
+            rows += len(batch.rows)
+        self._intake, self._intake_s = None, self._loop.time()
+        if self._arrived:
+            self._intake = self._loop.call_later(0.0, self._take_in)
+        for publisher, batches in taken.items():
+            try:
+                self._perform(self._engine.receive(publisher, batches, time_ns() // 1000))
+            except TwinError as error:
+                if publisher in self._streams:
+                    self.close_stream(publisher, self._streams[publisher], error)
+
+    def _take_all_in(self) -> None:
+        """Before streams come or go: what was handed in came before."""
+        while self._arrived:
+            if self._intake is not None:
+                self._intake.cancel()
+            self._take_in()
 
     def _check_door(self) -> None:
         if self._failure is not None:
@@ -401,6 +441,7 @@ class TwinService:
 
     def close_stream(self, name: str, stream: Stream, reason: TwinError | None = None) -> None:
         """A stream has ended."""
+        self._take_all_in()
         if self._streams.get(name) is stream:
             del self._streams[name]
             self._perform(self._engine.close(name))
@@ -446,15 +487,19 @@ class TwinService:
     async def _estimate(self, request: Estimate) -> None:
         assert self._loop is not None
         try:
-            state = await self._loop.run_in_executor(self._live, estimated, self.parts, request)
+            state, seen = await self._loop.run_in_executor(self._live, self._computed, request)
         except Exception:  # a fault of ours in one instant of one network must not stop the others
             log.exception("estimate failed network=%s instant=%d", request.network, request.measured.valid_time_us)
             stale = self._stale(request)
             if stale is None:
                 self._perform(self._engine.failed(request.network))
                 return
-            state = stale
-        self._perform(self._engine.estimated(request.network, state))
+            state, seen = stale, digest(stale)
+        self._perform(self._engine.estimated(request.network, state, seen))
+
+    def _computed(self, request: Estimate) -> tuple[NetworkState, bytes]:
+        state = estimated(self.parts, request)
+        return state, digest(state)
 
     def _stale(self, request: Estimate) -> NetworkState | None:
         """The state before, again; None where there is none."""

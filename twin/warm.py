@@ -1,6 +1,8 @@
-"""One row taken and one estimate of a small network: what makes every kernel of the live path compile."""
+"""One row taken and one estimate: what makes every kernel of the live path compile, or be loaded from the disk cache."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -9,7 +11,7 @@ from grid_models.network import Network
 from grid_models.power.network import PowerNetwork
 from grid_models.state import NetworkState
 from grid_models.water.network import WaterNetwork
-from twin.estimators import InForce
+from twin.estimators import Estimator, InForce
 from twin.estimators.power import PowerEstimator
 from twin.estimators.water import WaterEstimator
 from twin.identities import Seen
@@ -17,14 +19,24 @@ from twin.identities import Seen
 
 def estimate_once(network: Network) -> NetworkState:
     """Estimate a network without any measurement: from pseudo-measurements and patterns alone."""
-    none = np.zeros(0)
-    nothing = InForce(0, none.astype(np.uint32), none, none, none.astype(np.int64), none.astype(bool), none.astype(bool))
     catalogue = Catalogue(1, ())
     if isinstance(network, PowerNetwork):
-        return PowerEstimator(network, catalogue, "warm").step(nothing, None, {})
+        return PowerEstimator(network, catalogue, "warm").step(_nothing(), None, {})
     if isinstance(network, WaterNetwork):
-        return WaterEstimator(network, catalogue, "warm").step(nothing, None, {})
+        return WaterEstimator(network, catalogue, "warm").step(_nothing(), None, {})
     raise TypeError(f"cannot estimate {type(network).__name__}")
+
+
+def rehearse(estimators: Iterable[Estimator]) -> None:
+    """Do once what the first batches will ask for: loading machine code would hold them up for a second or two."""
+    take_once()
+    for estimator in estimators:
+        estimator.step(_nothing(), None, {})
+
+
+def _nothing() -> InForce:
+    none = np.zeros(0)
+    return InForce(0, none.astype(np.uint32), none, none, none.astype(np.int64), none.astype(bool), none.astype(bool))
 
 
 def take_once() -> None:

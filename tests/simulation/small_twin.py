@@ -113,7 +113,7 @@ class Driver:
 
     def send(self, batch: Rows, publisher: str = "scada", snapshot: Snapshot = Snapshot.NONE, at: int = 0) -> Ack:
         self.ids[publisher] += 1
-        self.perform(self.engine.receive(publisher, Batch(self.ids[publisher], batch, snapshot), at or T0))
+        self.perform(self.engine.receive(publisher, [Batch(self.ids[publisher], batch, snapshot)], at or T0))
         return next(a for p, a in reversed(self.acks) if p == publisher and a.level is AckLevel.RECEIVED)
 
     def perform(self, effects: list[Effect]) -> None:

@@ -58,3 +58,28 @@ def test_a_row_without_time_is_known_again_whenever_it_comes() -> None:
     first.receive_time_us[:], later.receive_time_us[:] = T0, T0 + 500 * SECOND
     assert seen.judge(first, np.zeros(1, bool)).tolist() == [Seen.NEW]
     assert seen.judge(later, np.zeros(1, bool)).tolist() == [Seen.DUPLICATE]
+
+
+def test_signals_that_share_their_place_side_by_side_are_told_apart() -> None:
+    """All uids a multiple of eight, at one time: of the places side by side they begin at one."""
+    n = 3_000
+    some = many(n)
+    some.source_time_us[:], some.signal[:] = T0, 8 * np.arange(n)
+    seen = Seen()
+    assert not seen.judge(some, np.zeros(n, bool)).any()
+    some.value[::2] += 1
+    assert seen.judge(some, np.zeros(n, bool)).tolist() == [Seen.CONFLICT, Seen.DUPLICATE] * (n // 2)
+
+
+def test_rows_of_many_odd_times_take_little_room() -> None:
+    """A clock that runs wild names another stretch of time with each row; late rows are not remembered at all."""
+    n = 2_000
+    some = many(n)
+    some.source_time_us[:] = T0 + np.arange(n) * 100 * SECOND
+    seen = Seen()
+    assert not seen.judge(some, np.ones(n, bool)).any()
+    assert (len(seen), len(seen._tables)) == (0, 0)
+    assert not seen.judge(some, np.zeros(n, bool)).any()
+    assert sum(t._slots.nbytes for t in seen._tables.values()) < n * 1024
+    seen.forget(T0 + n * 50 * SECOND)
+    assert len(seen) == n // 2

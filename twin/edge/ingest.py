@@ -177,17 +177,17 @@ def _ack(ack: Ack) -> pb.IngestResponse.Ack:
         admitted=ack.admitted,
         duplicate=ack.duplicate,
         questionable=ack.questionable,
-        errors=_row_errors(ack.errors) if ack.errors else None,
+        errors=_row_errors(ack.errors, ack.unlisted) if ack.errors else None,
         notice=ack.notice,
     )
 
 
-def _row_errors(errors: tuple[RowError, ...]) -> pb.IngestResponse.RowErrors:
+def _row_errors(errors: tuple[RowError, ...], unlisted: int) -> pb.IngestResponse.RowErrors:
     listed = errors[:_LISTED_ERRORS]
     return pb.IngestResponse.RowErrors(
         row=[e.row for e in listed],
         signal=[e.signal for e in listed],
         fault=[pb.RowFault.Name(e.fault) for e in listed],
         message=[e.message for e in listed],
-        not_listed=len(errors) - len(listed),
+        not_listed=unlisted + len(errors) - len(listed),
     )

@@ -12,6 +12,7 @@ from twin import wire
 from twin.api.v1 import common_pb2 as pb
 from twin.edge.errors import bad
 
+_NAMES = tuple(field.name for field in pb.MeasurementBatch.DESCRIPTOR.fields)
 _BYTES = ("validity", "time_quality", "flags")
 
 
@@ -21,19 +22,24 @@ def rows_of(message: pb.MeasurementBatch) -> Rows:
     Raises:
         BadRequest: a column has neither n, 1 nor 0 entries, or a required one is missing.
     """
-    n = max(len(getattr(message, f.name)) for f in message.DESCRIPTOR.fields)
-    timeless = not message.source_time_us
+    given = {name: getattr(message, name) for name in _NAMES}
+    n = max(map(len, given.values()))
+    timeless = not given["source_time_us"]
     if timeless and message.time_quality.strip(bytes((TimeQuality.NONE,))):
         raise bad("rows.source_time_us", "is missing, though time_quality claims that there is a time")
+
+    def column(name: str, dtype: Any, default: int | None) -> Array:
+        return _column(name, given[name], n, dtype, default)
+
     return Rows(
-        signal=_column(message, "signal", n, np.uint32, None),
-        value=_column(message, "value", n, np.float64, None),
-        source_time_us=_column(message, "source_time_us", n, np.int64, 0),
+        signal=column("signal", np.uint32, None),
+        value=column("value", np.float64, None),
+        source_time_us=column("source_time_us", np.int64, 0),
         receive_time_us=np.zeros(n, dtype=np.int64),
-        validity=_column(message, "validity", n, np.uint8, Validity.GOOD),
-        time_quality=_column(message, "time_quality", n, np.uint8, TimeQuality.NONE if timeless else TimeQuality.SYNCED),
-        flags=_column(message, "flags", n, np.uint8, 0),
-        sequence=_column(message, "sequence", n, np.uint64, 0),
+        validity=column("validity", np.uint8, Validity.GOOD),
+        time_quality=column("time_quality", np.uint8, TimeQuality.NONE if timeless else TimeQuality.SYNCED),
+        flags=column("flags", np.uint8, 0),
+        sequence=column("sequence", np.uint64, 0),
     )
 
 
@@ -45,13 +51,12 @@ def message_of(rows: Rows) -> pb.MeasurementBatch:
     return message
 
 
-def _column(message: pb.MeasurementBatch, name: str, n: int, dtype: Any, default: int | None) -> Array:
-    raw = getattr(message, name)
+def _column(name: str, raw: Any, n: int, dtype: Any, default: int | None) -> Array:
+    if len(raw) == 0 and n and default is not None:
+        return np.full(n, default, dtype=dtype)
     values = np.frombuffer(raw, dtype=np.uint8) if name in _BYTES else np.array(raw, dtype=dtype)
     if len(values) == n:
         return values
     if len(values) == 1:
         return np.full(n, values[0], dtype=dtype)
-    if len(values) == 0 and default is not None:
-        return np.full(n, default, dtype=dtype)
     raise bad(f"rows.{name}", f"has {len(values)} entries where the longest column has {n}; allowed: {n}, 1 or default")
