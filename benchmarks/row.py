@@ -58,7 +58,7 @@ class Row:
             seconds(self.ours_s),
             self.peer,
             seconds(self.peer_s),
-            f"{self.ratio:.3g}x{verdict}",
+            "" if self.ratio != self.ratio else f"{self.ratio:.3g}x{verdict}",
             f"{self.floor:g}x" if self.floor else "",
             f"{self.target:g}x" if self.target else "",
             "" if self.difference != self.difference else f"{self.difference:.1e} {self.unit}",
@@ -71,7 +71,9 @@ class Row:
 
 
 def seconds(value: float) -> str:
-    """A time with three figures and a fitting unit."""
+    """A time with three figures and a fitting unit; nothing for nan."""
+    if value != value:
+        return ""
     for factor, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")):
         if value >= factor:
             return f"{value / factor:.3g} {unit}"

@@ -1,4 +1,4 @@
-"""Sparse L D L^T of a symmetric matrix, its solves, and the inverse on the pattern of L.
+"""Sparse L D L^T of a symmetric matrix, and its solves.
 
 A = L D L^T in elimination order, L unit lower triangular. The value array `a` (n + n_upper,) is filled through
 `Symbolic.position` and overwritten: a[k] becomes 1/D_k and a[n + x] becomes L[uj[x], k] for row k's entries x.
@@ -10,9 +10,7 @@ semidefinite matrix gives one of the solutions. In estimation that names the uno
 Vectors are in elimination order: b = rhs[symbolic.perm] before, x[symbolic.perm] = b after (or keep all data in that
 order). Each kernel takes symbolic.up, symbolic.uj, symbolic.target as they are.
 
-References: K. Takahashi, J. Fagan, M. Chen, "Formation of a sparse bus impedance matrix and its application to short
-circuit study", PICA (1973), for the selected inverse. A. Monticelli, F. Wu, "Network observability: theory", IEEE
-Trans. PAS 104 (1985), for zero pivots.
+Reference: A. Monticelli, F. Wu, "Network observability: theory", IEEE Trans. PAS 104 (1985), for zero pivots.
 """
 
 from __future__ import annotations
@@ -87,35 +85,3 @@ def ldl_solve(up: IntArray, uj: IntArray, a: FloatArray, b: FloatArray) -> None:
         for x in range(up[k], up[k + 1]):
             r -= a[n + x] * b[uj[x]]
         b[k] = r
-
-
-@kernel
-def ldl_selected_inverse(up: IntArray, uj: IntArray, target: IntArray, a: FloatArray, z: FloatArray) -> None:
-    """Entries of the inverse on the pattern of the factor, from D^-1 L^-1 = Z L row by row from the last.
-
-    Args:
-        up: (n + 1,) of the `Symbolic`.
-        uj: (n_upper,) of the `Symbolic`.
-        target: (n_pairs,) of the `Symbolic`.
-        a: (n + n_upper,) the factor.
-        z: (n + n_upper,) receives the inverse in the same slots: z[symbolic.position(i, j)] is A^-1[i, j].
-    """
-    n = len(up) - 1
-    t = len(target)
-    for k in range(n - 1, -1, -1):
-        begin, end = n + up[k], n + up[k + 1]
-        width = end - begin
-        t -= (width * (width - 1)) // 2
-        q = t
-        for x in range(begin, end):
-            z[x] = -a[x] * z[uj[x - n]]
-        for x in range(begin, end):
-            for y in range(x + 1, end):
-                shared = z[n + target[q]]
-                z[x] -= a[y] * shared
-                z[y] -= a[x] * shared
-                q += 1
-        inverse = a[k]
-        for x in range(begin, end):
-            inverse -= a[x] * z[x]
-        z[k] = inverse

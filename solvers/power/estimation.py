@@ -5,8 +5,9 @@ Minimise J(x) = sum_m (z_m - h_m(x))^2 / sigma_m^2 over x = (theta, u), u = ln|V
     G dx = H' W (z - h),   G = H' W H,   W = diag(1 / sigma^2),   x := x + dx
 
 One angle per island is the reference. Buses without any injection are meters too, of very small sigma. G has the
-pattern of the meters' cliques; it is ordered once per placement and factored by LDL' without pivoting. A zero pivot
-names a bus that the meters do not determine.
+pattern of the meters' cliques; it is ordered once per placement and factored by LDL' in blocks of a bus's two unknowns, without
+pivoting. A zero pivot names a bus that the meters do not determine. G and its factor stay once the steps are short: the
+residual, and so where the iteration ends, is always that of the present state.
 
 J follows chi-square with m - n degrees of freedom where sigmas and model are right. The covariance is G^-1, of
 which only the entries on the factor's pattern are computed (Takahashi), enough for every variance asked for here.
@@ -18,75 +19,24 @@ IEEE Trans. PAS 89 (1970).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array, csr_array
 
-from grid_models.power.bus_branch import SLACK, BusBranch
-from solvers.linalg.ldl import ldl_factor, ldl_selected_inverse, ldl_solve
-from solvers.linalg.symbolic import Symbolic, symbolic
-from solvers.power.measurement_functions import Complex, Floats, Index, Kind, evaluate, explained_variance, gain
+from solvers.accelerate import kernel
+from solvers.linalg.ldl_pairs import pair_factor, pair_selected_inverse, pair_solve
+from solvers.linalg.symbolic import IntArray
+from solvers.power.admittance import pairs
+from solvers.power.estimation_plan import Meters, Plan
+from solvers.power.measurement_functions import Complex, Floats, Index, explained_variance, gain, linearise
 from solvers.solution import Solution, Stats, Status
 
 _CONVERGED = 1e-9
+_NEAR = 1e-3  # after a step below this the gain matrix stays: it is right to a thousandth, and so are the variances
+_CONTRACTS = 0.1  # unless a step with it is not a tenth of the one before
 _LARGEST_STEP = 0.3  # rad or ln pu; a longer one leaves the region where the linearisation means anything
 _ZERO_PIVOT = 1e-12
 _CRITICAL = 1e-6  # share of its own variance that a residual must keep to be judged
-
-
-@dataclass(frozen=True, eq=False)
-class Meters:
-    """Measurements on a bus-branch form, in pu.
-
-    Args:
-        kind: (m,) Kind.
-        place: (m,) where: see `at_bus`, `at_from`, `at_to`.
-        value: (m,) [pu].
-        sigma: (m,) standard deviation [pu].
-        removable: (m,) whether it may be called bad data; not so for what is known by construction.
-    """
-
-    kind: Index
-    place: Index
-    value: Floats
-    sigma: Floats
-    removable: NDArray[np.bool_]
-
-    @staticmethod
-    def at_bus(bus: Index) -> Index:
-        """Place of V, and of the injection P, Q, of buses."""
-        return np.asarray(bus)
-
-    @staticmethod
-    def at_from(model: BusBranch, branch: Index) -> Index:
-        """Place of P, Q, I into branches at their from end."""
-        return np.asarray(model.n_bus + 2 * branch)
-
-    @staticmethod
-    def at_to(model: BusBranch, branch: Index) -> Index:
-        """Place of P, Q, I into branches at their to end."""
-        return np.asarray(model.n_bus + 2 * branch + 1)
-
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """What depends on topology, admittances and the placement of meters, not on their readings."""
-
-    version: str
-    kind: Index
-    row: Index
-    center: Index
-    pointer: Index
-    bus: Index
-    y: Complex
-    factor: Symbolic
-    unknown: Index
-    reference_slot: Index
-    pair: Index
-    slot: Index
-    n_bus: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,60 +64,6 @@ class Estimate:
     freedom: int
 
 
-def version(model: BusBranch, kind: Index, place: Index) -> str:
-    """What a plan depends on, as a hash."""
-    h = sha256(model.topology_version.encode())
-    h.update(model.parameter_version.encode())
-    h.update(np.ascontiguousarray(kind).tobytes())
-    h.update(np.ascontiguousarray(place).tobytes())
-    return h.hexdigest()
-
-
-def prepare(model: BusBranch, kind: Index, place: Index) -> Plan:
-    """Order and analyse the gain matrix of a placement of meters.
-
-    Args:
-        model: the live network.
-        kind: (m,) Kind.
-        place: (m,) as in `Meters`.
-    """
-    # A voltage meter looks at its bus alone, so it shares no row with the bus's injection.
-    own = np.where(kind == Kind.V, model.n_bus + 2 * len(model.branch_row) + place, place)
-    places, row = np.unique(own, return_inverse=True)
-    center, pointer, bus, y = _rows(model, places)
-    n = model.n_bus
-    seen = csr_array((np.ones(len(bus), dtype=np.int8), bus, pointer), shape=(len(places), n))
-    adjacency = csr_array((seen.T @ seen) != 0)
-    adjacency.sort_indices()
-    by_bus = symbolic(adjacency.indptr, adjacency.indices)
-    twice = np.stack([2 * by_bus.perm, 2 * by_bus.perm + 1], axis=1).ravel()
-    scalar = csr_array(_doubled(adjacency))
-    scalar.sort_indices()
-    factor = symbolic(scalar.indptr, scalar.indices, perm=twice)
-    slack = np.flatnonzero(model.bus_kind == SLACK)
-    _, first = np.unique(model.bus_island[slack], return_index=True)
-    reference = 2 * slack[first]
-    unknown = np.asarray(factor.inverse).copy()
-    unknown[reference] = -1
-    scalars = np.stack([2 * bus, 2 * bus + 1], axis=1).ravel()
-    pair, slot = _pairs(factor, pointer, scalars, np.isin(scalars, reference))
-    return Plan(
-        version=version(model, kind, place),
-        kind=np.asarray(kind, dtype=np.int64),
-        row=row.astype(np.int64),
-        center=center,
-        pointer=pointer,
-        bus=bus,
-        y=y,
-        factor=factor,
-        unknown=unknown[scalars],
-        reference_slot=factor.inverse[reference],
-        pair=pair,
-        slot=slot,
-        n_bus=n,
-    )
-
-
 def estimate(
     plan: Plan,
     meters: Meters,
@@ -190,155 +86,176 @@ def estimate(
     Returns:
         SOLVED or BAD_DATA; UNOBSERVABLE naming buses; NOT_CONVERGED with the last iterate.
     """
-    weight = 1.0 / np.square(meters.sigma)
-    suspect = np.zeros(len(weight), dtype=bool)
-    v, iterations = start, 0
+    f, order = plan.factor, plan.by_row
+    work = _Work(plan)
+    value, full = meters.value[order], 1.0 / np.square(np.maximum(meters.sigma[order], plan.finest))
+    judged = meters.removable[order]
+    weight, suspect = full, np.zeros(len(full), dtype=bool)
+    v = pairs(start[f.perm]).ravel()
+    iterations = 0
     while True:
-        v, used, blind, work = _gauss_newton(plan, meters.value, weight, v, max_iterations)
+        used = _gauss_newton(
+            f.up, f.uj, f.target, plan.kind, plan.first, plan.center, plan.own, plan.pointer, plan.bus, plan.y,
+            plan.is_reference, plan.pair, plan.slot, value, weight, v, work.h, work.H, work.residual, work.a, work.b,
+            work.original, max_iterations,
+        )  # fmt: skip
         iterations += used
+        _judge(
+            f.up, f.uj, f.target, plan.kind, plan.first, plan.center, plan.own, plan.pointer, plan.bus, plan.y,
+            plan.is_reference, plan.pair, plan.slot, value, weight, suspect, full, v, work.h, work.H, work.residual, work.a,
+            work.z, work.normalised,
+        )  # fmt: skip
         if used < 0:
-            return Solution(_judged(plan, meters, weight, v, suspect, work), Status.NOT_CONVERGED, Stats(max_iterations))
-        found = _judged(plan, meters, weight, v, suspect, work)
-        worst = int(np.where(suspect | ~meters.removable, 0.0, found.normalised).argmax()) if len(weight) else 0
-        if not len(weight) or found.normalised[worst] <= threshold or suspect.sum() >= most_removed or suspect[worst]:
+            return Solution(_estimate(plan, weight, suspect, v, work), Status.NOT_CONVERGED, Stats(max_iterations))
+        worst = int(np.where(suspect | ~judged, 0.0, work.normalised).argmax()) if len(weight) else 0
+        if not len(weight) or work.normalised[worst] <= threshold or suspect.sum() >= most_removed or suspect[worst]:
             break
-        suspect = suspect.copy()
         suspect[worst] = True
         # A millionth of its weight keeps the pattern and, should nothing else see the bus, its state.
-        weight = np.where(suspect, 1e-6 / np.square(meters.sigma), 1.0 / np.square(meters.sigma))
+        weight = np.where(suspect, 1e-6 * full, full)
+    found = _estimate(plan, weight, suspect, v, work)
     stats = Stats(iterations, float(np.abs(found.residual).max(initial=0.0)))
+    pivots = work.a[: 4 * f.n].reshape(-1, 4)
+    blind = np.sort(f.perm[(pivots[:, 0] == 0.0) | (pivots[:, 3] == 0.0)])
     if len(blind):
         return Solution(found, Status.UNOBSERVABLE, stats, tuple(f"bus {b}" for b in blind))
     status = Status.BAD_DATA if suspect.any() else Status.SOLVED
     return Solution(found, status, stats)
 
 
-@dataclass(frozen=True, eq=False)
 class _Work:
-    a: Floats
-    h: Floats
-    H: Floats
+    """Work space of one estimate."""
+
+    def __init__(self, plan: Plan) -> None:
+        n, blocks, m = plan.n_bus, plan.factor.n + plan.factor.n_upper, len(plan.kind)
+        width = int((np.diff(plan.pointer) * np.diff(plan.first)).sum())
+        self.a, self.z = np.zeros(4 * blocks), np.zeros(4 * blocks)
+        self.b, self.original = np.zeros(2 * n), np.zeros(2 * n)
+        self.h, self.residual, self.normalised = np.zeros(m), np.zeros(m), np.zeros(m)
+        self.H = np.zeros(2 * width)
 
 
-def _gauss_newton(
-    plan: Plan, value: Floats, weight: Floats, v: Complex, max_iterations: int
-) -> tuple[Complex, int, Index, _Work]:
-    """The converged voltages, the iterations (-1: not converged), the buses left undetermined, and the last factor."""
-    f = plan.factor
-    lengths = np.diff(plan.pointer)[plan.row]
-    work = _Work(np.zeros(f.n + f.n_upper), np.zeros(len(value)), np.zeros(2 * int(lengths.sum())))
-    original, b = np.zeros(f.n), np.zeros(f.n)
-    for iteration in range(1, max_iterations + 1):
-        evaluate(plan.kind, plan.row, plan.center, plan.pointer, plan.bus, plan.y, v, work.h, work.H)
-        work.a[:] = 0.0
-        b[:] = 0.0
-        residual = value - work.h
-        gain(plan.row, plan.pointer, plan.unknown, plan.pair, plan.slot, work.H, weight, residual, work.a, b)
-        work.a[plan.reference_slot] = 1.0
-        ldl_factor(f.up, f.uj, f.target, work.a, original, _ZERO_PIVOT)
-        blind = f.perm[work.a[: f.n] == 0.0] // 2
-        ldl_solve(f.up, f.uj, work.a, b)
-        step = np.empty(f.n)
-        step[f.perm] = b
-        largest = float(np.abs(step).max(initial=0.0))
-        if not np.isfinite(largest):
-            break
-        if largest > _LARGEST_STEP:
-            step *= _LARGEST_STEP / largest
-        v = v * np.exp(step[1::2] + 1j * step[0::2])
-        if largest < _CONVERGED:
-            return v, iteration, np.unique(blind), work
-    return v, -1, np.zeros(0, dtype=np.int64), work
-
-
-def _judged(plan: Plan, meters: Meters, weight: Floats, v: Complex, suspect: NDArray[np.bool_], work: _Work) -> Estimate:
-    f = plan.factor
-    evaluate(plan.kind, plan.row, plan.center, plan.pointer, plan.bus, plan.y, v, work.h, work.H)
-    z = np.zeros(f.n + f.n_upper)
-    ldl_selected_inverse(f.up, f.uj, f.target, work.a, z)
-    explained = np.zeros(len(weight))
-    explained_variance(plan.row, plan.pointer, plan.pair, plan.slot, work.H, z, explained)
-    residual = meters.value - work.h
-    own = 1.0 / weight
-    left = own - explained
-    normalised = np.where(left > _CRITICAL * own, np.abs(residual) / np.sqrt(np.maximum(left, 1e-300)), 0.0)
-    normalised[suspect] = np.abs(residual[suspect]) / meters.sigma[suspect]
+def _estimate(plan: Plan, weight: Floats, suspect: NDArray[np.bool_], v: Floats, work: _Work) -> Estimate:
+    """By bus and meter of the caller."""
+    f, order = plan.factor, plan.by_row
+    back = np.empty_like(order)
+    back[order] = np.arange(len(order))
+    own = np.empty(plan.n_bus, dtype=np.complex128)
+    own[f.perm] = v.view(np.complex128)
+    variance = work.z[4 * f.inverse + 3]
     kept = ~suspect
-    variance_u = z[f.inverse[2 * np.arange(plan.n_bus) + 1]]
-    n_unknown = f.n - len(plan.reference_slot)
     return Estimate(
-        v=v,
-        reading=work.h.copy(),
-        residual=residual,
-        normalised=normalised,
-        suspect=suspect,
-        sigma_vm=np.abs(v) * np.sqrt(np.maximum(variance_u, 0.0)),
-        objective=float((residual[kept] ** 2 * weight[kept]).sum()),
-        freedom=int(kept.sum()) - n_unknown,
+        v=own,
+        reading=work.h[back],
+        residual=work.residual[back],
+        normalised=work.normalised[back],
+        suspect=suspect[back],
+        sigma_vm=np.abs(own) * np.sqrt(np.maximum(variance, 0.0)),
+        objective=float((work.residual[kept] ** 2 * weight[kept]).sum()),
+        freedom=int(kept.sum()) - (2 * plan.n_bus - int(plan.is_reference.sum())),
     )
 
 
-def _rows(model: BusBranch, places: Index) -> tuple[Index, Index, Index, Complex]:
-    """Center, pointer, bus and admittance of the rows that the places look at."""
-    n, n_branch = model.n_bus, len(model.branch_row)
-    f, t = model.branch_from, model.branch_to
-    diagonal = np.arange(n)
-    admittance = coo_array(
-        (
-            np.concatenate([model.y_ff, model.y_ft, model.y_tf, model.y_tt, model.y_shunt]),
-            (np.concatenate([f, f, t, t, diagonal]), np.concatenate([f, t, f, t, diagonal])),
-        ),
-        shape=(n, n),
-    ).tocsr()
-    inner, branch_end = places < n, (places >= n) & (places < n + 2 * n_branch)
-    branch, side = np.divmod(np.where(branch_end, places - n, 0), 2)
-    if n_branch:
-        at_branch = np.where(side == 0, f[branch], t[branch])
-        far = np.where(side == 0, t[branch], f[branch])
-        near_y = np.where(side == 0, model.y_ff[branch], model.y_tt[branch])
-        far_y = np.where(side == 0, model.y_ft[branch], model.y_tf[branch])
-    else:
-        at_branch = far = np.zeros(len(places), dtype=np.int64)
-        near_y = far_y = np.zeros(len(places), dtype=np.complex128)
-    center = np.where(inner, places, np.where(branch_end, at_branch, places - n - 2 * n_branch))
-    length = np.where(inner, np.diff(admittance.indptr)[np.where(inner, places, 0)], np.where(branch_end, 2, 1))
-    pointer = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
-    bus = np.empty(pointer[-1], dtype=np.int64)
-    y = np.zeros(pointer[-1], dtype=np.complex128)
-    first = pointer[:-1]
-    owner = np.repeat(np.arange(len(places)), length)
-    within = np.arange(pointer[-1]) - first[owner]
-    of_bus = inner[owner]
-    source = admittance.indptr[places[owner[of_bus]]] + within[of_bus]
-    bus[of_bus], y[of_bus] = admittance.indices[source], admittance.data[source]
-    bus[first[branch_end]], y[first[branch_end]] = at_branch[branch_end], near_y[branch_end]
-    bus[first[branch_end] + 1], y[first[branch_end] + 1] = far[branch_end], far_y[branch_end]
-    alone = ~inner & ~branch_end
-    bus[first[alone]] = center[alone]
-    return center.astype(np.int64), pointer, bus, y
+@kernel
+def _gauss_newton(
+    up: IntArray,
+    uj: IntArray,
+    target: IntArray,
+    kind: Index,
+    first: Index,
+    center: Index,
+    own: Index,
+    pointer: Index,
+    bus: Index,
+    y: Floats,
+    is_reference: NDArray[np.int8],
+    pair: Index,
+    slot: Index,
+    value: Floats,
+    weight: Floats,
+    v: Floats,
+    h: Floats,
+    H: Floats,
+    residual: Floats,
+    a: Floats,
+    b: Floats,
+    original: Floats,
+    max_iterations: int,
+) -> int:
+    """Iterate from `v` in place; return the iterations, or -1. Near the end the gain matrix stays, H does not."""
+    renew, last = True, np.inf
+    for iteration in range(1, max_iterations + 1):
+        linearise(kind, first, center, own, pointer, bus, y, is_reference, v, h, H)
+        for m in range(len(value)):
+            residual[m] = value[m] - h[m]
+        b[:] = 0.0
+        if renew:
+            a[:] = 0.0
+            for k in range(len(is_reference)):
+                if is_reference[k] != 0:
+                    a[4 * k] = 1.0
+        gain(first, pointer, bus, pair, slot, H, weight, residual, renew, a, b)
+        if renew:
+            pair_factor(up, uj, target, a, original, _ZERO_PIVOT)
+        pair_solve(up, uj, a, b)
+        largest, total = 0.0, 0.0
+        for i in range(len(b)):
+            largest = max(largest, abs(b[i]))
+            total += abs(b[i])
+        if not np.isfinite(total):
+            return -1
+        length = min(1.0, _LARGEST_STEP / max(largest, _CONVERGED))
+        for k in range(len(is_reference)):
+            half, growth = 0.5 * length * b[2 * k], length * b[2 * k + 1]
+            scale = (1.0 + growth) / (1.0 + half * half)
+            cos, sin = (1.0 - half * half) * scale, 2.0 * half * scale
+            e, f = v[2 * k], v[2 * k + 1]
+            v[2 * k], v[2 * k + 1] = cos * e - sin * f, sin * e + cos * f
+        if largest < _CONVERGED:
+            return iteration
+        renew = largest > _NEAR or largest > _CONTRACTS * last
+        last = largest
+    return -1
 
 
-def _doubled(adjacency: csr_array) -> csr_array:
-    """The pattern over scalars 2k, 2k+1 of a pattern over buses k."""
-    pattern = adjacency.tocoo()
-    row, column = pattern.coords
-    rows = np.concatenate([2 * row + i for i in (0, 0, 1, 1)])
-    columns = np.concatenate([2 * column + j for j in (0, 1, 0, 1)])
-    n = 2 * adjacency.shape[0]
-    return coo_array((np.ones(len(rows), dtype=np.int8), (rows, columns)), shape=(n, n)).tocsr()
-
-
-def _pairs(factor: Symbolic, pointer: Index, scalars: Index, is_reference: NDArray[np.bool_]) -> tuple[Index, Index]:
-    """Where each row's products go: pointer and slots of the pairs i <= j of its scalars."""
-    width = 2 * np.diff(pointer)
-    count = width * (width + 1) // 2
-    pair = np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
-    slot = np.full(pair[-1], -1, dtype=np.int64)
-    for w in np.unique(width):
-        rows = np.flatnonzero(width == w)
-        i, j = np.triu_indices(int(w))
-        left, right = (2 * pointer[rows])[:, None] + i, (2 * pointer[rows])[:, None] + j
-        where = factor.position(scalars[left].ravel(), scalars[right].ravel()).reshape(left.shape)
-        where = np.where(is_reference[left] | is_reference[right], -1, where)
-        slot[(pair[rows][:, None] + np.arange(len(i))).ravel()] = where.ravel()
-    return pair, slot
+@kernel
+def _judge(
+    up: IntArray,
+    uj: IntArray,
+    target: IntArray,
+    kind: Index,
+    first: Index,
+    center: Index,
+    own: Index,
+    pointer: Index,
+    bus: Index,
+    y: Floats,
+    is_reference: NDArray[np.int8],
+    pair: Index,
+    slot: Index,
+    value: Floats,
+    weight: Floats,
+    suspect: NDArray[np.bool_],
+    full: Floats,
+    v: Floats,
+    h: Floats,
+    H: Floats,
+    residual: Floats,
+    a: Floats,
+    z: Floats,
+    normalised: Floats,
+) -> None:
+    """Readings, residuals and normalised residuals at `v`, and the covariance of the state."""
+    linearise(kind, first, center, own, pointer, bus, y, is_reference, v, h, H)
+    pair_selected_inverse(up, uj, target, a, z)
+    explained_variance(first, pointer, pair, slot, H, z, normalised)
+    for m in range(len(value)):
+        residual[m] = value[m] - h[m]
+        own_variance = 1.0 / weight[m]
+        left = own_variance - normalised[m]
+        if suspect[m]:
+            normalised[m] = abs(residual[m]) * np.sqrt(full[m])
+        elif left > _CRITICAL * own_variance:
+            normalised[m] = abs(residual[m]) / np.sqrt(left)
+        else:
+            normalised[m] = 0.0

@@ -41,121 +41,140 @@ class Kind(IntEnum):
 
 
 @kernel
-def evaluate(
-    kind: Index, row: Index, center: Index, pointer: Index, bus: Index, y: Complex, v: Complex, h: Floats, H: Floats
+def linearise(
+    kind: Index,
+    first: Index,
+    center: Index,
+    own: Index,
+    pointer: Index,
+    bus: Index,
+    y: Floats,
+    is_reference: NDArray[np.int8],
+    v: Floats,
+    h: Floats,
+    H: Floats,
 ) -> None:
-    """Evaluate every meter and its derivatives.
+    """Evaluate every meter and its derivatives; a row's current once for all its meters.
 
     Args:
-        kind: (m,) Kind.
-        row: (m,) the row it looks at.
+        kind: (m,) Kind, meters by row.
+        first: (n_row + 1,) where each row's meters begin.
         center: (n_row,) bus c of each row.
-        pointer: (n_row + 1,) where each row's entries start.
-        bus: (n_entry,) k; c itself is always among them.
-        y: (n_entry,) y_k [pu].
-        v: (n_bus,) [pu].
+        own: (n_row,) entry of c.
+        pointer: (n_row + 1,) where each row's entries begin.
+        bus: (n_entry,) k.
+        y: (2 n_entry,) y_k [pu].
+        is_reference: (n_bus,) whether the angle is known; its derivative is left out.
+        v: (2 n_bus,) e and f [pu].
         h: (m,) receives the readings [pu].
         H: (2 * sum of row lengths over meters,) receives dh/dtheta_k, dh/du_k of each meter's entries in turn.
     """
-    out = 0
-    for m in range(len(kind)):
-        begin, end = pointer[row[m]], pointer[row[m] + 1]
-        c = center[row[m]]
-        current = 0.0 + 0.0j
-        for e in range(begin, end):
-            current += y[e] * v[bus[e]]
-        s = v[c] * np.conj(current)
-        magnitude = abs(current)
-        w = np.conj(current) / magnitude if magnitude > _NO_CURRENT_PU else 0.0j
-        if kind[m] == 0:
-            h[m] = abs(v[c])
-        elif kind[m] == 1:
-            h[m] = s.real
-        elif kind[m] == 2:
-            h[m] = s.imag
-        else:
-            h[m] = magnitude
-        for e in range(begin, end):
-            k = bus[e]
-            yv = y[e] * v[k]
-            t = v[c] * np.conj(yv)
-            at_center = k == c
-            if kind[m] == 0:
-                d_theta = 0.0
-                d_u = h[m] if at_center else 0.0
-            elif kind[m] == 1:
-                d_theta = t.imag - (s.imag if at_center else 0.0)
-                d_u = t.real + (s.real if at_center else 0.0)
-            elif kind[m] == 2:
-                d_theta = -t.real + (s.real if at_center else 0.0)
-                d_u = t.imag + (s.imag if at_center else 0.0)
-            else:
-                d_theta = -(w * yv).imag
-                d_u = (w * yv).real
-            H[out] = d_theta
-            H[out + 1] = d_u
-            out += 2
+    at = 0
+    for r in range(len(center)):
+        c, begin, end = center[r], pointer[r], pointer[r + 1]
+        e, f = v[2 * c], v[2 * c + 1]
+        i_re, i_im = 0.0, 0.0
+        for x in range(begin, end):
+            k = 2 * bus[x]
+            i_re += y[2 * x] * v[k] - y[2 * x + 1] * v[k + 1]
+            i_im += y[2 * x + 1] * v[k] + y[2 * x] * v[k + 1]
+        p, q = e * i_re + f * i_im, f * i_re - e * i_im
+        for m in range(first[r], first[r + 1]):
+            what = kind[m]
+            magnitude = np.sqrt(e * e + f * f) if what == 0 else np.sqrt(i_re * i_re + i_im * i_im) if what == 3 else 0.0
+            w_re, w_im = 0.0, 0.0
+            if magnitude > _NO_CURRENT_PU:
+                w_re, w_im = i_re / magnitude, i_im / magnitude
+            h[m] = p if what == 1 else q if what == 2 else magnitude
+            for x in range(begin, end):
+                k = 2 * bus[x]
+                y_re, y_im = y[2 * x] * v[k] - y[2 * x + 1] * v[k + 1], y[2 * x + 1] * v[k] + y[2 * x] * v[k + 1]
+                p_k, q_k = e * y_re + f * y_im, f * y_re - e * y_im
+                if what == 1:
+                    d_theta, d_u = q_k, p_k
+                    if x == own[r]:
+                        d_theta, d_u = d_theta - q, d_u + p
+                elif what == 2:
+                    d_theta, d_u = -p_k, q_k
+                    if x == own[r]:
+                        d_theta, d_u = d_theta + p, d_u + q
+                elif what == 3:
+                    d_theta, d_u = w_im * y_re - w_re * y_im, w_re * y_re + w_im * y_im
+                else:
+                    d_theta, d_u = 0.0, magnitude if x == own[r] else 0.0
+                H[at] = 0.0 if is_reference[bus[x]] != 0 else d_theta
+                H[at + 1] = d_u
+                at += 2
 
 
 @kernel
 def gain(
-    row: Index, pointer: Index, unknown: Index, pair: Index, slot: Index,
-    H: Floats, weight: Floats, residual: Floats, a: Floats, b: Floats,
+    first: Index, pointer: Index, bus: Index, pair: Index, slot: Index, H: Floats, weight: Floats, residual: Floats,
+    with_matrix: bool, a: Floats, b: Floats,
 ) -> None:  # fmt: skip
-    """Add H' W H into the factor's slots, and H' W r into the right-hand side.
+    """Add H' W r into the right-hand side and, where asked for, H' W H into the factor's slots.
 
     Args:
-        row: (m,) of each meter.
-        pointer: (n_row + 1,) of entries.
-        unknown: (2 * n_entry,) elimination position of theta_k and u_k, -1 for a reference angle.
-        pair: (n_row + 1,) where each row's slots start: for its 2d scalars, the pairs i <= j in order.
-        slot: (n_pair,) slot of each pair in `a`, -1 where one of both is a reference angle.
-        H: derivatives from `evaluate`.
+        first: (n_row + 1,) meters of each row.
+        pointer: (n_row + 1,) entries of each row.
+        bus: (n_entry,) ascending in each row, in elimination order.
+        pair: (n_row + 1,) where each row's slots begin: for its entries, the pairs i <= j in order.
+        slot: (n_pair,) where the block of each pair begins in `a`.
+        H: derivatives from `linearise`.
         weight: (m,) 1 / sigma^2.
         residual: (m,).
-        a: the matrix, added to.
-        b: (n,) the right-hand side in elimination order, added to.
+        with_matrix: whether the matrix is wanted too.
+        a: the matrix of 2x2 blocks, added to.
+        b: (2 n_bus,) the right-hand side, added to.
     """
     at = 0
-    for m in range(len(row)):
-        begin, end = 2 * pointer[row[m]], 2 * pointer[row[m] + 1]
-        width = end - begin
-        q = pair[row[m]]
-        for i in range(width):
-            left = weight[m] * H[at + i]
-            where = unknown[begin + i]
-            if where >= 0:
-                b[where] += left * residual[m]
-            for j in range(i, width):
-                if slot[q] >= 0:
-                    a[slot[q]] += left * H[at + j]
-                q += 1
-        at += width
+    for r in range(len(first) - 1):
+        begin, d = pointer[r], pointer[r + 1] - pointer[r]
+        for m in range(first[r], first[r + 1]):
+            pull = weight[m] * residual[m]
+            q = pair[r]
+            for i in range(d):
+                k = 2 * bus[begin + i]
+                h0, h1 = H[at + 2 * i], H[at + 2 * i + 1]
+                b[k] += pull * h0
+                b[k + 1] += pull * h1
+                if with_matrix:
+                    w0, w1 = weight[m] * h0, weight[m] * h1
+                    for j in range(i, d):
+                        s, g0, g1 = slot[q], H[at + 2 * j], H[at + 2 * j + 1]
+                        a[s] += w0 * g0
+                        a[s + 1] += w0 * g1
+                        a[s + 2] += w1 * g0
+                        a[s + 3] += w1 * g1
+                        q += 1
+            at += 2 * d
 
 
 @kernel
-def explained_variance(row: Index, pointer: Index, pair: Index, slot: Index, H: Floats, z: Floats, out: Floats) -> None:
+def explained_variance(first: Index, pointer: Index, pair: Index, slot: Index, H: Floats, z: Floats, out: Floats) -> None:
     """Variance of each meter's estimate, H_m G^-1 H_m', from the selected inverse `z`.
 
     Args:
-        row: (m,) of each meter.
-        pointer: (n_row + 1,) of entries.
-        pair: (n_row + 1,) of slots.
+        first: (n_row + 1,) meters of each row.
+        pointer: (n_row + 1,) entries of each row.
+        pair: (n_row + 1,) slots of each row.
         slot: (n_pair,).
-        H: derivatives from `evaluate`.
-        z: the inverse on the pattern.
+        H: derivatives from `linearise`.
+        z: blocks of the inverse on the pattern.
         out: (m,) receives the variances.
     """
     at = 0
-    for m in range(len(row)):
-        width = 2 * (pointer[row[m] + 1] - pointer[row[m]])
-        q = pair[row[m]]
-        total = 0.0
-        for i in range(width):
-            for j in range(i, width):
-                if slot[q] >= 0:
-                    term = H[at + i] * H[at + j] * z[slot[q]]
+    for r in range(len(first) - 1):
+        d = pointer[r + 1] - pointer[r]
+        for m in range(first[r], first[r + 1]):
+            q = pair[r]
+            total = 0.0
+            for i in range(d):
+                h0, h1 = H[at + 2 * i], H[at + 2 * i + 1]
+                for j in range(i, d):
+                    s, g0, g1 = slot[q], H[at + 2 * j], H[at + 2 * j + 1]
+                    term = h0 * (z[s] * g0 + z[s + 1] * g1) + h1 * (z[s + 2] * g0 + z[s + 3] * g1)
                     total += term if i == j else 2.0 * term
-                q += 1
-        out[m] = total
-        at += width
+                    q += 1
+            out[m] = total
+            at += 2 * d

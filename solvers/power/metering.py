@@ -21,7 +21,8 @@ from grid_models.power.bus_branch import BusBranch, bus_branch
 from grid_models.power.injections import sources
 from grid_models.power.network import PowerNetwork
 from grid_models.tables import Array, Table
-from solvers.power.estimation import Estimate, Meters, estimate, prepare
+from solvers.power.estimation import Estimate, estimate
+from solvers.power.estimation_plan import Meters, prepare
 from solvers.power.flows import branch_flows
 from solvers.power.measurement_functions import Complex, Floats, Index, Kind
 from solvers.power.results_branch import branch_results

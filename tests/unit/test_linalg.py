@@ -8,8 +8,9 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from solvers.linalg.ldl import ldl_factor, ldl_selected_inverse, ldl_solve
+from solvers.linalg.ldl import ldl_factor, ldl_solve
 from solvers.linalg.ldl_block import ldl_solve_block
+from solvers.linalg.ldl_pairs import pair_factor, pair_selected_inverse, pair_solve
 from solvers.linalg.lu import lu_factor, lu_solve
 from solvers.linalg.ordering import order
 from solvers.linalg.symbolic import Symbolic, symbolic
@@ -55,10 +56,44 @@ def test_solves_and_inverts_like_dense_algebra(matrix: sp.csr_array) -> None:
     x[sym.perm] = b
     # Condition numbers stay below 1e4 here, so 1e-10 leaves two digits over rounding.
     np.testing.assert_allclose(dense @ x, rhs, rtol=1e-10)
+
+
+@settings(deadline=None, max_examples=60)
+@given(graphs(), st.integers(0, 2**32 - 1))
+def test_pairs_of_unknowns_are_solved_and_inverted_like_dense_algebra(matrix: sp.csr_array, seed: int) -> None:
+    rows, columns = sp.csr_array(matrix).tocoo().coords
+    sym = symbolic(sp.csr_array(matrix).indptr, sp.csr_array(matrix).indices)
+    n, rng = sym.n, np.random.default_rng(seed)
+    dense = np.zeros((2 * n, 2 * n))
+    for i, j in zip(rows, columns, strict=True):  # squares on each edge; the diagonal makes it definite
+        h = np.zeros((2, 2 * n))
+        h[:, [2 * i, 2 * i + 1, 2 * j, 2 * j + 1]] = rng.normal(size=(2, 4))
+        dense += h.T @ h
+    dense += np.diag(rng.uniform(0.5, 1.0, 2 * n))
+    a, blocks = np.zeros(4 * (n + sym.n_upper)), dense.reshape(n, 2, n, 2).transpose(0, 2, 1, 3)
+    early = sym.inverse[rows] <= sym.inverse[columns]
+    slots = 4 * sym.position(rows[early], columns[early])[:, None] + np.arange(4)
+    a[slots] = blocks[rows[early], columns[early]].reshape(-1, 4)
+    assert pair_factor(sym.up, sym.uj, sym.target, a, np.empty(2 * n), 1e-13) == 0
+    rhs = rng.normal(size=(n, 2))
+    b = rhs[sym.perm].ravel()
+    pair_solve(sym.up, sym.uj, a, b)
+    x = np.empty((n, 2))
+    x[sym.perm] = b.reshape(n, 2)
+    # Condition numbers stay below 1e3 here.
+    np.testing.assert_allclose(dense @ x.ravel(), rhs.ravel(), atol=1e-10)
     z = np.empty_like(a)
-    ldl_selected_inverse(sym.up, sym.uj, sym.target, a, z)
-    i, j = matrix.tocoo().coords
-    np.testing.assert_allclose(z[sym.position(i, j)], np.linalg.inv(dense)[i, j], rtol=1e-8, atol=1e-12)
+    pair_selected_inverse(sym.up, sym.uj, sym.target, a, z)
+    inverse = np.linalg.inv(dense).reshape(n, 2, n, 2).transpose(0, 2, 1, 3)
+    np.testing.assert_allclose(z[slots], inverse[rows[early], columns[early]].reshape(-1, 4), atol=1e-10)
+
+
+def test_a_pair_of_which_one_is_undetermined_keeps_the_other() -> None:
+    sym = symbolic(np.array([0, 0]), np.zeros(0, dtype=int))
+    for a, inverse in (([0.0, 0.0, 0.0, 4.0], [0, 0, 0, 0.25]), ([4.0, 2.0, 2.0, 1.0], [0.25, 0, 0, 0])):
+        block = np.array(a)
+        assert pair_factor(sym.up, sym.uj, sym.target, block, np.empty(2), 1e-12) == 1
+        np.testing.assert_array_equal(block, inverse)
 
 
 @settings(deadline=None, max_examples=40)

@@ -110,3 +110,18 @@ def test_what_cannot_be_bound_is_told_all_at_once() -> None:
     assert [issue.ids for issue in caught.value.issues] == [(1,), (2,), (3,)]
     with pytest.raises(InvalidInput, match="no measurements"):
         estimate_measured(from_pandapower(pn.case9()))
+
+
+def test_an_empty_bus_between_short_lines_does_not_drown_the_voltage_meters() -> None:
+    net = pp.create_empty_network(sn_mva=1.0)
+    pp.create_buses(net, 5, vn_kv=10.0)
+    pp.create_ext_grid(net, 0)
+    for k in range(4):  # two metres each: 1e5 pu
+        pp.create_line_from_parameters(net, k, k + 1, 0.002, r_ohm_per_km=0.2, x_ohm_per_km=0.1, c_nf_per_km=250, max_i_ka=0.4)
+    pp.create_load(net, 4, p_mw=2.0, q_mvar=0.5)
+    answer = estimate_measured(from_pandapower(measured(net, seed=3)))
+    assert answer.status is Status.SOLVED
+    # The mean of five voltage meters of sigma 0.004, of which each bus tells the same.
+    np.testing.assert_allclose(answer.value.values["bus_vm_sigma_pu"], 0.004 / 5**0.5, rtol=1e-3)
+    readings = net.measurement.value[net.measurement.measurement_type == "v"]
+    np.testing.assert_allclose(answer.value.values["bus_vm_pu"], readings.mean(), atol=1e-4)

@@ -21,7 +21,8 @@ from grid_models.power.bus_branch import PQ, PV, SLACK, BusBranch, bus_branch
 from grid_models.power.network import PowerNetwork
 from grid_models.state import Freshness, NetworkState, Origin, Residuals
 from grid_models.tables import Table, frozen
-from solvers.power.estimation import Estimate, Meters, Plan, estimate, prepare, version
+from solvers.power.estimation import Estimate, estimate
+from solvers.power.estimation_plan import Meters, Plan, prepare, version
 from solvers.power.measurement_functions import Kind
 from solvers.power.results import results
 from solvers.solution import Solution, Status, Unsolvable
