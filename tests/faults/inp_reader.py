@@ -1,13 +1,15 @@
 """A process that reads .inp texts and solves what it read, so that a crash of the parser is seen and not suffered.
 
-One text comes in and one answer goes out by pickle: ("refused", issues), ("answered", status and culprits), or ("failed",
-traceback).
+One text comes in and one answer goes out by pickle: ("refused", issues), ("answered", status, culprits and the largest head),
+or ("failed", traceback).
 """
 
 import pickle
 import sys
 import traceback
 from typing import BinaryIO
+
+import numpy as np
 
 from grid_models.errors import InvalidInput
 from grid_models.formats.epanet import read_text
@@ -24,7 +26,7 @@ def answer(raw: bytes) -> tuple[str, object]:
         return "refused", [(i.component, i.line, i.message) for i in refusal.issues]
     except Exception:  # noqa: BLE001 -- whatever it is, the test shall see it
         return "failed", traceback.format_exc()
-    return "answered", (found.status.name, found.culprits)
+    return "answered", (found.status.name, found.culprits, float(np.nanmax(np.abs(found.value.head_m), initial=0.0)))
 
 
 def main(given: BinaryIO, told: BinaryIO) -> None:

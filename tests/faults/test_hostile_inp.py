@@ -17,6 +17,7 @@ from grid_models.formats.epanet_text import section_name
 from grid_models.water.testing import inp_texts
 
 ROOT = Path(__file__).parents[2]
+ABSURD_M = 1e6
 PATIENCE_S = 60.0  # the first answer loads the kernels
 
 # Small files with controls, rules, tanks, pumps and valves, as people write them; generated ones have every device.
@@ -134,7 +135,9 @@ def well_answered(reader: Reader, text: str) -> None:
         return
     assert kind == "answered", (kind, what)
     assert isinstance(what, tuple)
-    assert what[0] != "NOT_CONVERGED", what
+    status, culprits, head_m = what
+    # A pipe of 2 mm that should carry litres a second asks for heads that a double does not hold beside a valve's loss.
+    assert status != "NOT_CONVERGED" or head_m > ABSURD_M, (status, culprits, head_m)
 
 
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
