@@ -1,20 +1,24 @@
-"""Watches a water network for leaks: residuals of settled states through the detector of solvers/water/leaks.py."""
+"""Watches a water network for leaks and closures: settled states' residuals through the detector of solvers/water/leaks.py."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from grid_models.state import Freshness, NetworkState
 from grid_models.water.zones import pipe_distance_m
-from solvers.water.leaks import Floats, Leak, Memory, Observation, Settings, step
+from solvers.water.leak_memory import Closure, Leak, Memory, Observation, Settings
+from solvers.water.leaks import step
+from solvers.water.plan import Floats
 from twin.estimators.water import WaterEstimator
 from twin.port import Candidate, EventKind, Transition
 from twin.watches import Finding
 
 _SHOWN = 10
+_ALIKE = 0.1  # of the probability, from which on another pipe is told beside the likeliest
 _MODEL_HEAD_M = 0.015  # what a well-kept model misses within the hour
 _MODEL_FLOW_SHARE = 0.01
 _CREDIBLE = 0.9
@@ -58,17 +62,21 @@ class LeakWatch:
         del coupled
         if state.freshness is not Freshness.FRESH or "nominal" not in state.memory:
             return memory, ()
-        residual, signature, noise = self._estimator.leak_view(state, self._flowing(memory))
+        closed = self._pipe[[k.pipe for k in memory.closed]]
+        view = self._estimator.leak_view(state, self._flowing(memory), closed)
+        signature = view.prediction.signature
         pipes = 0.5 * (signature[:, self._ends[0]] + signature[:, self._ends[1]])
         scale = self._scale()
         floor = np.where(scale == 1.0, _MODEL_HEAD_M, _MODEL_FLOW_SHARE * self._reference)
         seen = Observation(
-            residual=residual,
+            residual=view.residual,
             sigma=np.where(np.isfinite(state.memory["value_sigma"]), state.memory["value_sigma"], 1.0),
-            model_sigma=np.hypot(floor, noise),
+            model_sigma=np.hypot(floor, view.noise),
             scale=scale,
             regressors=self._regressors(state),
             signature=np.nan_to_num(pipes),
+            closing=partial(view.closing, self._pipe),
+            opening=view.opening,
         )
         after, verdict = step(memory, seen, self._length_m)
         findings = [self._tell(leak, Transition.RAISED) for leak in verdict.started]
@@ -76,6 +84,8 @@ class LeakWatch:
             self._tell(leak, Transition.UPDATED) for leak in verdict.updated if memory.step - leak.onset in _REPORT_STEPS
         ]
         findings += [self._ended(leak) for leak in verdict.ended]
+        findings += [self._closed(closure) for closure in verdict.closed]
+        findings += [self._opened(closure) for closure in verdict.opened]
         return after, tuple(findings)
 
     def _scale(self) -> Floats:
@@ -141,6 +151,19 @@ class LeakWatch:
         return Finding(
             self._key(leak), Transition.CLEARED, EventKind.LEAK, "LEAK", (pipe,), f"the leak near {pipe} flows no more"
         )
+
+    def _closed(self, closure: Closure) -> Finding:
+        alike = closure.candidates[(closure.probability >= _ALIKE).nonzero()[0]]
+        names = [f"pipe {self._ids[i]}" for i in alike]
+        message = f"{names[0]} seems to be closed" + (f", or {', '.join(names[1:])}" if len(names) > 1 else "")
+        figures = {"gain": closure.gain, "strongest_sigma": closure.moved}
+        key = f"CLOSURE/{self.network}/{closure.number}"
+        return Finding(key, Transition.RAISED, EventKind.ALARM, "CLOSURE", tuple(names), message, "", (), figures)
+
+    def _opened(self, closure: Closure) -> Finding:
+        pipe = f"pipe {self._ids[closure.pipe]}"
+        key = f"CLOSURE/{self.network}/{closure.number}"
+        return Finding(key, Transition.CLEARED, EventKind.ALARM, "CLOSURE", (pipe,), f"{pipe} is open again")
 
     def _key(self, leak: Leak) -> str:
         return f"LEAK/{self.network}/{leak.number}"

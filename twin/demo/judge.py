@@ -90,6 +90,8 @@ def _names(latest: TwinEvent, event: TwinEvent, entry: dict[str, Any], truth: di
             return _near_worst(event.elements[0], at, truth)
         case "LEAK":
             return _distance_m(latest.elements[0], entry["element"]) <= _NEAR_M or entry["element"] in latest.elements
+        case "CLOSURE":  # pipes in series are one to the sensors: the alarm names them together
+            return entry["element"] in event.elements
         case _:
             return bool(event.elements[0] == entry["element"])
 
@@ -125,6 +127,8 @@ def _told(
         mine = {k: max(x for _, x in v) for k, v in truth["overloaded"].items() if k.startswith("line")}
         line = max(mine, key=lambda k: mine[k], default="no line")
         return f"{line}, {mine.get(line, 0):.0f} % (by {entry['element']})", first.message if first else ""
+    if entry["code"] == "CLOSURE":
+        return f"{entry['element']}, moves a sensor by {entry['size']:.2f} m", first.message if first else ""
     if entry["code"] == "LEAK" and first is not None:
         last = [e for e in events if e.alarm_id == first.alarm_id and e.candidates][-1]
         best = last.candidates[0]

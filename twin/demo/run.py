@@ -62,7 +62,7 @@ def run(folder: Path, seconds: float, seed: int, events: str, console: Console) 
         folder: for settings, models, store; an older demo's store in it is removed.
         seconds: wall time of the day.
         seed: moves place, size and hour of every event.
-        events: `all` or `none`.
+        events: `all`, `none` or `closure`.
         console: to draw on.
 
     Returns:

@@ -20,10 +20,11 @@ from grid_models.formats import read
 from twin.client import AckLevel, TwinClient
 from twin.demo import city
 from twin.demo.power_truth import PowerTruth
-from twin.demo.schedule import DAY_S, Disturbance, schedule
-from twin.demo.water_truth import STEP_S, WaterTruth
+from twin.demo.schedule import DAY_S, Disturbance, closure, schedule
+from twin.demo.water_truth import STEP_S, WaterTruth, felt_closures
 
 POWER_STEP_S = 60
+_FELT_SIGMAS = 5.0  # of some pressure sensor, from which on a closed pipe has to be named
 MIDNIGHT_US = 1_773_014_400_000_000  # Monday 2026-03-09 00:00 UTC: the networks' weekly patterns begin on Monday
 
 
@@ -33,13 +34,17 @@ def main() -> None:
     parser.add_argument("address")
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--events", choices=("all", "none"), default="all")
+    parser.add_argument("--events", choices=("all", "none", "closure"), default="all")
     parser.add_argument("--log", type=Path, required=True)
     options = parser.parse_args()
     warnings.simplefilter("ignore")  # pandapower's advice is for its users, not for the demo's
     signals = city.signals()
     pipes = read(str(city.water_inp())).tables["pipe"]
-    events = schedule(options.seed, signals, tuple(pipes.index), pipes["length_m"]) if options.events == "all" else ()
+    events: tuple[Disturbance, ...] = ()
+    if options.events == "all":
+        events = schedule(options.seed, signals, tuple(pipes.index), pipes["length_m"])
+    elif options.events == "closure":
+        events = (closure(options.seed, felt_closures(signals, _FELT_SIGMAS)),)
     Day(options.address, options.seconds, options.seed, events, options.log).play()
 
 

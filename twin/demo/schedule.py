@@ -5,6 +5,7 @@ The schedule is known to the simulated city alone. The twin has to find out; the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,12 +23,12 @@ class Disturbance:
     """One event of the hidden truth.
 
     Args:
-        code: the alarm that must name it: `LINE_OVERLOAD`, `LEAK`, `BAD_METER`, `PUMP_WITHOUT_SUPPLY`.
+        code: the alarm that must name it: `LINE_OVERLOAD`, `LEAK`, `BAD_METER`, `PUMP_WITHOUT_SUPPLY`, `CLOSURE`.
         element: what is struck (`load 8`, `pipe p461`, a signal's name, `pump PUMP_1`).
         start_s: seconds after midnight.
         end_s: seconds after midnight.
         size: the loading reached for an overload [1], m3/h at 40 m pressure for a leak, what is added to a bad meter
-            in its own unit, 0 for a trip.
+            in its own unit, 0 for a trip, m by which a closure moves some sensor.
         place: what the simulation needs to bring it about (a load, a pipe, a uid, a line).
     """
 
@@ -59,6 +60,19 @@ def schedule(seed: int, signals: tuple[Signal, ...], pipes: tuple[str, ...], pip
     trip = _trip(rng)
     events = [trip, _overload(rng, signals, trip), _burst(rng, pipes, pipe_length_m), _bad_meter(rng, signals, trip)]
     return tuple(sorted(events, key=lambda e: e.start_s))
+
+
+def closure(seed: int, felt_m: Mapping[str, float]) -> Disturbance:
+    """Draw a valve that someone closes for some hours without telling.
+
+    Args:
+        seed: the demo's seed.
+        felt_m: pipe -> by how much closing it moves some pressure sensor; those that may be drawn.
+    """
+    rng = np.random.default_rng([seed, 5])
+    pipe = str(rng.choice(sorted(felt_m)))
+    start, end = _window(rng, _LEARNING_S / 3600 + 1, 17, rng.uniform(3.0, 5.0))
+    return Disturbance("CLOSURE", f"pipe {pipe}", start, end, felt_m[pipe], pipe)
 
 
 def _window(rng: np.random.Generator, earliest_h: float, latest_h: float, length_h: float) -> tuple[int, int]:

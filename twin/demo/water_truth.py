@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from epanet import toolkit as en
@@ -19,7 +20,67 @@ from twin.demo.schedule import Disturbance
 
 STEP_S = 300
 _BURST_HEAD_M = 40.0
+_FELT_AT_S = 10 * 3600
 _M3H = 1.0 / 3600.0  # L-TOWN is in CMH
+
+
+def felt_closures(signals: Iterable[Signal], sigmas: float) -> dict[str, float]:
+    """Pipes whose closing leaves nobody without water and moves some pressure sensor clearly, at ten in the morning.
+
+    Args:
+        signals: the point list.
+        sigmas: of a sensor, by which it must move.
+
+    Returns:
+        pipe -> largest move [m].
+    """
+    project = en.createproject()
+    en.open(project, str(city.water_inp()), os.devnull, "")
+    en.setstatusreport(project, en.NO_REPORT)
+    _begin_at(project, _FELT_AT_S)
+    meters = [s for s in signals if s.network == city.WATER and s.quantity == "pressure_m"]
+    at = [en.getnodeindex(project, s.element) for s in meters]
+    sigma = np.array([s.sigma for s in meters])
+    nodes = range(1, en.getcount(project, en.NODECOUNT) + 1)
+    junctions = [n for n in nodes if en.getnodetype(project, n) == en.JUNCTION]
+    links = range(1, en.getcount(project, en.LINKCOUNT) + 1)
+    en.openH(project)
+
+    def pressures() -> NDArray[np.float64]:
+        en.initH(project, en.NOSAVE)
+        en.runH(project)
+        return np.array([en.getnodevalue(project, n, en.PRESSURE) for n in at])
+
+    undisturbed, out = pressures(), {}
+    for link in links:
+        if en.getlinktype(project, link) != en.PIPE:
+            continue
+        en.setlinkvalue(project, link, en.INITSTATUS, 0)
+        move = np.abs(pressures() - undisturbed)
+        if (move > sigmas * sigma).any() and min(en.getnodevalue(project, n, en.PRESSURE) for n in junctions) > 0:
+            out[str(en.getlinkid(project, link))] = float(move.max())
+        en.setlinkvalue(project, link, en.INITSTATUS, 1)
+    en.closeH(project)
+    en.close(project)
+    en.deleteproject(project)
+    return out
+
+
+def _begin_at(project: Any, t_s: int) -> None:
+    """Make the network's own state at `t_s` its first one."""
+    pump = en.getlinkindex(project, city.PUMP)
+    tanks = [n for n in range(1, en.getcount(project, en.NODECOUNT) + 1) if en.getnodetype(project, n) == en.TANK]
+    en.settimeparam(project, en.DURATION, t_s)
+    en.openH(project)
+    en.initH(project, en.NOSAVE)
+    en.runH(project)
+    while en.nextH(project):
+        en.runH(project)
+    for tank in tanks:
+        en.setnodevalue(project, tank, en.TANKLEVEL, en.getnodevalue(project, tank, en.PRESSURE))
+    en.setlinkvalue(project, pump, en.INITSTATUS, int(en.getlinkvalue(project, pump, en.FLOW) > 1e-6))
+    en.closeH(project)
+    en.settimeparam(project, en.PATTERNSTART, t_s)
 
 
 class WaterTruth:
@@ -42,6 +103,7 @@ class WaterTruth:
         en.settimeparam(self._project, en.DURATION, 2 * 86400)
         self._disturb()
         self._burst_nodes = {e: self._split(e.place) for e in events if e.code == "LEAK"}
+        self._closures = {e: en.getlinkindex(self._project, e.place) for e in events if e.code == "CLOSURE"}
         self._pump = en.getlinkindex(self._project, city.PUMP)
         self._where = [self._locate(s) for s in self._signals]
         en.openH(self._project)
@@ -60,6 +122,7 @@ class WaterTruth:
         """
         while True:
             self._set_burst(self._clock_s)
+            self._set_closures(self._clock_s)
             self._set_weather()
             self._set_supply(pump_supplied)
             en.runH(self._project)
@@ -128,6 +191,10 @@ class WaterTruth:
         for event, node in self._burst_nodes.items():
             coefficient = event.size / _BURST_HEAD_M**0.5 if event.running(t_s) else 0.0
             en.setnodevalue(self._project, node, en.EMITTER, coefficient)
+
+    def _set_closures(self, t_s: float) -> None:
+        for event, link in self._closures.items():
+            en.setlinkvalue(self._project, link, en.STATUS, 0 if event.running(t_s) else 1)
 
     def _set_supply(self, supplied: bool) -> None:
         """Without supply the pump stands, and its level control cannot start it: EPANET knows no supply and would."""

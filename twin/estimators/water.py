@@ -6,8 +6,9 @@ unless its own meter shows that it runs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from grid_models.state import Freshness, NetworkState, Origin, Residuals
 from grid_models.tables import Table, frozen
 from grid_models.water.network import WaterNetwork
 from solvers.solution import Status, Unsolvable
+from solvers.water.closures import first_order
 from solvers.water.estimation import (
     Instruments,
     Prediction,
@@ -61,6 +63,25 @@ class _Meters:
     demand_node: Index
     status_uid: NDArray[np.uint32]
     status_link: Index
+
+
+@dataclass(frozen=True, eq=False)
+class LeakView:
+    """What a watch for leaks and closures looks at.
+
+    Args:
+        residual: (n_instrument,) measured less predicted; NaN where not measured.
+        prediction: of the instruments, with signatures.
+        noise: (n_instrument,) of the model itself, from consumers that wander around their profiles.
+        closing: (links, None or rows of them) -> what closing them would change, as in `solvers.water.closures`.
+        opening: (n_instrument, n_closed) what opening each of the closed links again would change.
+    """
+
+    residual: Floats
+    prediction: Prediction
+    noise: Floats
+    closing: Callable[[Index, Index | None], Floats]
+    opening: Floats
 
 
 class WaterEstimator:
@@ -120,21 +141,20 @@ class WaterEstimator:
         return self._state(measured, situation, found, boundary, innovation, normalised, sigma, solution.status,
                            solution.culprits, solution.stats.iterations)  # fmt: skip
 
-    def leak_view(self, state: NetworkState, leaks: Floats) -> tuple[Floats, Floats, Floats]:
-        """What the instruments should have shown at a state's instant, had these leaks flowed.
+    def leak_view(self, state: NetworkState, leaks: Floats, closed: Index) -> LeakView:
+        """What the instruments should have shown at a state's instant, had these leaks flowed and these links been closed.
 
         Args:
             state: of this estimator, with its memory.
             leaks: (n_node,) [m3/s].
-
-        Returns:
-            (n_instrument,) residuals measured less predicted, (n_instrument, n_node) signatures, (n_instrument,) the
-            noise of the model itself, from consumers that wander around their profiles.
+            closed: rows of links.
         """
         memory = state.memory
+        status = np.array(memory["status_set"])
+        status[closed] = CLOSED
         situation = _Situation(
             nominal=memory["nominal"], metered=memory["metered"].astype(bool), value=memory["metered_value"],
-            flow=memory["zone_flow"], before=memory["scale_before"], head=memory["fixed_head"], status=memory["status_set"],
+            flow=memory["zone_flow"], before=memory["scale_before"], head=memory["fixed_head"], status=status,
             setting=memory["setting"], pump_flow=memory["pump_flow"], spread=memory["spread"], free=memory["free"],
             instruments=Instruments(
                 self._meters.pressure_node, self._meters.flow_link[~self._pump_metered], memory["value"], memory["value_sigma"]
@@ -144,7 +164,31 @@ class WaterEstimator:
         prediction = self._predict(situation, _flows_of(state), leaks)
         residual = np.where(np.isfinite(situation.instruments.sigma), situation.instruments.value - prediction.reading, np.nan)
         noise = np.sqrt((prediction.signature**2 * (_DEMAND_SPREAD * situation.free) ** 2).sum(axis=1))
-        return residual, prediction.signature, noise
+        opening = self._switched(prediction, situation.instruments, closed, np.asarray(memory["status_set"]))
+        return LeakView(residual, prediction, noise, partial(self._closing, prediction, situation.instruments), opening)
+
+    def _closing(self, prediction: Prediction, instruments: Instruments, links: Index, which: Index | None) -> Floats:
+        """Pictures of closed links: all to first order, or some exactly; see `solvers.water.closures`."""
+        if which is not None:
+            return self._switched(prediction, instruments, links[which], np.full(len(self.dims["link"]), CLOSED))
+        laws, found = self.plan.laws, prediction.solution.value
+        linear = Linear(self.plan, self._scratch, prediction.boundary, found)
+        ends = laws.start[links], laws.end[links]
+        return first_order(linear, found.flow_m3_per_s[links], links, *ends, prediction.signature)
+
+    def _switched(self, prediction: Prediction, instruments: Instruments, links: Index, status: Index) -> Floats:
+        """(n_instrument, n_link) what the instruments would show more if each link alone had that status."""
+        out = np.zeros((len(prediction.reading), len(links)))
+        for n, link in enumerate(links.tolist()):
+            other = prediction.boundary.status.copy()
+            other[link] = status[link]
+            solution = steady(self.plan, self._scratch, replace(prediction.boundary, status=other), prediction.solution.value)
+            if solution.status.usable:
+                head = solution.value.head_m
+                shown = np.where(np.isfinite(head), head, self.plan.laws.elevation)  # without water the pressure is 0
+                reading = np.concatenate([shown[instruments.node], solution.value.flow_m3_per_s[instruments.link]])
+                out[:, n] = reading - prediction.reading
+        return out
 
     def fork(self, state: NetworkState) -> WaterNetwork:
         """The model with `state`'s demands, tank levels, pump and valve statuses, and the clock at its instant."""

@@ -1,0 +1,181 @@
+"""A pipe or valve that was closed without a word: which one explains what the sensors show.
+
+Closing pipe l from i to j, which carries q_l, is the same as leaving it and drawing x at j what is fed in at i, where x is what
+the pipe then carries itself (the line outage distribution factors of load flow). With S the sensitivities of outputs to
+demands, t_l = dq_l / dx:
+
+    x_l = q_l / (1 - t_l)            D_il = x_l (S_ij - S_ii')        t_l -> 1: nothing else leads there
+
+Head loss is not linear, so the likeliest pipes are closed in the model and solved. Unlike a leak's, a closure's picture
+has no free size. Against "nothing has changed", the mean innovation e of a window, with variance c (leak_memory.py), speaks
+for it by
+
+    G_l = 1/2 sum_i ( e_i^2 / c_i  -  (e_i - D_il)^2 / v_il  -  ln(v_il / c_i) ),      v_il = c_i + (epsilon D_il)^2
+
+where epsilon is the share of the picture that may be wrong. What a single sensor tells alone is a fault of that sensor: G
+must remain when the strongest one is left out.
+
+Reference: A. J. Wood, B. F. Wollenberg, G. B. Sheble, "Power Generation, Operation, and Control" (2014), 7.3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from solvers.water.leak_memory import Closure, Memory, Observation, Past, Pictures, Settings, innovation, statistic
+from solvers.water.plan import Floats, Index
+from solvers.water.sensitivity import Linear
+
+_BRIDGE = 1e-6  # of 1 - t: nothing else leads to the other side
+_TRIED = 24  # pipes that are closed in the model
+_WEAKEST, _STRONGEST = 0.4, 2.5  # what first order may be wrong by
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """Pipes whose closing explains a change.
+
+    Args:
+        pipes: (k,) rows, the likeliest first.
+        gains: (k,) G of each.
+        rest: G of the likeliest with the strongest sensor left out.
+        left: largest normalised innovation that the likeliest leaves.
+    """
+
+    pipes: Index
+    gains: Floats
+    rest: float
+    left: float
+
+
+def first_order(linear: Linear, flow: Floats, pipes: Index, start: Index, end: Index, signature: Floats) -> Floats:
+    """Pictures of all closures from sensitivities; 0 of a pipe that alone leads to its other side.
+
+    Args:
+        linear: the solved state's answers.
+        flow: (n_pipe,) [m3/s].
+        pipes: (n_pipe,) rows of links.
+        start: (n_pipe,) nodes.
+        end: (n_pipe,) nodes.
+        signature: (n_output, n_node) change of an output per m3/s drawn at a node.
+    """
+    drawn = np.zeros((len(pipes), signature.shape[1]))
+    rows = np.arange(len(pipes))
+    drawn[rows, end] += 1.0
+    drawn[rows, start] -= 1.0
+    own = linear.respond(drawn)[1][rows, pipes]
+    there = 1.0 - own > _BRIDGE
+    x = np.where(there, flow / np.where(there, 1.0 - own, 1.0), 0.0)
+    return np.asarray(x * (signature[:, end] - signature[:, start]))
+
+
+def explain(e: Floats, c: Floats, rough: Floats, pictures: Pictures, epsilon: float) -> Explanation:
+    """The closures that explain a change best.
+
+    Args:
+        e: (n_output,) mean innovations; NaN where there is none.
+        c: (n_output,) their variances.
+        rough: (n_output, n_pipe) pictures to first order, to choose by.
+        pictures: of closures, to judge by.
+        epsilon: share of a picture that may be wrong.
+    """
+    weight = np.where(np.isfinite(e), 1.0 / c, 0.0)
+    information = (rough**2 * weight[:, None]).sum(axis=0)
+    projection = rough.T @ (np.nan_to_num(e) * weight)
+    size = np.clip(projection / np.maximum(information, 1e-300), _WEAKEST, _STRONGEST)
+    tried = np.argsort(-(size * projection - size**2 * information / 2.0), kind="stable")[:_TRIED]
+    exact = pictures(tried)
+    found = gains(e, c, exact, epsilon)
+    order = np.argsort(-found, kind="stable")
+    best = exact[:, order[0]]
+    others = np.where(np.arange(len(e)) == int(np.nanargmax(e**2 / c)), np.nan, e)
+    rest = float(gains(others, c, best[:, None], epsilon)[0])
+    left = np.abs(e - best) / np.sqrt(c + (epsilon * best) ** 2)
+    return Explanation(tried[order], found[order], rest, float(np.nanmax(left)))
+
+
+def gains(e: Floats, c: Floats, pictures: Floats, epsilon: float) -> Floats:
+    """G of each picture, as above.
+
+    Args:
+        e: (n_output,) mean innovations; NaN where there is none.
+        c: (n_output,) their variances.
+        pictures: (n_output, n) changes that are held against them.
+        epsilon: share of a picture that may be wrong.
+    """
+    seen = np.isfinite(e)
+    e, c, d = e[seen, None], c[seen, None], pictures[seen]
+    v = c + (epsilon * d) ** 2
+    return np.asarray(0.5 * (e**2 / c - (e - d) ** 2 / v - np.log(v / c)).sum(axis=0))
+
+
+def closed_pipe(past: tuple[Past, ...], seen: Observation, leak: bool, memory: Memory, settings: Settings) -> Closure | None:
+    """The closed pipe that explains the last steps, if there is one and no leak explains them as well.
+
+    Args:
+        past: steps up to this one.
+        seen: this step.
+        leak: whether a leak is about to be told.
+        memory: before this step.
+        settings: the detector's constants.
+    """
+    if seen.closing is None or memory.step < settings.learning:
+        return None
+    best: tuple[Explanation, int, Floats, Floats] | None = None
+    rough: Floats | None = None
+    for window in settings.instants:
+        if len(past) < window:
+            continue
+        e, c = innovation(past, seen, window)
+        if not (np.abs(e) / np.sqrt(c) >= settings.moved).any():
+            continue
+        rough = seen.closing(None) if rough is None else rough
+        found = explain(e, c, rough, seen.closing, settings.signature_error)
+        if best is None or found.gains[0] > best[0].gains[0]:
+            best = found, window, e, c
+    if best is None:
+        return None
+    found, window, e, c = best
+    enough = found.gains[0] >= settings.closure and found.rest >= settings.alone and found.left <= settings.unexplained
+    if not enough or found.gains[0] < _leak_gain(e, c, seen, settings) + (settings.margin if leak else 0.0):
+        return None
+    probability = np.exp(settings.tempering * (found.gains - found.gains[0]))
+    return Closure(
+        number=0,
+        onset=memory.step - window + 1,
+        alarmed=0,
+        pipe=int(found.pipes[0]),
+        candidates=found.pipes,
+        probability=probability / probability.sum(),
+        gain=float(found.gains[0]),
+        moved=float(np.nanmax(np.abs(e) / np.sqrt(c))),
+        known=(past[-window].coefficients, past[-window].covariance),
+    )
+
+
+def _leak_gain(e: Floats, c: Floats, seen: Observation, settings: Settings) -> float:
+    """What the likeliest leak gains over nothing, its imprecise picture paid for as a closure's is."""
+    z, flow = statistic(e, c, seen.signature)
+    picture = (seen.signature * np.maximum(flow, 0.0))[:, int(z.argmax())]
+    return _gain(e, c, picture[:, None], settings)
+
+
+def _gain(e: Floats, c: Floats, picture: Floats, settings: Settings) -> float:
+    """What a change of this (n_output, 1) picture gains over nothing."""
+    return float(gains(e, c, picture, settings.signature_error)[0])
+
+
+def reopened(
+    closed: tuple[Closure, ...], past: tuple[Past, ...], seen: Observation, settings: Settings
+) -> tuple[tuple[Closure, ...], tuple[Closure, ...]]:
+    """Closures that stand, and those whose opening has explained two steps in a row."""
+    if not closed or seen.opening is None:
+        return closed, ()
+    windows = [innovation(past, seen, w) for w in settings.instants if w <= len(past)]
+    found = [max(_gain(e, c, seen.opening[:, [n]], settings) for e, c in windows) for n in range(len(closed))]
+    likeliest = int(np.argmax(found))  # where two closures stand, one opening may look like the other
+    steps = [k.opened + 1 if n == likeliest and found[n] >= settings.closure else 0 for n, k in enumerate(closed)]
+    after = [replace(k, opened=n) for k, n in zip(closed, steps, strict=True)]
+    return tuple(k for k in after if k.opened < 2), tuple(k for k in after if k.opened >= 2)

@@ -1,0 +1,238 @@
+"""What the detector of leaks and closures sees and remembers, and what a window of steps says against it.
+
+    e_i  = mean over W of (r_i - b_i' phi)        c_i = phi' P_i phi + sigma_i^2 / W + tau_i^2
+
+with the symbols of leaks.py: residual r, regression b with covariance P, regressors phi, meter noise sigma, model noise tau.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from solvers.water.plan import Floats, Index
+
+# Changes of all outputs by closing each pipe, (n_output, n_pipe) to first order; or of given rows of pipes exactly.
+Pictures = Callable[[Index | None], Floats]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The detector's constants.
+
+    Args:
+        windows: lengths of the tested windows [steps].
+        learning: steps before the first test.
+        threshold: of z [1].
+        minimum_flow: of a leak that is worth an alarm [m3/s].
+        single_sensor: z that must remain when the strongest sensor is left out.
+        sharpening: steps over which a new leak's location is still refined.
+        quiet: steps between two alarms.
+        prior_sd: (n_regressor,) of the model error, in units of an output's own scale [1].
+        walk_sd: of the model error per step, likewise [1].
+        tempering: T of the posterior over pipes.
+        moved: of the strongest sensor, from where on closed pipes are held against it [1].
+        instants: windows that a closure is tested over [steps].
+        closure: gain that an alarm of a closure needs, in natural logarithms of the likelihood [1].
+        alone: gain that must remain when the strongest sensor is left out [1].
+        unexplained: normalised innovation that a closure may leave [1].
+        margin: gain by which a closure must explain better than a leak [1].
+        closed_error: share of a standing closure's picture that the model misses from hour to hour [1].
+        signature_error: epsilon, the share of a leak's signature that may be wrong [1]; it is paid for as model error, so
+            that a large leak's imprecise picture neither moves its place nor raises a second alarm.
+    """
+
+    windows: tuple[int, ...] = (3, 6, 12, 24)
+    learning: int = 24
+    threshold: float = 8.0
+    minimum_flow: float = 3.5 / 3600
+    single_sensor: float = 4.0
+    sharpening: int = 36
+    quiet: int = 6
+    prior_sd: tuple[float, ...] = (0.05, 0.15, 0.05)
+    walk_sd: float = 5e-4
+    tempering: float = 0.5
+    moved: float = 4.5
+    instants: tuple[int, ...] = (1, 2, 3, 6)
+    closure: float = 12.0
+    alone: float = 3.0
+    unexplained: float = 4.0
+    margin: float = 3.0
+    closed_error: float = 0.02
+    signature_error: float = 0.2
+
+
+USUAL = Settings()
+
+
+@dataclass(frozen=True, eq=False)
+class Observation:
+    """One step's input.
+
+    Args:
+        residual: (n_output,) measured minus predicted with `memory.leaks` flowing; NaN where not measured.
+        sigma: (n_output,) meter noise, same unit.
+        model_sigma: (n_output,) model noise, same unit.
+        scale: (n_output,) what `prior_sd` and `walk_sd` are multiples of: 1 for a head in m.
+        regressors: (n_regressor,) phi [1].
+        signature: (n_output, n_pipe) change per m3/s of leak.
+        closing: what closing pipes would change; None where closures are not watched.
+        opening: (n_output, n_closed) what opening each of `memory.closed` again would change.
+    """
+
+    residual: Floats
+    sigma: Floats
+    model_sigma: Floats
+    scale: Floats
+    regressors: Floats
+    signature: Floats
+    closing: Pictures | None = None
+    opening: Floats | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Past:
+    """A past step: what was seen, and what was known before it."""
+
+    residual: Floats
+    regressors: Floats
+    coefficients: Floats
+    covariance: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Leak:
+    """A leak under watch.
+
+    Args:
+        number: counts the leaks of this memory from 1.
+        onset: step at which it began, as estimated.
+        alarmed: step at which it was issued.
+        pipe: row of the most probable pipe.
+        flow: [m3/s], the mean since its onset while it is sharpened, then followed.
+        first_flow: [m3/s] when the location was settled.
+        probability: (n_pipe,) of each pipe.
+        flows: (n_pipe,) the flow if it were that pipe [m3/s].
+        z: of the most probable pipe.
+        low: steps in a row with hardly any flow left.
+        known: what was known before the onset: coefficients and covariance.
+        sums: since the onset: steps, residual, regressors, signature.
+    """
+
+    number: int
+    onset: int
+    alarmed: int
+    pipe: int
+    flow: float
+    first_flow: float
+    probability: Floats
+    flows: Floats
+    z: float
+    low: int
+    known: tuple[Floats, Floats]
+    sums: tuple[int, Floats, Floats, Floats]
+
+
+@dataclass(frozen=True, eq=False)
+class Closure:
+    """A pipe that is closed though the model has it open.
+
+    Args:
+        number: counts the closures of this memory from 1.
+        onset: step at which it was closed, as estimated.
+        alarmed: step at which it was issued.
+        pipe: row of the likeliest pipe.
+        candidates: (k,) rows, the likeliest first.
+        probability: (k,) of each.
+        gain: of the likeliest.
+        moved: normalised innovation of the sensor that it moved most.
+        known: what was known before the onset: coefficients and covariance.
+        opened: steps in a row that are explained by its being open again.
+    """
+
+    number: int
+    onset: int
+    alarmed: int
+    pipe: int
+    candidates: Index
+    probability: Floats
+    gain: float
+    moved: float
+    known: tuple[Floats, Floats]
+    opened: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Memory:
+    """All the detector knows after `step` steps."""
+
+    step: int
+    coefficients: Floats
+    covariance: Floats
+    past: tuple[Past, ...]
+    leaks: tuple[Leak, ...]
+    suspicion: int
+    issued: int
+    closed: tuple[Closure, ...] = ()
+
+    @staticmethod
+    def empty(n_output: int, scale: Floats, settings: Settings) -> Memory:
+        """Nothing seen yet; model errors at their prior."""
+        prior = np.diag(np.square(settings.prior_sd))
+        covariance = np.square(scale)[:, None, None] * prior
+        return Memory(0, np.zeros((n_output, len(settings.prior_sd))), covariance, (), (), 0, 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """What a step found.
+
+    Args:
+        started: leaks issued in this step.
+        updated: leaks whose location was refined.
+        ended: leaks that flow no more.
+        faulty: rows of outputs that alone contradict the model.
+        z: the largest statistic of all windows.
+        closed: closures issued in this step.
+        opened: closures that are over.
+    """
+
+    started: tuple[Leak, ...]
+    updated: tuple[Leak, ...]
+    ended: tuple[Leak, ...]
+    faulty: tuple[int, ...]
+    z: float
+    closed: tuple[Closure, ...] = ()
+    opened: tuple[Closure, ...] = ()
+
+
+def innovation(past: tuple[Past, ...], seen: Observation, window: int) -> tuple[Floats, Floats]:
+    """Mean innovation of a window against what was known before it, and its variance."""
+    before, recent = past[-window], past[-window:]
+    e = mean([p.residual - before.coefficients @ p.regressors for p in recent])
+    phi: Floats = np.mean([p.regressors for p in recent], axis=0)
+    return e, variance(phi, before.covariance, seen, window)
+
+
+def variance(regressors: Floats, covariance: Floats, seen: Observation, window: int) -> Floats:
+    """c_i, the variance of a window's mean innovation."""
+    learnt: Floats = np.einsum("a,iab,b->i", regressors, covariance, regressors)
+    return learnt + seen.sigma**2 / window + seen.model_sigma**2
+
+
+def mean(values: list[Floats]) -> Floats:
+    """Mean over steps, by output over the steps that have a value."""
+    stacked = np.array(values)
+    count = np.isfinite(stacked).sum(axis=0)
+    total: Floats = np.nansum(stacked, axis=0)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def statistic(e: Floats, c: Floats, signature: Floats) -> tuple[Floats, Floats]:
+    """(n_pipe,) z and flow of every pipe; outputs without a value carry no weight."""
+    weight = np.where(np.isfinite(e), 1.0 / c, 0.0)
+    information = (signature**2 * weight[:, None]).sum(axis=0) + 1e-300
+    projection = signature.T @ (np.nan_to_num(e) * weight)
+    return np.maximum(projection, 0.0) / np.sqrt(information), projection / information
