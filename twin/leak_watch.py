@@ -115,6 +115,8 @@ class LeakWatch:
             f"leak of {flow:.0f} m3/h near pipe {self._ids[best]}: {near:.0%} of the probability within {_CREW_M:.0f} m "
             f"(most probable: {likeliest})"
         )
+        if leak.rival is not None:
+            message += f"; the closing of {', '.join(self._alike(leak.rival))} would look the same"
         candidates = tuple(
             Candidate(f"pipe {self._ids[i]}", float(leak.probability[i]), float(leak.flows[i] * 3600.0), float(away[i]))
             for i in order
@@ -153,12 +155,15 @@ class LeakWatch:
         )
 
     def _closed(self, closure: Closure) -> Finding:
-        alike = closure.candidates[(closure.probability >= _ALIKE).nonzero()[0]]
-        names = [f"pipe {self._ids[i]}" for i in alike]
+        names = self._alike(closure)
         message = f"{names[0]} seems to be closed" + (f", or {', '.join(names[1:])}" if len(names) > 1 else "")
         figures = {"gain": closure.gain, "strongest_sigma": closure.moved}
         key = f"CLOSURE/{self.network}/{closure.number}"
         return Finding(key, Transition.RAISED, EventKind.ALARM, "CLOSURE", tuple(names), message, "", (), figures)
+
+    def _alike(self, closure: Closure) -> list[str]:
+        """The pipes that the sensors cannot tell apart, the likeliest first."""
+        return [f"pipe {self._ids[i]}" for i in closure.candidates[closure.probability >= _ALIKE]]
 
     def _opened(self, closure: Closure) -> Finding:
         pipe = f"pipe {self._ids[closure.pipe]}"

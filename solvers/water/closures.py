@@ -111,18 +111,17 @@ def gains(e: Floats, c: Floats, pictures: Floats, epsilon: float) -> Floats:
     return np.asarray(0.5 * (e**2 / c - (e - d) ** 2 / v - np.log(v / c)).sum(axis=0))
 
 
-def closed_pipe(past: tuple[Past, ...], seen: Observation, leak: bool, memory: Memory, settings: Settings) -> Closure | None:
-    """The closed pipe that explains the last steps, if there is one and no leak explains them as well.
+def closed_pipe(past: tuple[Past, ...], seen: Observation, memory: Memory, settings: Settings) -> tuple[Closure | None, float]:
+    """The closed pipe that explains the last steps, if there is one, and what it gains over the likeliest leak.
 
     Args:
         past: steps up to this one.
         seen: this step.
-        leak: whether a leak is about to be told.
         memory: before this step.
         settings: the detector's constants.
     """
     if seen.closing is None or memory.step < settings.learning:
-        return None
+        return None, 0.0
     best: tuple[Explanation, int, Floats, Floats] | None = None
     rough: Floats | None = None
     for window in settings.instants:
@@ -136,13 +135,12 @@ def closed_pipe(past: tuple[Past, ...], seen: Observation, leak: bool, memory: M
         if best is None or found.gains[0] > best[0].gains[0]:
             best = found, window, e, c
     if best is None:
-        return None
+        return None, 0.0
     found, window, e, c = best
-    enough = found.gains[0] >= settings.closure and found.rest >= settings.alone and found.left <= settings.unexplained
-    if not enough or found.gains[0] < _leak_gain(e, c, seen, settings) + (settings.margin if leak else 0.0):
-        return None
+    if found.gains[0] < settings.closure or found.rest < settings.alone or found.left > settings.unexplained:
+        return None, 0.0
     probability = np.exp(settings.tempering * (found.gains - found.gains[0]))
-    return Closure(
+    closure = Closure(
         number=0,
         onset=memory.step - window + 1,
         alarmed=0,
@@ -153,6 +151,7 @@ def closed_pipe(past: tuple[Past, ...], seen: Observation, leak: bool, memory: M
         moved=float(np.nanmax(np.abs(e) / np.sqrt(c))),
         known=(past[-window].coefficients, past[-window].covariance),
     )
+    return closure, closure.gain - _leak_gain(e, c, seen, settings)
 
 
 def _leak_gain(e: Floats, c: Floats, seen: Observation, settings: Settings) -> float:

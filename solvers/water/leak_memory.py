@@ -103,39 +103,6 @@ class Past:
 
 
 @dataclass(frozen=True, eq=False)
-class Leak:
-    """A leak under watch.
-
-    Args:
-        number: counts the leaks of this memory from 1.
-        onset: step at which it began, as estimated.
-        alarmed: step at which it was issued.
-        pipe: row of the most probable pipe.
-        flow: [m3/s], the mean since its onset while it is sharpened, then followed.
-        first_flow: [m3/s] when the location was settled.
-        probability: (n_pipe,) of each pipe.
-        flows: (n_pipe,) the flow if it were that pipe [m3/s].
-        z: of the most probable pipe.
-        low: steps in a row with hardly any flow left.
-        known: what was known before the onset: coefficients and covariance.
-        sums: since the onset: steps, residual, regressors, signature.
-    """
-
-    number: int
-    onset: int
-    alarmed: int
-    pipe: int
-    flow: float
-    first_flow: float
-    probability: Floats
-    flows: Floats
-    z: float
-    low: int
-    known: tuple[Floats, Floats]
-    sums: tuple[int, Floats, Floats, Floats]
-
-
-@dataclass(frozen=True, eq=False)
 class Closure:
     """A pipe that is closed though the model has it open.
 
@@ -162,6 +129,41 @@ class Closure:
     moved: float
     known: tuple[Floats, Floats]
     opened: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Leak:
+    """A leak under watch.
+
+    Args:
+        number: counts the leaks of this memory from 1.
+        onset: step at which it began, as estimated.
+        alarmed: step at which it was issued.
+        pipe: row of the most probable pipe.
+        flow: [m3/s], the mean since its onset while it is sharpened, then followed.
+        first_flow: [m3/s] when the location was settled.
+        probability: (n_pipe,) of each pipe.
+        flows: (n_pipe,) the flow if it were that pipe [m3/s].
+        z: of the most probable pipe.
+        low: steps in a row with hardly any flow left.
+        known: what was known before the onset: coefficients and covariance.
+        sums: since the onset: steps, residual, regressors, signature.
+        rival: a closure that explained the onset as well.
+    """
+
+    number: int
+    onset: int
+    alarmed: int
+    pipe: int
+    flow: float
+    first_flow: float
+    probability: Floats
+    flows: Floats
+    z: float
+    low: int
+    known: tuple[Floats, Floats]
+    sums: tuple[int, Floats, Floats, Floats]
+    rival: Closure | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -72,17 +72,21 @@ def step(memory: Memory, seen: Observation, length_m: Floats, settings: Settings
         -max(settings.windows) :
     ]
     candidate, faulty, z = _test(past, seen, memory.step, settings)
-    shut = closed_pipe(past, seen, candidate is not None, memory, settings)
+    shut, lead = closed_pipe(past, seen, memory, settings)
     standing, opened = reopened(memory.closed, past, seen, settings)
-    if shut is not None or opened or any(k.opened for k in standing):
+    if (shut is not None and lead >= settings.margin) or opened or any(k.opened for k in standing):
         candidate = None
+    rival = shut if candidate is not None and lead > -settings.margin else None  # nothing that is measured tells them apart
+    if candidate is not None or lead < 0.0:
+        shut = None
     issues = [*(k.alarmed for k in memory.leaks), *(k.alarmed for k in memory.closed)]
     rested = memory.step - max(issues, default=-settings.quiet) >= settings.quiet
     suspicion = memory.suspicion + 1 if (candidate is not None or shut is not None) and rested else 0
     started: tuple[Leak, ...] = ()
     closed: tuple[Closure, ...] = ()
     if suspicion >= 2 and candidate is not None:
-        started = (_issue(memory.issued + 1, memory.step, candidate, past, seen, length_m, settings),)
+        leak = _issue(memory.issued + 1, memory.step, candidate, past, seen, length_m, settings)
+        started = (replace(leak, rival=rival),)
         past = past[:1]
     elif suspicion >= 2 and shut is not None:
         closed = (replace(shut, number=memory.issued + 1, alarmed=memory.step),)

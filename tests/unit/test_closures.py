@@ -92,6 +92,17 @@ def test_a_leak_is_a_leak_and_a_faulty_sensor_neither() -> None:
     assert told(town.run(12)) == ([], [], 0)
 
 
+def test_where_both_look_the_same_the_leak_says_so() -> None:
+    town = Town()
+    town.run(60)
+    town.shut[:, 9] = town.leak[:, 7] * 0.008
+    town.leaking = 7
+    verdicts = town.run(6)
+    assert told(verdicts) == ([], [], 1)
+    rivals = [k.rival.pipe for v in verdicts for k in v.started if k.rival is not None]
+    assert rivals == [9]
+
+
 def test_pictures_to_first_order_find_the_pipes_that_an_exact_solve_finds() -> None:
     network = read("wntr:Net3")
     assert isinstance(network, WaterNetwork)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ from twin.port import Transition, TwinEvent
 _LATER_S = 900  # an alarm may still be raised this long after its cause has gone
 _NEAR_M = 300.0
 _CLASS_PERCENT = 2.0
+_CODES = {"CLOSURE": ("CLOSURE", "LEAK")}  # where both look the same, the leak's alarm says so
+_PIPE = re.compile(r"pipe \w+")
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,11 @@ def judge(truth: dict[str, Any], events: Sequence[TwinEvent]) -> Verdict:
     findings = []
     for entry in truth["events"]:
         latest = {e.alarm_id: e for e in events if e.candidates}
-        mine = [e for e in raised if e.code == entry["code"] and _names(latest.get(e.alarm_id, e), e, entry, truth)]
+        mine = [
+            e
+            for e in raised
+            if e.code in _CODES.get(entry["code"], (entry["code"],)) and _names(latest.get(e.alarm_id, e), e, entry, truth)
+        ]
         explained |= {e.alarm_id for e in mine}
         first = min(mine, key=lambda e: e.valid_time_us, default=None)
         after = _seconds(first) - entry["start_s"] if first else float("nan")
@@ -91,7 +98,8 @@ def _names(latest: TwinEvent, event: TwinEvent, entry: dict[str, Any], truth: di
         case "LEAK":
             return _distance_m(latest.elements[0], entry["element"]) <= _NEAR_M or entry["element"] in latest.elements
         case "CLOSURE":  # pipes in series are one to the sensors: the alarm names them together
-            return entry["element"] in event.elements
+            named = event.elements if event.code == "CLOSURE" else _PIPE.findall(event.message.partition("the closing of ")[2])
+            return entry["element"] in named
         case _:
             return bool(event.elements[0] == entry["element"])
 
