@@ -17,6 +17,7 @@ import numpy as np
 
 from grid_models.formats import read, write
 from grid_models.measurements import Signal, SignalKind, Update
+from solvers.solve import solve
 from twin import wire
 from twin.api.v1 import catalog_pb2, catalog_pb2_grpc, ingest_pb2
 from twin.point_list import read_point_list, write_point_list
@@ -48,6 +49,14 @@ def point_list(network: str, most: int) -> list[Signal]:
     ]  # fmt: skip
 
 
+def truth(network: str, signals: list[Signal]) -> np.ndarray:
+    """(n,) what a load flow gives for each signal, so that an estimator which runs beside has an honest day's work."""
+    found = solve(read(network)).unwrap()
+    columns = {"vm_pu": "bus_vm_pu", "p_mw": "line_p_{}_mw", "q_mvar": "line_q_{}_mvar"}
+    series = {(s.quantity, s.side): found[columns[s.quantity].format(s.side)].to_series() for s in signals}
+    return np.array([series[s.quantity, s.side][int(s.element)] for s in signals])
+
+
 @contextmanager
 def served(folder: Path, network: str, signals: list[Signal], core: set[int], **settings: str) -> Iterator[tuple[str, int]]:
     """A service of one network; gives its address and process."""
@@ -77,7 +86,7 @@ def used_s(process: int) -> float:
 class Source:
     """One publisher whose messages are ready before it begins."""
 
-    def __init__(self, address: str, name: str, folder: Path, signals: list[Signal]) -> None:
+    def __init__(self, address: str, name: str, folder: Path, signals: list[Signal], values: np.ndarray) -> None:
         self._channel = grpc.insecure_channel(address)
         self._call = self._channel.stream_stream(INGEST)
         claimed = [ingest_pb2.IngestRequest.ClaimedSignal(uid=s.uid, unit=s.unit, sign=s.sign) for s in signals]
@@ -88,22 +97,24 @@ class Source:
         )  # fmt: skip
         self._opening = ingest_pb2.IngestRequest(open=opening).SerializeToString()
         self._uids = np.array([s.uid for s in signals], dtype=np.uint32)
+        self._values, self._sigma = values, np.array([s.sigma for s in signals])
         self._messages: list[bytes] = []
         self.sent_s: dict[int, float] = {}
         self.durable_s: dict[int, float] = {}
         self.admitted = 0
 
-    def prepare(self, batches: int, rows: int, bad_share: float) -> None:
-        """Make the messages: values around 1, `bad_share` of them NaN, times just before now."""
+    def prepare(self, batches: int, rows: int, bad_share: float, every_s: float) -> None:
+        """Make the messages: true values with their meters' noise, `bad_share` of them NaN, `every_s` apart from now on."""
         chance = np.random.default_rng(len(self._uids))
-        start_us = time.time_ns() // 1000 - 2_000_000
+        start_us, every_us = time.time_ns() // 1000, round(every_s * 1e6)
         for k in range(batches):
             batch = ingest_pb2.IngestRequest.Batch(batch_id=k + 1)
-            value = 1.0 + 1e-3 * chance.standard_normal(rows)
+            at = np.arange(k * rows, (k + 1) * rows) % len(self._uids)
+            value = self._values[at] + self._sigma[at] * chance.standard_normal(rows)
             value[chance.random(rows) < bad_share] = np.nan
-            wire.fill(batch.rows, "signal", self._uids[np.arange(k * rows, (k + 1) * rows) % len(self._uids)])
+            wire.fill(batch.rows, "signal", self._uids[at])
             wire.fill(batch.rows, "value", value)
-            wire.fill(batch.rows, "source_time_us", start_us + k * 1000 + np.arange(rows) // len(self._uids))
+            wire.fill(batch.rows, "source_time_us", start_us + k * every_us + np.arange(rows) // len(self._uids))
             self._messages.append(ingest_pb2.IngestRequest(batch=batch).SerializeToString())
 
     def play(self, every_s: float = 0.0) -> None:

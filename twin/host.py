@@ -11,6 +11,7 @@ from pathlib import Path
 from twin.assembly import assemble
 from twin.config import read_config
 from twin.edge.server import EdgeServer, tls
+from twin.end_of_input import at_end_of_input
 from twin.journal import Journal
 from twin.lease import Lease
 from twin.service import TwinService
@@ -19,12 +20,14 @@ from twin.warm import rehearse
 _SWITCH_S = 0.001  # how long a thread may hold the interpreter while the event loop waits for it
 
 
-async def host(config_path: Path, announce: Callable[[str], None]) -> None:
+async def host(config_path: Path, announce: Callable[[str], None], *, until_eof: bool = False) -> None:
     """Serve until SIGINT or SIGTERM.
 
     Args:
         config_path: `twin.toml`.
         announce: told once the service answers, with its address.
+        until_eof: serve no longer than standard input lasts; a parent that holds its other end takes the service along,
+            even where it is killed.
 
     Raises:
         InvalidInput: settings, models or the point list are wrong.
@@ -48,6 +51,8 @@ async def host(config_path: Path, announce: Callable[[str], None]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
+    if until_eof:
+        at_end_of_input(lambda: loop.call_soon_threadsafe(stop.set))
     await stop.wait()
     await edge.stop()
     await twin.stop()

@@ -1,7 +1,7 @@
 """The journal: what DURABLE means.
 
 SQLite in WAL mode with synchronous=FULL. Entries are appended by a thread of its own, which groups what arrives within
-20 ms or 1 MiB into one row and one fsync. Each row carries a checksum chained to the row before:
+20 ms of the commit before, or 1 MiB, into one row and one fsync. Each row carries a checksum chained to the row before:
 
     check_n = sha256(check_(n-1) | body_n)
 
@@ -226,11 +226,13 @@ class Journal:
 
     def _write(self) -> None:
         """The journal's thread: group, commit, tell."""
+        begun = 0.0  # the commit before
         while True:
             first = self._queue.get()
             if first is None:
                 return
-            group, stop = self._gather(first)
+            group, stop = self._gather(first, begun)
+            begun = monotonic()
             body = b"".join(framed(entry) for entry, _ in group)
             while isinstance(error := self._commit(body), Exhausted) and not self._closing:
                 # Nothing is dropped and nothing overtakes: the group waits, and the door refuses new batches.
@@ -245,11 +247,12 @@ class Journal:
             if stop:
                 return
 
-    def _gather(self, first: tuple[Entry, Done]) -> tuple[list[tuple[Entry, Done]], bool]:
-        group, size, until = [first], len(first[0].payload), monotonic() + _GROUP_S
-        while size < _GROUP_BYTES and (left := until - monotonic()) > 0:
+    def _gather(self, first: tuple[Entry, Done], begun: float) -> tuple[list[tuple[Entry, Done]], bool]:
+        """What is there, and what comes until the commit before is `_GROUP_S` old: who comes alone does not wait."""
+        group, size, until = [first], len(first[0].payload), begun + _GROUP_S
+        while size < _GROUP_BYTES:
             try:
-                following = self._queue.get(timeout=left)
+                following = self._queue.get(timeout=max(0.0, until - monotonic()))
             except Empty:
                 break
             if following is None:

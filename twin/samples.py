@@ -40,14 +40,18 @@ class Samples:
         self._catalogue = catalogue
         self._runs: list[Columns] = []
         self._arrived: list[Columns] = []
+        self._waiting = 0  # samples in these
         self._origin_us: int | None = None
 
     def __len__(self) -> int:
         return sum(len(r["signal"]) for r in [*self._runs, *self._arrived])
 
     def add(self, columns: Columns) -> None:
-        """Take samples in."""
+        """Take samples in; a look sorts what has arrived, but should not find a flood of it."""
         self._arrived.append(columns)
+        self._waiting += len(columns["signal"])
+        if self._waiting > _LONGEST_RUN // _MERGED:
+            self._sort()
 
     def saved(self) -> Columns:
         """All samples as columns."""
@@ -120,7 +124,7 @@ class Samples:
         """Make a run of what has arrived, and merge runs of like size."""
         if not self._arrived:
             return
-        columns, self._arrived = self._run(_joined(self._arrived)), []
+        columns, self._arrived, self._waiting = self._run(_joined(self._arrived)), [], 0
         if len(columns["key"]):
             self._runs.append(columns)
         while len(self._runs) >= _MERGED:

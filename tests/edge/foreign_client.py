@@ -43,7 +43,7 @@ def main() -> None:
         return kind(f"/{PACKAGE}.{service}/{name}", lambda m: m.SerializeToString(), answer.FromString)
 
     network = "twins/-/networks/power"
-    kinds, revisions, last = [], [], {}  # a twin without measurements has no state to SYNC to: the first frame comes with them
+    kinds, revisions, last = [], [], {}
 
     def watch() -> None:
         answers = method("StateService", "WatchStates")(message("WatchStatesRequest")(network=network), timeout=120)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -109,3 +110,47 @@ def test_kill_nine(tmp_path: Path) -> None:
     finally:
         process.kill()
         process.wait()
+
+
+STARTER = """
+import sys, time
+from pathlib import Path
+from twin.demo.run import Service, _scada
+folder, port = Path(sys.argv[1]), sys.argv[2]
+service = Service(folder / "twin.toml", f"127.0.0.1:{port}")
+scada = _scada(f"127.0.0.1:{port}", 600.0, 1, "none", folder / "truth.json")
+service.wait()
+print(service._process.pid, scada.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_demo_that_is_killed_takes_its_service_and_its_scada_along(tmp_path: Path) -> None:
+    pytest.importorskip("epyt")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    settings(tmp_path)
+    text = (tmp_path / "twin.toml").read_text()
+    (tmp_path / "twin.toml").write_text(text.replace("127.0.0.1:0", f"127.0.0.1:{port}"))
+    demo = subprocess.Popen(
+        [sys.executable, "-c", STARTER, str(tmp_path), str(port)], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    assert demo.stdout is not None
+    with demo.stdout as said:
+        children = [int(pid) for pid in said.readline().split()]
+    assert len(children) == 2
+    demo.kill()
+    demo.wait()
+    until = time.monotonic() + 30
+    while (left := [pid for pid in children if alive(pid)]) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert left == []
+
+
+def alive(process: int) -> bool:
+    """Whether a process runs; one that has ended and that nobody has asked about does not."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

@@ -364,3 +364,17 @@ async def test_comparing_a_state_with_itself_gives_nothing(core: MemoryTwin, cha
     assert list(other.column) == ["bus_vm_pu"] * 2
     assert np.allclose(other.difference, 0.001)
     assert other.not_listed == 3
+
+
+async def test_a_watcher_of_a_twin_without_a_state_is_synced_at_once(core: MemoryTwin, channel: grpc.aio.Channel) -> None:
+    request = state_pb2.WatchStatesRequest(network=NETWORK)
+    call = state_pb2_grpc.StateServiceStub(channel).WatchStates(request)
+    first = await asyncio.wait_for(call.read(), 5)
+    assert first.WhichOneof("kind") == "sync"
+    assert not first.sync.HasField("position")
+    core.publish()
+    kinds = []
+    while "frame" not in kinds:
+        kinds.append((await asyncio.wait_for(call.read(), 5)).WhichOneof("kind"))
+    assert "sync" not in kinds
+    call.cancel()

@@ -168,14 +168,15 @@ class Service:
             self._process.kill()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "twin", "serve", "--config", str(self._config)]
+        command = [sys.executable, "-m", "twin", "serve", "--until-eof", "--config", str(self._config)]
         log = (self._config.parent / "service.log").open("ab")
-        return subprocess.Popen(command, stdout=log, stderr=log)
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
 
 
 def _scada(address: str, seconds: float, seed: int, events: str, log: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "twin.demo.scada", address, "--seconds", str(seconds), "--seed", str(seed)]
-    return subprocess.Popen([*command, "--events", events, "--log", str(log)], stdout=subprocess.PIPE, text=True)
+    command += ["--events", events, "--log", str(log)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def _show(screen: Screen, scada: subprocess.Popen[str], service: Service, console: Console) -> None:

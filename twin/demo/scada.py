@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 import warnings
@@ -22,6 +23,7 @@ from twin.demo import city
 from twin.demo.power_truth import PowerTruth
 from twin.demo.schedule import DAY_S, Disturbance, closure, schedule
 from twin.demo.water_truth import STEP_S, WaterTruth, felt_closures
+from twin.end_of_input import at_end_of_input
 
 POWER_STEP_S = 60
 _FELT_SIGMAS = 5.0  # of some pressure sensor, from which on a closed pipe has to be named
@@ -37,6 +39,7 @@ def main() -> None:
     parser.add_argument("--events", choices=("all", "none", "closure"), default="all")
     parser.add_argument("--log", type=Path, required=True)
     options = parser.parse_args()
+    at_end_of_input(lambda: os._exit(1))  # the demo has ended, or was killed
     warnings.simplefilter("ignore")  # pandapower's advice is for its users, not for the demo's
     signals = city.signals()
     pipes = read(str(city.water_inp())).tables["pipe"]

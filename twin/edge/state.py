@@ -69,15 +69,16 @@ class StateService:
             yield message
 
     async def WatchStates(self, request: pb.WatchStatesRequest, context: grpc.aio.ServicerContext) -> AsyncIterator[bytes]:
-        """The newest state, Sync, then every later one; the core merges what a slow reader misses."""
+        """The newest state if there is one, Sync, then every later one; the core merges what a slow reader misses."""
         view = _View(self._twin, request.network, request.selection, self.frames)
         shortest_s = span(request, "min_interval", _LONGEST_INTERVAL_S)
         resume = position(request.resume_after) if request.HasField("resume_after") else None
-        synced = resume is not None and resume == view.newest()
+        newest = view.newest()
+        synced = newest is None or resume == newest
         deliveries = self._twin.watch_states(view.info.name, resume, shortest_s)
         async with aclosing(with_beats(deliveries, self._heartbeat_s)) as coming:
             if synced:
-                yield _sync(resume)
+                yield _sync(newest)
             async for delivery in coming:
                 if delivery is None:
                     yield _heartbeat(view.newest())

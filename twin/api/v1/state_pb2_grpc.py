@@ -74,7 +74,7 @@ class StateServiceServicer(object):
         Codes: OK never (the stream has no end), INVALID_ARGUMENT, NOT_FOUND (network), UNAVAILABLE (stopping),
         RESOURCE_EXHAUSTED, DATA_LOSS, CANCELLED or DEADLINE_EXCEEDED (by the client).
         First message: Topology, sent again before the first frame of another model revision. With resume_after the newest
-        position: Sync at once, no frame.
+        position, or before the first state of all: Sync at once, no frame.
         Overflow: latest wins; a slow reader gets the newest state and StateFrame.merged, how many were skipped.
         Limits: parts of at most 1 MiB; 1,000 columns and 100,000 elements per selection; min_interval up to 1 h.
         """
