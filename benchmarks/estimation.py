@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.grid_peers import power_grid_model_grid
 from benchmarks.row import Row
 from benchmarks.timing import interleaved
 from grid_models.formats import read
 from grid_models.formats.pandapower import from_pandapower, to_pandapower
-from grid_models.power.bus_branch import SLACK, BusBranch
+from grid_models.power.bus_branch import BusBranch
 from grid_models.power.network import PowerNetwork
 from solvers.power.estimation import estimate
 from solvers.power.estimation_plan import Meters, prepare
@@ -118,25 +119,8 @@ def _power_grid_model(model: BusBranch, sets: list[tuple[Floats, Floats, Floats]
     from power_grid_model import CalculationMethod, LoadGenType, MeasuredTerminalType, PowerGridModel, initialize_array
 
     n, m = model.n_bus, len(model.branch_from)
-    k = np.sqrt((model.y_tt / model.y_ff).real)
-    theta = np.angle(model.y_ft / model.y_tf) / 2
-    theta += np.where((-model.y_tf * np.exp(1j * theta)).real < 0, np.pi, 0.0)
-    series = -model.y_tf * k * np.exp(1j * theta)
-    node = initialize_array("input", "node", n)
-    node["id"], node["u_rated"] = np.arange(n), 1e3
-    branch = initialize_array("input", "generic_branch", m)
-    branch["id"], branch["from_node"], branch["to_node"] = 10_000 + np.arange(m), model.branch_from, model.branch_to
-    branch["from_status"] = branch["to_status"] = 1
-    branch["r1"], branch["x1"] = (1 / series).real, (1 / series).imag
-    charging = 2 * (model.y_tt - series)
-    branch["g1"], branch["b1"] = charging.real, charging.imag
-    branch["k"], branch["theta"] = k, theta
-    shunt = initialize_array("input", "shunt", n)
-    shunt["id"], shunt["node"], shunt["status"] = 20_000 + np.arange(n), np.arange(n), 1
-    shunt["g1"], shunt["b1"] = model.y_shunt.real, model.y_shunt.imag
-    slack = np.flatnonzero(model.bus_kind == SLACK)
-    source = initialize_array("input", "source", len(slack))
-    source["id"], source["node"], source["status"], source["u_ref"] = 30_000 + np.arange(len(slack)), slack, 1, 1.0
+    grid = power_grid_model_grid(model)
+    node, branch = grid["node"], grid["generic_branch"]
     load = initialize_array("input", "sym_load", n)
     load["id"], load["node"], load["status"], load["type"] = 40_000 + np.arange(n), np.arange(n), 1, LoadGenType.const_power
     volt = initialize_array("input", "sym_voltage_sensor", n)
@@ -155,16 +139,11 @@ def _power_grid_model(model: BusBranch, sets: list[tuple[Floats, Floats, Floats]
     volt["u_measured"], power["p_measured"], power["q_measured"] = (
         volts["u_measured"][0], powers["p_measured"][0], powers["q_measured"][0],
     )  # fmt: skip
-    grid = PowerGridModel(
-        {
-            "node": node, "generic_branch": branch, "shunt": shunt, "source": source, "sym_load": load,
-            "sym_voltage_sensor": volt, "sym_power_sensor": power,
-        },
-        system_frequency=50.0,
-    )  # fmt: skip
+    grid |= {"sym_load": load, "sym_voltage_sensor": volt, "sym_power_sensor": power}
+    engine = PowerGridModel(grid, system_frequency=50.0)
 
     def job() -> Any:
-        answer = grid.calculate_state_estimation(
+        answer = engine.calculate_state_estimation(
             update_data={"sym_voltage_sensor": volts, "sym_power_sensor": powers},
             calculation_method=CalculationMethod.newton_raphson, error_tolerance=1e-8, max_iterations=50, threading=-1,
         )  # fmt: skip

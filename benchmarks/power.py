@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.grid_peers import power_grid_model_grid, powsybl_network
 from benchmarks.row import Row
-from benchmarks.timing import interleaved, peak_gflops
+from benchmarks.timing import interleaved, peak_gbytes, peak_gflops
 from grid_models.formats import read
 from grid_models.formats.compiled import write_compiled
 from grid_models.formats.pandapower import from_pandapower, to_pandapower
@@ -27,6 +28,7 @@ from solvers.power.load_flow import load_flow
 from solvers.power.near import Scratch as NearScratch
 from solvers.power.near import lay_flat, solve_near
 from solvers.power.newton import LoadFlow, Scratch, solve
+from solvers.power.regroup import LANES
 from solvers.solution import Status
 
 TITLE = "Load flow beside the peers"
@@ -35,10 +37,13 @@ TEXT = (
     "the solved base case (warm), to 1e-8 pu. Both engines get loads and sum them up themselves. The difference is the largest "
     "|dV| to the peer's answer. lightsim2grid is its C++ time-series engine with KLU, as it comes and with its chord policy; "
     "power-grid-model its batch with Newton's method and with iterative current. Share of the peak: the operations that the "
-    "method needs, over what one core does at best in fused multiply-adds of float64 (float32 counts half)."
+    "method needs, over what one core does at best in fused multiply-adds of float64 (float32 counts half). Share of the "
+    "memory's: the bytes that pass if no cache holds anything between two sweeps, over what a copy of 512 MiB moves; above "
+    "100 % caches serve."
 )
 _SCENARIOS = {"case118": 1000, "case1354pegase": 1000, "case2869pegase": 320, "case9241pegase": 128}
 MESHED = tuple(_SCENARIOS)
+SIMBENCH = ("1-MV-urban--0-sw", "1-MVLV-rural-all-0-sw")
 TOLERANCE_PU = 1e-8
 # Method, floor and target warm, floor and target from a flat start.
 _PGM = (("newton_raphson", (20.0, 50.0), (20.0, 20.0)), ("iterative_current", (12.0, 30.0), (12.0, 12.0)))
@@ -51,6 +56,10 @@ def run(quick: bool) -> Iterator[Row]:
         yield from _meshed(name, 200 if quick else _SCENARIOS[name])
     for n in (1_000,) if quick else (1_000, 10_000):
         yield from _radial(n, 100 if quick else 320)
+    for name in SIMBENCH[:1] if quick else SIMBENCH:
+        yield from _simbench(name, 100 if quick else 320)
+    for name in MESHED[:1] if quick else MESHED[:2]:
+        yield _beside_powsybl(name)
     yield _first_solve()
     if not quick:
         yield from _scaling()
@@ -99,6 +108,15 @@ def _share(base: Base, batch: Batch, seconds: float) -> float:
     substitution = (16 * plan.symbolic.n_upper + 8 * plan.symbolic.n) / 2  # float32
     needed = float((batch.iterations * (mismatch + substitution + 12 * plan.symbolic.n)).sum())
     return needed / seconds / (1e9 * peak_gflops())
+
+
+def _traffic(base: Base, batch: Batch, seconds: float) -> float:
+    """Bytes that pass if nothing stays in a cache between two sweeps, over what main memory could have moved in that time."""
+    plan = base.core.plan
+    n, shared = plan.symbolic.n, 20 * len(plan.col) + 40 * plan.symbolic.n_upper + 60 * plan.symbolic.n
+    # Of each lane: voltages read twice and written, injections and residuals read, residuals written twice and read.
+    passed = float((batch.iterations * (80 * n + shared / LANES)).sum()) + batch.n_scenario * 32 * len(plan.bus)
+    return passed / seconds / (1e9 * peak_gbytes())
 
 
 def _factors(n: int, n_load: int) -> NDArray[np.float64]:
@@ -267,19 +285,27 @@ def radial(n: int, *, ties: bool = False) -> Any:
 
 
 def _radial(n: int, scenarios: int) -> Iterator[Row]:
-    net = radial(n)
-    network = from_pandapower(net)
+    yield from _beside_power_grid_model("radial", f"{n + 1} buses", from_pandapower(radial(n)), scenarios)
+
+
+def _simbench(name: str, scenarios: int) -> Iterator[Row]:
+    network = read(f"simbench:{name}")
+    assert isinstance(network, PowerNetwork)
+    yield from _beside_power_grid_model("SimBench", name, network, scenarios)
+
+
+def _beside_power_grid_model(what: str, name: str, network: PowerNetwork, scenarios: int) -> Iterator[Row]:
     flow = load_flow(network).unwrap()
-    factors = _factors(scenarios, n)
-    base = base_of(flow)
     at, consumed = _loads(network, flow)
+    factors = _factors(scenarios, len(at))
+    base = base_of(flow)
     change = consumed * (1.0 - factors)
     ours = run_batch(base, change, at=at)
-    assert {s.name for s in run_batch(base, change, at=at, start=flow.model.v_start).status} == {"SOLVED"}
     v_start = flow.model.v_start
+    assert {s.name for s in run_batch(base, change, at=at, start=v_start).status} == {"SOLVED"}
     for method, warm, flat in _PGM:
-        peer, vm = _power_grid_model(net, factors, method)
-        difference = float(np.abs(np.abs(ours.v(slice(0, 8)))[:, flow.model.node_bus] - vm[:8]).max())
+        peer, vm = _power_grid_model(flow, at, consumed, factors, method)
+        difference = float(np.abs(np.abs(ours.v(slice(0, 8))) - vm[:8]).max())
         jobs = {
             "warm": lambda: run_batch(base, consumed * (1.0 - factors), at=at, out=ours),
             "flat": lambda: run_batch(base, consumed * (1.0 - factors), at=at, out=ours, start=v_start),
@@ -288,46 +314,70 @@ def _radial(n: int, scenarios: int) -> Iterator[Row]:
         times = interleaved(jobs, rounds=3)
         for start, (floor, target) in (("warm", warm), ("flat", flat)):
             yield Row(
-                f"{scenarios} load scenarios, radial, {start}", f"{n + 1} buses", times[start] / scenarios,
+                f"{scenarios} load scenarios, {what}, {start}", name, times[start] / scenarios,
                 f"power-grid-model {method}", times["peer"] / scenarios, difference, "pu", floor, target,
                 "it starts anew each time" + ("; ours from the base case" if start == "warm" else ""),
             )  # fmt: skip
 
 
-def _power_grid_model(net: Any, factors: NDArray[np.float64], method: str) -> tuple[Any, NDArray[np.float64]]:
+def _power_grid_model(
+    flow: LoadFlow, at: NDArray[np.int64], consumed: Complex, factors: NDArray[np.float64], method: str
+) -> tuple[Any, NDArray[np.float64]]:
+    """Its batch as a job, and |V| (n_scenario, n_bus): our loads, and one more at each bus for all else that injects."""
     from power_grid_model import CalculationMethod, LoadGenType, PowerGridModel, initialize_array
 
-    n = len(net.line)
-    node = initialize_array("input", "node", n + 1)
-    node["id"], node["u_rated"] = np.arange(n + 1), 10e3
-    line = initialize_array("input", "line", n)
-    line["id"], line["from_node"], line["to_node"] = 100_000 + np.arange(n), net.line.from_bus.values, net.line.to_bus.values
-    line["from_status"] = line["to_status"] = 1
-    line["r1"], line["x1"] = net.line.r_ohm_per_km * net.line.length_km, net.line.x_ohm_per_km * net.line.length_km
-    line["c1"], line["tan1"] = net.line.c_nf_per_km * net.line.length_km * 1e-9, 0.0
-    source = initialize_array("input", "source", 1)
-    source["id"], source["node"], source["status"], source["u_ref"] = 300_000, 0, 1, 1.0
-    source["sk"] = 1e20
-    load = initialize_array("input", "sym_load", n)
-    load["id"], load["node"], load["status"], load["type"] = (
-        400_000 + np.arange(n),
-        net.load.bus.values,
-        1,
-        LoadGenType.const_power,
-    )
-    load["p_specified"], load["q_specified"] = net.load.p_mw.values * 1e6, net.load.q_mvar.values * 1e6
-    model = PowerGridModel({"node": node, "line": line, "source": source, "sym_load": load}, system_frequency=50.0)
+    model, n = flow.model, len(at)
+    rest = -model.s_power
+    np.subtract.at(rest, at, consumed)
+    others = np.flatnonzero(np.abs(rest) > 1e-12)
+    load = initialize_array("input", "sym_load", n + len(others))
+    load["id"], load["node"] = 400_000 + np.arange(len(load)), np.concatenate([at, others])
+    load["status"], load["type"] = 1, LoadGenType.const_power
+    mva = 1e6 * np.concatenate([consumed, rest[others]])
+    load["p_specified"], load["q_specified"] = mva.real, mva.imag
+    engine = PowerGridModel({**power_grid_model_grid(model), "sym_load": load}, system_frequency=50.0)
     update = initialize_array("update", "sym_load", (len(factors), n))
-    update["id"] = load["id"]
-    update["p_specified"], update["q_specified"] = load["p_specified"] * factors, load["q_specified"] * factors
+    update["id"] = load["id"][:n]
+    update["p_specified"], update["q_specified"] = mva.real[:n] * factors, mva.imag[:n] * factors
 
     def job() -> Any:
-        return model.calculate_power_flow(
+        return engine.calculate_power_flow(
             update_data={"sym_load": update}, calculation_method=CalculationMethod[method], error_tolerance=TOLERANCE_PU,
             threading=-1, max_iterations=50,
         )  # fmt: skip
 
     return job, np.asarray(job()["node"]["u_pu"])
+
+
+def _beside_powsybl(name: str) -> Row:
+    """One load flow from a flat start; its Open Load Flow works on threads of its own, so CPU time of the process."""
+    import pypowsybl.loadflow as powsybl
+
+    network = read(f"pandapower:{name}")
+    assert isinstance(network, PowerNetwork)
+    flow = load_flow(network).unwrap()
+    plan = prepare(flow.model)
+    values, scratch = factor(plan, flow.model), Scratch(plan)
+    injections, theirs = Injections(flow.model.s_power, flow.model.s_current), powsybl_network(network)
+    settings = powsybl.Parameters(
+        voltage_init_mode=powsybl.VoltageInitMode.UNIFORM_VALUES,
+        distributed_slack=False,
+        use_reactive_limits=False,
+        provider_parameters={
+            "newtonRaphsonStoppingCriteriaType": "PER_EQUATION_TYPE_CRITERIA",
+            "maxActivePowerMismatch": "1e-6",  # MW and Mvar: 1e-8 pu of 100 MVA
+            "maxReactivePowerMismatch": "1e-6",
+            "slackBusSelectionMode": "LARGEST_GENERATOR",
+        },
+    )
+    jobs = {
+        "ours": lambda: solve(plan, values, scratch, injections, flow.model.v_start, tolerance_pu=TOLERANCE_PU),
+        "peer": lambda: powsybl.run_ac(theirs, settings),
+    }
+    [answer] = jobs["peer"]()
+    times = interleaved(jobs, rounds=5, warm_up=20, every_thread=True)  # its machine code gets better for a while
+    note = f"{answer.status.name.lower()}; CPU time of all threads; its own network of the same MATPOWER file"
+    return Row("one load flow, flat start", name, times["ours"], "pypowsybl", times["peer"], note=note)
 
 
 def _scaling() -> Iterator[Row]:
@@ -345,5 +395,6 @@ def _scaling() -> Iterator[Row]:
             batch = run_batch(base, change, at=at)
             times = interleaved({"ours": lambda b=base, c=change, a=at, o=batch: run_batch(b, c, at=a, out=o)}, rounds=3)
             each = times["ours"] / scenarios
-            note = f"{1e9 * each / n:.1f} ns a bus and scenario, {_share(base, batch, times['ours']):.0%} of the peak"
+            note = f"{1e9 * each / n:.1f} ns a bus and scenario, {_share(base, batch, times['ours']):.0%} of the peak; "
+            note += f"{_traffic(base, batch, times['ours']):.0%} of the memory's"
             yield Row(f"scaling, {'rings' if ties else 'radial'}", f"{n + 1} buses", each, "-", float("nan"), note=note)

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from platform import machine, python_version
 from statistics import median
-from time import perf_counter, thread_time
+from time import perf_counter, process_time, thread_time
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,12 @@ from solvers.linalg.vector import aligned, f64x8, fma, store
 
 
 def interleaved(
-    jobs: Mapping[str, Callable[[], object]], rounds: int = 5, warm_up: int = 1, wall: bool = False, least_s: float = 0.02
+    jobs: Mapping[str, Callable[[], object]],
+    rounds: int = 5,
+    warm_up: int = 1,
+    wall: bool = False,
+    least_s: float = 0.02,
+    every_thread: bool = False,
 ) -> dict[str, float]:
     """Run each job in turn, `rounds` times, and return the median time of one run of each [s].
 
@@ -27,9 +32,10 @@ def interleaved(
         rounds: How often each is measured.
         warm_up: Runs of each before the first measurement.
         wall: Wall time instead of the CPU time of the calling thread: for jobs that use other threads or processes.
+        every_thread: CPU time of the process instead: for jobs that leave their work to a pool.
         least_s: A job faster than this is repeated within a round until it takes so long.
     """
-    clock = perf_counter if wall else thread_time
+    clock = perf_counter if wall else process_time if every_thread else thread_time
     for job in jobs.values():
         for _ in range(warm_up):
             job()
@@ -66,6 +72,14 @@ def peak_gflops() -> float:
     """What this core does at best in float64 [1e9 operations a second], measured."""
     run, out, n = kernel(fused), aligned((1, 8)), 1_000_000
     return n * 10 * 8 * 2 / 1e9 / interleaved({"peak": lambda: run(out, n)}, rounds=9)["peak"]
+
+
+@cache
+def peak_gbytes() -> float:
+    """What this core copies at best from and to main memory, both counted [1e9 bytes a second], measured."""
+    source = np.ones(1 << 26)
+    target = np.empty_like(source)
+    return 2 * source.nbytes / 1e9 / interleaved({"copy": lambda: np.copyto(target, source)}, rounds=5)["copy"]
 
 
 def pin_to_one_core() -> None:
