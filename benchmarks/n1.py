@@ -13,7 +13,8 @@ from benchmarks.timing import interleaved
 from grid_models.formats import read
 from grid_models.formats.pandapower import to_pandapower
 from grid_models.power.network import PowerNetwork
-from solvers.power.screening import every_outage, screen
+from solvers.power.outage_choice import every_outage
+from solvers.power.screening import screen
 
 TITLE = "N-1 screening beside the peer"
 TEXT = (

@@ -54,11 +54,6 @@ class Core:
     weight: FloatArray
 
 
-def whole(plan: Plan, factor: Factor) -> Core:
-    """A core that leaves no bus out."""
-    return core(plan, factor, np.ones(len(plan.bus), dtype=bool))
-
-
 def core(plan: Plan, factor: Factor, injects: NDArray[np.bool_]) -> Core:
     """Eliminate what injects nothing and has few neighbours.
 
@@ -68,16 +63,17 @@ def core(plan: Plan, factor: Factor, injects: NDArray[np.bool_]) -> Core:
         injects: (n_bus,) buses of the model that may inject; slacks and PV buses count as such without being named.
     """
     n, n_free, nnz = len(plan.bus), plan.symbolic.n, len(plan.col)
-    y = (factor.y[:, 0] + 1j * factor.y[:, 1]).tolist()
-    own, col, ends = y[nnz:], plan.col.tolist(), plan.ptr.tolist()
-    rows = [dict(zip(col[ends[i] : ends[i + 1]], y[ends[i] : ends[i + 1]], strict=True)) for i in range(n)]
     passive = ~injects[plan.bus]
     passive[:n_free] &= plan.is_pv == 0
     passive[n_free:] = False
+    if not passive.any():
+        return _all_of(plan, factor)
+    y = (factor.y[:, 0] + 1j * factor.y[:, 1]).tolist()
+    own, col, ends = y[nnz:], plan.col.tolist(), plan.ptr.tolist()
+    rows = [dict(zip(col[ends[i] : ends[i + 1]], y[ends[i] : ends[i + 1]], strict=True)) for i in range(n)]
     left = _eliminate(rows, own, passive)
     if not left:
-        none = np.zeros(0, dtype=np.int32)
-        return Core(plan, factor, plan.bus, np.zeros(1, dtype=np.int32), none, np.zeros((0, 2)))
+        return _all_of(plan, factor)
 
     gone = np.zeros(n, dtype=bool)
     gone[[z for z, _ in left]] = True
@@ -104,6 +100,10 @@ def core(plan: Plan, factor: Factor, injects: NDArray[np.bool_]) -> Core:
         col=frozen(position[[j for _, found in last_first for j in found]].astype(np.int32)),
         weight=frozen(np.array([w for row in weights for w in row], dtype=np.complex128).view(np.float64).reshape(-1, 2)),
     )
+
+
+def _all_of(plan: Plan, factor: Factor) -> Core:
+    return Core(plan, factor, plan.bus, np.zeros(1, dtype=np.int32), np.zeros(0, dtype=np.int32), np.zeros((0, 2)))
 
 
 def _eliminate(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import xarray as xr
@@ -71,7 +72,7 @@ def run_scenarios(
     >>> found["line_loading_percent"].shape, found["scenario_status"].values.tolist()
     ((2, 9), ['SOLVED', 'SOLVED'])
     """
-    _check(network, scenarios)
+    check(network, scenarios)
     solved = load_flow(network)
     flow = solved.unwrap()
     known = {*_VOLTAGES, *branch_results(branch_flows(network, flow.model, flow.v))}
@@ -90,7 +91,21 @@ def run_scenarios(
         yield _dataset(network, flow, batch, columns, labels[chunk], solved.status, tolerance_pu)
 
 
-def _check(network: PowerNetwork, scenarios: xr.Dataset) -> None:
+def edited(network: PowerNetwork, chosen: xr.Dataset) -> PowerNetwork:
+    """The network of one scenario, (element,) each; `check` has passed."""
+    tables = dict(network.tables)
+    for name, values in chosen.data_vars.items():
+        element, column = str(name).split("_", maxsplit=1)
+        tables[element] = tables[element].replace(column, slice(None), values.values)
+    return replace(network, tables=tables)
+
+
+def check(network: PowerNetwork, scenarios: xr.Dataset) -> None:
+    """Refuse what does not fit the network.
+
+    Raises:
+        InvalidInput: all at once.
+    """
     issues = []
     for name, values in scenarios.data_vars.items():
         element = str(name).split("_", maxsplit=1)[0]

@@ -34,7 +34,8 @@ def command(
     from grid_models.formats import read
     from grid_models.power.network import PowerNetwork
     from solvers.labelled import Provenance, screening_dataset
-    from solvers.power.screening import chosen_outages, every_outage, screen
+    from solvers.power.outage_choice import chosen_outages, every_outage
+    from solvers.power.screening import screen
 
     model = read(network)
     if not isinstance(model, PowerNetwork):
