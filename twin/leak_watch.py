@@ -18,7 +18,7 @@ from twin.port import Candidate, EventKind, Transition
 from twin.watches import Finding
 
 _SHOWN = 10
-_ALIKE = 0.1  # of the probability, from which on another pipe is told beside the likeliest
+_ALIKE = 0.1  # of the likeliest pipe's probability, from which on another is told beside it
 _MODEL_HEAD_M = 0.015  # what a well-kept model misses within the hour
 _MODEL_FLOW_SHARE = 0.01
 _CREDIBLE = 0.9
@@ -163,7 +163,7 @@ class LeakWatch:
 
     def _alike(self, closure: Closure) -> list[str]:
         """The pipes that the sensors cannot tell apart, the likeliest first."""
-        return [f"pipe {self._ids[i]}" for i in closure.candidates[closure.probability >= _ALIKE]]
+        return [f"pipe {self._ids[i]}" for i in closure.candidates[closure.probability >= _ALIKE * closure.probability[0]]]
 
     def _opened(self, closure: Closure) -> Finding:
         pipe = f"pipe {self._ids[closure.pipe]}"
