@@ -29,6 +29,7 @@ from twin.intake import AHEAD_US, Admission, admit
 from twin.journal import Entry, EntryKind
 from twin.manual import ManualBook
 from twin.packing import packed, unpacked
+from twin.plausibility import Plausibility
 from twin.port import (
     Ack,
     AckLevel,
@@ -107,6 +108,7 @@ class Engine:
         self._last_batch: dict[tuple[str, int], int] = {}
         self._after_commit: deque[tuple[Position, Callable[[], list[Effect]]]] = deque()
         self._telling, self._manual = Telling(), ManualBook(setup.catalogue)
+        self._plausibility = Plausibility(setup.catalogue)
         self._forgotten_us = 0
         self._lived = False
         self._heard_us = 0  # newest receipt of a row
@@ -229,7 +231,7 @@ class Engine:
         if snapshot is Snapshot.END and sender.interrogation is not None:
             effects += self._interrogated(sender, sender.interrogation)
             sender.interrogation = None
-        return effects + self._judge_clock(sender, admission.lead)
+        return effects + self._judge_values(admission.window) + self._judge_clock(sender, admission.lead)
 
     # Time, disk, solvers
 
@@ -396,6 +398,7 @@ class Engine:
                         self._chains[body["network"]].published(body["instant"], bytes(body["digest"]))
         for chain in self._chains.values():
             chain.straighten()
+        self._plausibility.recall(self._telling.open_alarms.values())
 
     def recall(self, checkpoint: Checkpoint, models: Mapping[str, str] | None = None) -> None:
         """Forget everything and go on from a checkpoint."""
@@ -473,6 +476,19 @@ class Engine:
         window = rows.take(~late & ((rows.flags & int(Flag.TEST)) == 0))
         self._window.insert(window)
         self._touch(window.signal, sample_time(window))
+
+    def _judge_values(self, rows: Rows) -> list[Effect]:
+        """Alarms on values outside their plausible range; said once, when they come, not again when states are."""
+        effects: list[Effect] = []
+        for finding in self._plausibility.judge(rows):
+            network = finding.key.partition("/")[2]
+            event = TwinEvent(
+                0, self.position, self.now_us, self.now_us, finding.kind, finding.transition,
+                self._telling.alarm_id(finding.key), finding.code, network, finding.elements, finding.message,
+                figures=finding.figures,
+            )  # fmt: skip
+            effects += self._event(event)[1]
+        return effects
 
     def _judge_clock(self, sender: Sender, lead_us: int | None) -> list[Effect]:
         """One alarm for each publisher whose clock is ahead; it ends when nothing has been ahead for a while."""

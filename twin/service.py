@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, time
 from functools import partial
 from threading import Event
-from time import monotonic, time_ns
+from time import time_ns
 from typing import Any, TypeVar
 
 import numpy as np
@@ -30,21 +30,18 @@ from twin.archive import Archive
 from twin.assembly import Parts
 from twin.effects import Announce, Append, Effect, Estimate, Publish, Tell
 from twin.engine import Engine, digest
-from twin.errors import Exhausted, NotFound, PreconditionFailed, TooOld, TooSlow, TwinError, Unavailable
+from twin.errors import Exhausted, NotFound, TooOld, TwinError
 from twin.identities import sample_time
 from twin.journal import Entry, EntryKind, Journal
 from twin.lease import Lease
 from twin.packing import packed, unpacked
 from twin.port import (
-    Ack,
-    AckLevel,
     AsOf,
     Batch,
     Claim,
     Delivery,
     ManualEntry,
     NetworkInfo,
-    Opened,
     PublishedState,
     RunResult,
     TwinEvent,
@@ -52,95 +49,21 @@ from twin.port import (
 from twin.publisher import Publisher
 from twin.records import Records
 from twin.replay import estimated, measurements, recompute
+from twin.room import Room
+from twin.stream import Stream
 
 log = logging.getLogger(__name__)
 
 _TICK_S = 0.2
 _GATHER_S = 0.002  # what comes within it is taken in together
 _ROWS_AT_ONCE = 10_000  # or a few more: the loop has others to serve
+_IN_FLIGHT_BYTES = 64 << 20  # of rows that are not yet durable
 _SEAL_S = 2.0
 _SEAL_ROWS = 200_000
 _CHUNK_SIGNALS = 50  # a chunk of history is a day of so many signals, or less of more
 _DAY_US = 86_400_000_000
 
 T = TypeVar("T")
-
-
-class Stream:
-    """One open ingest stream; implements `twin.port.Publisher`."""
-
-    def __init__(self, twin: TwinService, claim: Claim, opened: Opened) -> None:
-        self.opened = opened
-        self._twin, self._name, self._lease_s = twin, claim.publisher, claim.lease_s
-        self._acks: asyncio.Queue[Ack | TwinError | None] = asyncio.Queue()
-        self._room = asyncio.Semaphore(opened.max_in_flight_batches)
-        self._in_flight: deque[int] = deque()
-        self._last = opened.last_durable_batch_id  # handed in
-        self._ended = False
-        self._held = 0  # submissions that wait for room: their sender lives, it is we who do not listen
-        self._heard_s = monotonic()
-        if self._lease_s:
-            self._watch_lease()
-
-    async def submit(self, batch: Batch) -> None:
-        """Hand in a batch; waits while too many are not yet durable."""
-        self._held += 1
-        try:
-            await self._room.acquire()
-        finally:
-            self._held -= 1
-            self.keep_alive()
-        if self._ended:
-            self._room.release()
-            raise Unavailable(f"the stream of {self._name} has ended; open it again")
-        try:
-            if batch.batch_id > self._last + 1:
-                raise PreconditionFailed(f"batch {batch.batch_id} came after {self._last}; batch ids are consecutive")
-            self._twin.receive(self._name, batch)
-        except TwinError:
-            self._room.release()
-            raise
-        self._last = max(self._last, batch.batch_id)
-        self._in_flight.append(batch.batch_id)
-
-    async def acks(self) -> AsyncIterator[Ack]:
-        """Acks in order, until the stream closes."""
-        while (ack := await self._acks.get()) is not None:
-            if isinstance(ack, TwinError):
-                raise ack
-            yield ack
-
-    def tell(self, ack: Ack) -> None:
-        """An answer of the engine."""
-        if ack.level >= AckLevel.DURABLE:
-            while self._in_flight and self._in_flight[0] <= ack.through_batch_id:
-                self._in_flight.popleft()
-                self._room.release()
-        self._acks.put_nowait(ack)
-
-    def keep_alive(self) -> None:
-        """The sender has been heard."""
-        self._heard_s = monotonic()
-
-    def _watch_lease(self) -> None:
-        left_s = self._lease_s if self._held else self._heard_s + self._lease_s - monotonic()
-        if self._ended:
-            return
-        if left_s > 0:
-            asyncio.get_running_loop().call_later(left_s, self._watch_lease)
-            return
-        gone = TooSlow(f"nothing was heard of {self._name} within its lease of {self._lease_s:g} s; open the stream again")
-        self._twin.close_stream(self._name, self, gone)
-
-    def end(self, reason: TwinError | None = None) -> None:
-        """No more acks; whoever waits to submit is told."""
-        self._ended = True
-        self._room.release()
-        self._acks.put_nowait(reason)
-
-    async def close(self) -> None:
-        """End the stream: its signals become NOT_TOPICAL."""
-        self._twin.close_stream(self._name, self)
 
 
 class TwinService:
@@ -162,6 +85,7 @@ class TwinService:
         self._engine = Engine(parts.setup(lease.epoch))
         self._publishers = {network: Publisher() for network in parts.estimators}
         self._streams: dict[str, Stream] = {}
+        self._room = Room(_IN_FLIGHT_BYTES)  # of all streams
         self._arrived: deque[tuple[str, Batch]] = deque()  # from which publisher
         self._intake: asyncio.TimerHandle | None = None
         self._intake_s = 0.0  # when it was last done
@@ -245,7 +169,7 @@ class TwinService:
         before = self._streams.pop(claim.publisher, None)
         if before is not None:
             before.end()
-        stream = self._streams[claim.publisher] = Stream(self, claim, opened)
+        stream = self._streams[claim.publisher] = Stream(self, claim, opened, self._room)
         self._perform(effects)
         return stream
 

@@ -23,7 +23,9 @@ from twin.packing import unpacked
 from twin.port import FOREVER_US, AckLevel, AsOf, Batch, EventKind, ManualEntry, RowFault
 from twin.records import read_records
 from twin.replay import compared
-from twin.service import Stream, TwinService
+from twin.room import Room
+from twin.service import TwinService
+from twin.stream import Stream
 
 
 class Start:
@@ -371,3 +373,22 @@ async def test_days_that_need_not_be_kept_are_dropped_and_said_to_be(start: Star
     assert not list((tmp_path / "archive").glob("2023-11-14.duckdb"))
     with pytest.raises(TooOld, match="measurements are kept from 2023-11-16T00:00"):
         await history(twin)
+
+
+async def test_large_batches_wait_for_each_other_and_an_ended_stream_leaves_no_room_taken(start: Start) -> None:
+    twin = await start()
+    room = twin._room = Room(1000)  # of all streams; a row counts 39 bytes
+    one, two = await twin.open_publisher(claim("one", (1,))), await twin.open_publisher(claim("two", (2,)))
+    twenty = [rows(*((uid, float(t), 1.0) for t in range(20))) for uid in (1, 2)]
+    with twin._journal._lock:  # a disk that takes its time
+        await one.submit(Batch(1, twenty[0]))
+        waiting = asyncio.create_task(two.submit(Batch(1, twenty[1])))
+        await asyncio.sleep(0.1)
+        assert not waiting.done()
+    await asyncio.wait_for(waiting, 5)
+    await reached(two, AckLevel.DURABLE, 1)
+    with twin._journal._lock:
+        await one.submit(Batch(2, twenty[0]))
+        assert room._free < 1000
+        await one.close()
+        assert room._free == 1000

@@ -165,7 +165,7 @@ def _power_points(net: Any) -> list[dict[str, Any]]:
     def current_meter(table: str, element: int, rating_ka: float, **more: Any) -> None:
         points.append(
             {"table": table, "element": element, "quantity": "i_ka", "unit": "kA", **more}
-            | {"sigma": _P_SIGMA * rating_ka, "lower": 0.0, "upper": 2 * rating_ka}
+            | {"sigma": _P_SIGMA * rating_ka, "lower": -0.1 * rating_ka, "upper": 2 * rating_ka}  # noise goes below 0
         )
 
     stations = [*net.trafo.hv_bus, *net.trafo.lv_bus]
@@ -213,7 +213,7 @@ def _water_points() -> list[dict[str, Any]]:
         for link in FLOW_SENSORS
     ]
     points.append(
-        {"table": "tank", "element": "T1", "quantity": "level_m", "unit": "m"} | {"sigma": 0.01, "lower": 0.0, "upper": 4.2}
+        {"table": "tank", "element": "T1", "quantity": "level_m", "unit": "m"} | {"sigma": 0.01, "lower": -0.1, "upper": 4.2}
     )
     points.append(
         {"table": "pump", "element": PUMP, "quantity": "status", "unit": "1", "kind": SignalKind.SWITCH}
@@ -221,7 +221,7 @@ def _water_points() -> list[dict[str, Any]]:
     )
     points += [
         {"table": "junction", "element": node, "quantity": "demand_m3_per_s", "unit": "m3/s"}
-        | {"sigma": 0.02 / 3600, "lower": 0.0, "upper": 0.05}
+        | {"sigma": 0.02 / 3600, "lower": -0.2 / 3600, "upper": 0.05}
         for node in SMART_METERS
     ]
     return points

@@ -121,6 +121,9 @@ def _true(event: TwinEvent, truth: dict[str, Any]) -> bool:
     if event.code in ("LINE_OVERLOAD", "TRANSFORMER_OVERLOAD"):
         # An element just below its limit may be estimated just above it: what hangs on the same flow must be overloaded.
         return any(abs(at - t) <= _LATER_S for times in truth["overloaded"].values() for t, _ in times)
+    if event.code == "IMPLAUSIBLE_VALUE":  # a consumer that grew that far, a meter that went that bad
+        real = [e for e in truth["events"] if e["code"] in ("LINE_OVERLOAD", "BAD_METER")]
+        return any(e["start_s"] <= at <= e["end_s"] + _LATER_S for e in real)
     trips = [e for e in truth["events"] if e["code"] == "PUMP_WITHOUT_SUPPLY"]
     if event.code == "SUPPLY_LOST":
         return any(t["start_s"] <= at <= t["end_s"] + _LATER_S for t in trips)
