@@ -43,8 +43,9 @@ PUBLISHED = (
 
 # A pseudo-measurement's sigma: share of the value expected now, plus share of the nominal value.
 _PSEUDO_SHARE, _PSEUDO_FLOOR = 0.3, 0.02
-# A bus without elements injects nothing; its sigma keeps the gain matrix well conditioned beside meters of 1 %.
-_ZERO_SIGMA_MW = 1e-4
+# A bus without elements injects nothing; a kilowatt keeps the gain matrix well conditioned beside meters of 1 %: with a tenth
+# of it and few meters a pivot falls to 1e-13 of its diagonal, which counts as none.
+_ZERO_SIGMA_MW = 1e-3
 # A generator holds its voltage about as well as its regulator is set.
 _HELD_SIGMA_PU = 0.01
 _KEPT = 16
