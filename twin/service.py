@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime, time
 from functools import partial
 from threading import Event
 from time import time_ns
@@ -26,12 +25,11 @@ from grid_models.scenario import Patch
 from grid_models.state import Freshness, NetworkState, Position
 from solvers.solution import Cancelled
 from twin import what_if
-from twin.archive import Archive
 from twin.assembly import Parts
 from twin.effects import Announce, Append, Effect, Estimate, Publish, Tell
 from twin.engine import Engine, digest
 from twin.errors import Exhausted, NotFound, TooOld, TwinError
-from twin.identities import sample_time
+from twin.history import History
 from twin.journal import Entry, EntryKind, Journal
 from twin.lease import Lease
 from twin.packing import packed, unpacked
@@ -48,7 +46,7 @@ from twin.port import (
 )
 from twin.publisher import Publisher
 from twin.records import Records
-from twin.replay import estimated, measurements, recompute
+from twin.replay import estimated, recompute
 from twin.room import Room
 from twin.stream import Stream
 
@@ -58,10 +56,6 @@ _TICK_S = 0.2
 _GATHER_S = 0.002  # what comes within it is taken in together
 _ROWS_AT_ONCE = 10_000  # or a few more: the loop has others to serve
 _IN_FLIGHT_BYTES = 64 << 20  # of rows that are not yet durable
-_SEAL_S = 2.0
-_SEAL_ROWS = 200_000
-_CHUNK_SIGNALS = 50  # a chunk of history is a day of so many signals, or less of more
-_DAY_US = 86_400_000_000
 
 T = TypeVar("T")
 
@@ -81,8 +75,8 @@ class TwinService:
         self.parts = parts
         self._lease, self._journal = lease, journal
         self._records = Records(journal)
-        self._archive = Archive(journal.folder / "archive")
         self._engine = Engine(parts.setup(lease.epoch))
+        self._history = History(self._records, parts.keep_us, lambda: self._engine.now_us)
         self._publishers = {network: Publisher() for network in parts.estimators}
         self._streams: dict[str, Stream] = {}
         self._room = Room(_IN_FLIGHT_BYTES)  # of all streams
@@ -93,8 +87,6 @@ class TwinService:
         self._event_news = asyncio.Condition()
         self._live = ThreadPoolExecutor(max_workers=len(parts.estimators), thread_name_prefix="live")
         self._asides = ThreadPoolExecutor(max_workers=1, thread_name_prefix="what-if")
-        self._sealer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sealer")
-        self._seal_trouble = ""
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._failure: TwinError | None = None
@@ -117,7 +109,7 @@ class TwinService:
         self._perform([Append(Entry(position, EntryKind.START, packed(begin)))])
         self._perform(self._engine.resume())
         self._keep(self._ticking())
-        self._keep(self._sealing())
+        self._keep(self._history.keep_sealing())
 
     async def stop(self) -> None:
         """Write what is waiting and let go of the store."""
@@ -129,8 +121,7 @@ class TwinService:
             self._streams.pop(name).end()
         self._live.shutdown(wait=True, cancel_futures=True)
         self._asides.shutdown(wait=True, cancel_futures=True)
-        self._sealer.shutdown(wait=True, cancel_futures=True)
-        self._archive.close()
+        self._history.close()
         assert self._loop is not None
         await self._loop.run_in_executor(None, self._journal.close)
         self._lease.release()
@@ -270,29 +261,8 @@ class TwinService:
         self, signals: tuple[int, ...], start_us: int, end_us: int, known_us: int | None
     ) -> AsyncIterator[Rows]:
         """Admitted rows by the time at which they stand: the archive's in order of time, then what is not sealed yet."""
-        assert self._loop is not None
-        if start_us < self._kept_from_us():
-            raise TooOld(f"measurements are kept from {np.datetime64(self._kept_from_us(), 'us')} on")
-        through = self._archive.sealed
-        days = self._archive.days(start_us, end_us)
-        step = max(1, _DAY_US * _CHUNK_SIGNALS // max(_CHUNK_SIGNALS, len(signals)))
-        for day in days:
-            first = round(datetime.combine(day, time(), UTC).timestamp()) * 1_000_000
-            for begin in range(max(start_us, first), min(end_us, first + _DAY_US), step):
-                end = min(end_us, first + _DAY_US, begin + step)
-                question = (signals, begin, end, known_us, through)
-                rows = await self._loop.run_in_executor(None, self._archive.window, *question)
-                if len(rows):
-                    yield rows
-        wanted = np.array(sorted(signals), dtype=np.uint32)
-        unsealed = measurements(self._records.read_after(through))
-        while (tail := await self._loop.run_in_executor(None, next, unsealed, None)) is not None:
-            times = sample_time(tail)
-            mine = np.isin(tail.signal, wanted) & (times >= start_us) & (times < end_us)
-            if known_us is not None:
-                mine &= tail.receive_time_us <= known_us
-            if mine.any():
-                yield tail.take(mine)
+        async for rows in self._history.read(signals, start_us, end_us, known_us):
+            yield rows
 
     async def fork(self, network: str, at: Position | AsOf | None) -> Any:
         """The network carrying the state at that instant as its own injections and levels."""
@@ -310,8 +280,8 @@ class TwinService:
         issues = [Issue("journal", "", (), text) for text in self._journal.report]
         if self._journal.full:
             issues.append(Issue("journal", "", (), "the disk is full"))
-        if self._seal_trouble:
-            issues.append(Issue("archive", "", (), self._seal_trouble))
+        if self._history.trouble:
+            issues.append(Issue("archive", "", (), self._history.trouble))
         if self._failure is not None:
             issues.append(Issue("journal", "", (), str(self._failure)))
         return tuple(issues)
@@ -448,44 +418,6 @@ class TwinService:
         while True:
             self._perform(self._engine.tick(time_ns() // 1000))
             await asyncio.sleep(_TICK_S)
-
-    async def _sealing(self) -> None:
-        assert self._loop is not None
-        while True:
-            await asyncio.sleep(_SEAL_S)
-            try:
-                await self._loop.run_in_executor(self._sealer, self._seal)
-            except (TwinError, OSError) as error:
-                # The journal has it all; a later round takes up where this one ended.
-                log.warning("sealing failed reason=%s", error)
-                self._seal_trouble = str(error)
-            else:
-                self._seal_trouble = ""
-
-    def _seal(self) -> None:
-        """Move rows from the journal to the archive."""
-        batches: list[tuple[Position, Rows]] = []
-        size = entries = 0
-        for entry in self._records.read_after(self._archive.sealed):
-            entries += 1
-            if entry.kind is EntryKind.ROWS:
-                batches.append((entry.position, unpacked(entry.payload)["rows"]))
-                size += len(batches[-1][1])
-            if size >= _SEAL_ROWS or entries >= _SEAL_ROWS:
-                self._archive.seal(batches, entry.position)
-                batches, size, entries = [], 0, 0
-        if entries:
-            self._archive.seal(batches, entry.position)
-        self._records.release(self._archive.sealed)
-        if (kept_from := self._kept_from_us()) > 0:
-            self._archive.drop(datetime.fromtimestamp(kept_from / 1e6, UTC).date())
-            self._records.past.drop(kept_from)
-
-    def _kept_from_us(self) -> int:
-        """The first midnight of what is kept, 0 where all is."""
-        if self.parts.keep_us is None:
-            return 0
-        return max(0, self._engine.now_us - self.parts.keep_us) // _DAY_US * _DAY_US
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

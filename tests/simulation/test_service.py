@@ -87,8 +87,8 @@ async def test_a_row_is_read_right_after_it_is_durable_and_once_after_it_is_seal
     await stream.submit(Batch(1, rows((1, 0, 5.0), (1, 1, 6.0))))
     await reached(stream, AckLevel.DURABLE, 1)
     assert await history(twin) == [5, 6]
-    twin._seal()
-    assert twin._archive.sealed.revision > 0
+    twin._history.seal()
+    assert twin._history.archive.sealed.revision > 0
     assert await history(twin) == [5, 6]
     await stream.submit(Batch(2, rows((1, 2, 7.0))))
     await reached(stream, AckLevel.DURABLE, 2)
@@ -103,7 +103,7 @@ async def test_after_a_restart_nothing_is_lost_and_the_chain_goes_on(start: Star
     twin = await start()
     await play(twin, 0, 25)
     before = twin.position("power")
-    twin._seal()
+    twin._history.seal()
     again = await start()
     await play(again, 25, 30, epoch=2)
     assert await history(again) == [float(t) for t in range(30)]
@@ -119,15 +119,15 @@ async def test_after_a_restart_nothing_is_lost_and_the_chain_goes_on(start: Star
 async def test_an_archive_that_was_deleted_is_built_again(start: Start, tmp_path: Path) -> None:
     twin = await start()
     await play(twin, 0, 5)
-    twin._seal()
+    twin._history.seal()
     await start.stop()
     for path in (tmp_path / "archive").iterdir():
         path.unlink()
     fresh = await start()
     assert await history(fresh) == [0, 1, 2, 3, 4]
-    fresh._seal()
+    fresh._history.seal()
     assert await history(fresh) == [0, 1, 2, 3, 4]
-    assert len(fresh._archive.window([1], T0, T0 + 10 * SECOND)) == 5
+    assert len(fresh._history.archive.window([1], T0, T0 + 10 * SECOND)) == 5
 
 
 async def test_a_replay_of_the_journal_equals_what_was_published(start: Start, tmp_path: Path) -> None:
@@ -310,7 +310,7 @@ async def test_the_journal_is_cut_and_nothing_that_it_told_is_lost(start: Start,
     asked = [AsOf(T0 + t * SECOND) for t in (0, 7, 21, 36, 52, 69)]
     before = [await twin.get_state("power", at) for at in asked]
     whole = sum(1 for _ in twin._journal.read_after())
-    twin._seal()
+    twin._history.seal()
     rest = sum(1 for _ in twin._journal.read_after())
     assert rest < 0.6 * whole  # what its newest two checkpoints begin
     assert len(twin._records.past.marks()) >= 3
@@ -327,8 +327,8 @@ async def test_the_journal_is_cut_and_nothing_that_it_told_is_lost(start: Start,
         path.unlink()
     twin = await start(short)
     assert await history(twin) == [float(t) for t in range(70)]  # out of the past
-    twin._seal()
-    assert len(twin._archive.window([1], T0, T0 + 70 * SECOND)) == 70
+    twin._history.seal()
+    assert len(twin._history.archive.window([1], T0, T0 + 70 * SECOND)) == 70
     await start.stop()
     found = list(compared(short, read_records(tmp_path)))
     assert len([c for c in found if c.equal]) == 70 + 35
@@ -343,7 +343,7 @@ async def test_what_was_not_yet_known_is_computed_from_a_checkpoint_that_did_not
     await asyncio.sleep(0.01)
     await stream.submit(Batch(41, rows((2, 35, 7.0))))
     await go_on(stream, 40, 80, done=41)
-    twin._seal()
+    twin._history.seal()
     await stream.close()
     twin = await start(parts(checkpoint_us=10 * SECOND))
     then = await twin.get_state("power", AsOf(T0 + 36 * SECOND, known))
@@ -367,9 +367,9 @@ async def test_days_that_need_not_be_kept_are_dropped_and_said_to_be(start: Star
     for n, t in enumerate((0, 1), start=1):
         await stream.submit(Batch(n, rows((1, t, float(t)))))
     await reached(stream, AckLevel.DURABLE, 2)
-    twin._seal()
+    twin._history.seal()
     twin._engine.now_us += 4 * day * SECOND
-    twin._seal()
+    twin._history.seal()
     assert not list((tmp_path / "archive").glob("2023-11-14.duckdb"))
     with pytest.raises(TooOld, match="measurements are kept from 2023-11-16T00:00"):
         await history(twin)
