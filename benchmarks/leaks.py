@@ -14,6 +14,8 @@ from time import perf_counter
 import numpy as np
 
 import solvers.water.leak_search
+import twin.leak_report
+import twin.scada_year
 from benchmarks.leak_baselines import Found, night_flow, pressure_regression
 from benchmarks.leak_years import make
 from grid_models.formats import read
@@ -122,7 +124,8 @@ def _searched(
 def _digest() -> str:
     """Of the sources that decide the answer."""
     room = Path(solvers.water.leak_search.__file__).parent
-    return hashlib.sha256(b"".join(p.read_bytes() for p in sorted(room.glob("*.py")))).hexdigest()[:10]
+    files = [*sorted(room.glob("*.py")), Path(twin.leak_report.__file__), Path(twin.scada_year.__file__)]
+    return hashlib.sha256(b"".join(p.read_bytes() for p in files)).hexdigest()[:10]
 
 
 def _silent(_: str, __: float) -> None:

@@ -57,6 +57,14 @@ class Walks:
         """Walk of a leak that has settled."""
         return 0.004 * self.unit
 
+    def is_burst(self, hours: int, size: float, flow: float) -> bool:
+        """Whether a growth by `size` within hours, where `flow` flowed already, is something that has broken open."""
+        return hours <= _BURST_HOURS and size > max(5.0 * self.unit, flow)
+
+    def has_broken_open(self, track: Track, h: int, hours: int, size: float, flow: float) -> bool:
+        """Whether a leak that is known for days grows by so much within hours that it is no growth."""
+        return track.issued and h - track.found > _BURST_SETTLES_H and self.is_burst(hours, size, flow)
+
     def is_settled(self, track: Track, h: int) -> bool:
         """Whether a leak has no freedom left: carried over, old, or one that has kept its flow."""
         return track.carried or h - track.onset > _OLD_HOURS or track.has_settled
@@ -122,12 +130,15 @@ def advance(belief: Belief, h: int, residual: Floats, signature: Floats, bin_: i
 
 
 def _settle(belief: Belief, h: int, walks: Walks) -> None:
-    """A leak that came at once has settled when its flow has stood for two days; any other, for a fortnight."""
+    """A leak that came at once has settled when its flow has stood for two days; any other, for a fortnight.
+
+    One that has not been told never settles: if it is none, its flow must be free to go.
+    """
     for track, flow in zip(belief.tracks, belief.flow.tolist(), strict=True):
         if abs(flow - track.level) > max(_SAME_FLOW * track.level, 0.4 * walks.unit):
             track.level, track.since = flow, h
-        is_burst = 0 < track.window <= _BURST_HOURS and track.peak > 5.0 * walks.unit
-        track.has_settled = h - track.since >= (_BURST_SETTLES_H if is_burst else _SETTLES_H)
+        came_at_once = track.window > 0 and walks.is_burst(track.window, track.peak, 0.0)
+        track.has_settled = track.issued and h - track.since >= (_BURST_SETTLES_H if came_at_once else _SETTLES_H)
 
 
 def _hold(P: Floats, at: int, most: float) -> None:
@@ -161,7 +172,8 @@ def _jump(belief: Belief, h: int, e: Floats, S: Floats, R: Floats, noise: Noise,
         accepted = explains and (not settled or size < -0.5 * belief.flow[q])
     else:
         young = h - track.onset < 72
-        accepted = not settled and (own_z**2 > best**2 - 12 or (young and own_z**2 > 0.75 * best**2))
+        broke = walks.has_broken_open(track, h, 1, float(size), float(belief.flow[q]))  # the search will ask whose that is
+        accepted = not settled and not broke and (own_z**2 > best**2 - 12 or (young and own_z**2 > 0.75 * best**2))
     if not accepted:
         return []
     belief.covariance[n + q, n + q] += size**2

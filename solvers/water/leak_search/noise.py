@@ -19,7 +19,6 @@ _POSITION_WEIGHT = 0.4
 _SCALE_ERROR = 0.03
 _BIAS_OF_DAILY = 0.8
 _LEAST_BIAS_M = 0.0005
-_WEEKS_FOR_HALF = 26.0  # of history, until an hour of the week counts as much as its kind of day; by halves of a year
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,13 +120,21 @@ def _mean(values: Floats, axis: int = 0) -> Floats:
 
 
 def _rhythm(residual: Floats, hour_of_week: Index) -> Floats:
-    """(168, n_output) means by hour of the week, drawn towards those of its workdays or weekend by how few they are."""
+    """(168, n_output) means by hour of the week, drawn towards those of its workdays or weekend.
+
+    With d the difference of both means and s the standard error of d, the share max(0, 1 - s^2 / d^2) of d is kept
+    (W. James, C. Stein, 1961).
+    """
     how = np.arange(HOURS_PER_WEEK)
     kind = how % 24 + 24 * (how >= 5 * 24)
-    common = np.array([np.nan_to_num(_mean(residual[kind[hour_of_week] == k])) for k in range(48)])[kind]
-    own = np.array([np.nan_to_num(_mean(residual[hour_of_week == k])) for k in how])
-    weeks = len(residual) / HOURS_PER_WEEK
-    return np.asarray(common + weeks / (weeks + _WEEKS_FOR_HALF) * (own - common))
+    kinds = np.array([np.nan_to_num(_mean(residual[kind[hour_of_week] == k])) for k in range(48)])
+    common = kinds[kind]
+    own = np.array([_mean(residual[hour_of_week == k]) for k in how])
+    scatter = np.nanvar(residual - kinds[kind[hour_of_week]], axis=0)
+    count = np.array([np.isfinite(residual[hour_of_week == k]).sum(axis=0) for k in how])
+    d = np.nan_to_num(own - common)
+    share = np.maximum(1.0 - scatter / np.maximum(count, 1) / np.maximum(d**2, 1e-30), 0.0)
+    return np.asarray(common + share * d)
 
 
 def _slow(residual: Floats) -> Floats:

@@ -38,7 +38,8 @@ _SHADOW = 0.35
 _METER_ALONE = 60.0  # by which a meter's z^2 must beat the best leak's
 _METER_ROSE = 15.0  # the same for a rise that the end of no followed leak explains
 _FALL_SHARE = 0.4  # of a drop's z^2 that a followed leak's end must explain
-_END_SHARE = 0.25  # of a settled leak's flow: less is no end
+_END_SHARE = 0.5  # of a settled leak's flow: less is no end
+_REPAIR_H = 2  # in which an end becomes whole
 _METER_FALLS = 4.0  # times the best leak's z^2, where the reading has fallen
 _METER_LEFT = 4.0  # per output: chi-square that a meter's own change may leave open
 _GROWN = 1.3  # times its z: evidence that is worth another question
@@ -108,6 +109,7 @@ class LeakSearch:
     _muting: Muting = field(default_factory=Muting)
     _waiting: _Waiting = field(default_factory=_Waiting)
     _quiet_until: int = 0
+    _ending: int = -99
     _barrier: dict[int, int] = field(default_factory=dict)
     _last_number: int = 0
 
@@ -275,13 +277,18 @@ class LeakSearch:
         self._replay(first, h)
 
     def _has_grown(self, h: int, w: Window, change: _Change) -> bool:
-        """A followed leak that explains the growth nearly as well as any pipe; one that has settled grows no more."""
+        """A followed leak that explains the growth nearly as well as any pipe.
+
+        One that has settled grows no more, and one that is known does not double in an hour: something has broken open.
+        """
         found: tuple[int, float, float] | None = None
         for k, track in enumerate(self.belief.tracks):
             if self.walks.is_settled(track, h):
                 continue
             best, own, size = self._by_itself(w, k)
             margin = 12 + 0.1 * best**2
+            if self.walks.has_broken_open(track, h, change.window, size, float(self.belief.flow[k])):
+                continue
             if own > 0 and best**2 - own**2 < margin and size > 0 and (found is None or own > found[1]):
                 found = (k, own, size)
         if found is None:
@@ -300,14 +307,17 @@ class LeakSearch:
         return True
 
     def _has_fallen(self, h: int, w: Window) -> bool:
-        """A followed leak whose end, or part of it, explains much of the drop, and that had as much to lose."""
+        """A followed leak whose end, or part of it, explains much of the drop, and that had as much to lose.
+
+        A settled leak ends as a whole. What looks like part of its end may be an hour in which it was repaired: that is
+        waited for, once a day.
+        """
         found: tuple[int, float, float] | None = None
         unit, n = self.walks.unit, self.town.n_output
-        for k, track in enumerate(self.belief.tracks):
+        for k in range(len(self.belief.tracks)):
             flow = float(self.belief.flow[k])
             worst, own, size = self._by_itself(w, k, -1.0)
-            enough = _END_SHARE * flow if self.walks.is_settled(track, h) else 0.0
-            if flow <= 0.4 * unit or own >= 0 or -size < enough:
+            if flow <= 0.4 * unit or own >= 0:
                 continue
             share = own**2 / worst**2 - max(-size - flow, 0.0) / (flow + unit)
             if share > _FALL_SHARE and (found is None or share > found[1]):
@@ -316,6 +326,13 @@ class LeakSearch:
             return False
         k, _, size = found
         track = self.belief.tracks[k]
+        if self.walks.is_settled(track, h) and -size < _END_SHARE * self.belief.flow[k]:
+            if h - self._ending > 24:
+                self._ending = h
+            if h - self._ending > _REPAIR_H:
+                return False
+            self._advance(h)
+            return True
         track.changed = h
         self.belief.covariance[n + k, n + k] += size**2
         self.belief.covariance[:n, :n] += self.noise.signature_error(track.pipe, abs(size))

@@ -3,7 +3,7 @@
 At once where it is large and sharp; a little later where the first hours have made it so; anything else only after it has
 lasted for days, flows still, and is explained by no other place. After a large jump, small ones nearby wait twice as
 long: they may be its shadow. What is nearly the same as an earlier alarm is not told again, unless that leak's flow had
-settled: then this is another one beside it, or it has broken further open.
+settled, or this one came at once and is larger: then it is another one beside it, or it has broken open.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ class Telling:
         k = belief.index(track.number)
         flow = float(belief.flow[k]) if k >= 0 else track.peak
         distance = self.scene.noise.distance_m[place.pipe]
-        if not any(distance[told.pipe] < _SAME_M and self._goes_on(told, h, belief) for told in self._told):
+        same = [told for told in self._told if distance[told.pipe] < _SAME_M and self._goes_on(told, h, belief)]
+        before = max((float(belief.flow[i]) for t in same if (i := belief.index(t.number)) >= 0), default=0.0)
+        if not same or (track.window > 0 and self.scene.walks.is_burst(track.window, flow, before)):
             self._told.append(_Told(place.pipe, h, track.number))
             yield about(h, Kind.ISSUED, track, place, flow, z)
 
