@@ -137,6 +137,11 @@ def _leaks(network: WaterNetwork, n: int, day: int, seed: int, carried: Path | N
     pipes = network.tables["pipe"]
     long_enough = np.flatnonzero(pipes["length_m"] > 20)
     chosen = rng.choice(long_enough, LEAKS_A_YEAR, replace=False)
+    taken = {leak.pipe for leak in leaks}
+    spare = iter(np.random.default_rng([78, seed]).permutation(np.setdiff1d(long_enough, chosen)))
+    chosen = np.array(
+        [next(i for i in spare if str(pipes.index[i]) not in taken) if str(pipes.index[p]) in taken else p for p in chosen]
+    )
     consumption = float(network.tables["demand"]["base_m3_per_s"].sum()) * 3600.0
     unit = consumption / 180.0
     for k, pipe in enumerate(chosen.tolist()):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from solvers.water.leak_search.bias_filter import Walks
 from solvers.water.leak_search.memory import Belief, Memory
 from solvers.water.leak_search.noise import Noise
-from solvers.water.leak_search.ratio_tests import Window, averaged_noise, ratios
+from solvers.water.leak_search.ratio_tests import Window, averaged_noise, least, ratios
 from solvers.water.leak_search.town import Hours, Town
 from solvers.water.plan import Floats, Index
 
@@ -24,6 +24,7 @@ CREW_M = 280.0  # what a crew searches from one place
 _TEMPER = 0.5
 _FAR_M = 1000.0
 _CREDIBLE = 0.9
+_SHARED = 0.4  # of z that must be left without any one meter; a leak beside a meter leaves half, a broken meter nothing
 _NEGLIGIBLE = 1e-7  # of the probability, for a pipe
 _HOPELESS = 0.3  # within a crew's reach, by linear signatures: no curvature makes that a place
 
@@ -39,6 +40,7 @@ class Place:
         probability: (n_pipe,).
         flow: (n_pipe,) its flow if it were there [m3/h].
         z: (n_pipe,).
+        least: z there if the meter that speaks most for it were silent.
     """
 
     pipe: int
@@ -47,6 +49,12 @@ class Place:
     probability: Floats
     flow: Floats
     z: Floats
+    least: float
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether the evidence is more than one meter's."""
+        return self.least > _SHARED * float(self.z[self.pipe])
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +89,7 @@ def locate(scene: Scene, w: Window, pipe: int, flow: float) -> Place:
     """
     R = w.R + scene.noise.signature_error(pipe, flow)
     f, z = ratios(w, R, scene.allowed)
-    straight = _placed(scene, f, z, np.ones(len(z), dtype=bool))
+    straight = _placed(scene, w, R, f, z, np.ones(len(z), dtype=bool))
     if straight.near < _HOPELESS:
         return straight
     likely = _likely(z, 30.0, 80)
@@ -94,8 +102,9 @@ def locate(scene: Scene, w: Window, pipe: int, flow: float) -> Place:
         bent += _bend(scene, h, before.leaks(len(z)), likely, amounts) / len(at)
     signature = w.signature.copy()
     signature[:, likely] += bent
-    f, z = ratios(replace(w, signature=signature), R, scene.allowed)
-    return _placed(scene, f, z, np.isin(np.arange(len(z)), likely))
+    w = replace(w, signature=signature)
+    f, z = ratios(w, R, scene.allowed)
+    return _placed(scene, w, R, f, z, np.isin(np.arange(len(z)), likely))
 
 
 def locate_again(scene: Scene, h: int, belief: Belief, k: int) -> Place | None:
@@ -145,10 +154,11 @@ def locate_again(scene: Scene, h: int, belief: Belief, k: int) -> Place | None:
         signature = means.signature.copy()
         signature[:, likely] += bent
         e = e + mean_flow * bent[:, int(np.searchsorted(likely, track.pipe))]
-        f, z = ratios(replace(w, e=e, signature=signature), R, scene.allowed)
+        w = replace(w, e=e, signature=signature)
+        f, z = ratios(w, R, scene.allowed)
         judged = np.isin(np.arange(len(z)), likely)
         z = np.where(judged, z, 0.0)
-    return _placed(scene, f, z, judged)
+    return _placed(scene, w, R, f, z, judged)
 
 
 def _doubt_at_onset(memory: Memory, onset: int, belief: Belief, n: int) -> Floats:
@@ -174,7 +184,7 @@ def _bend(scene: Scene, h: int, leaks: Floats, pipes: Index, amounts: Floats) ->
     return np.nan_to_num((after - before[:, None]) / amounts - scene.memory.signature(h)[:, pipes])
 
 
-def _placed(scene: Scene, f: Floats, z: Floats, judged: NDArray[np.bool_]) -> Place:
+def _placed(scene: Scene, w: Window, R: Floats, f: Floats, z: Floats, judged: NDArray[np.bool_]) -> Place:
     distance = scene.noise.distance_m
     evidence = np.where(judged & (f > 0), 0.5 * _TEMPER * z**2, -np.inf)
     best = evidence.max()
@@ -188,4 +198,4 @@ def _placed(scene: Scene, f: Floats, z: Floats, judged: NDArray[np.bool_]) -> Pl
     order = np.argsort(distance[pipe], kind="stable")
     inside = int(np.searchsorted(np.cumsum(p[order]), _CREDIBLE))
     radius = float(distance[pipe][order[min(inside, len(p) - 1)]])
-    return Place(pipe, float(near[pipe]), radius, p, f, z)
+    return Place(pipe, float(near[pipe]), radius, p, f, z, least(w, R, pipe, scene.town.n_head))

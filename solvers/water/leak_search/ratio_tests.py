@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from solvers.water.leak_search.bias_filter import Walks
 from solvers.water.leak_search.memory import Belief, Means, Memory
 from solvers.water.leak_search.noise import Noise
-from solvers.water.leak_search.whitening import projected, whitened
+from solvers.water.leak_search.whitening import NO_METER_TELLS, projected, whitened
 from solvers.water.plan import Floats
 
 _UNREAD = 1e6
@@ -102,6 +102,19 @@ def ratios(w: Window, R: Floats, allowed: NDArray[np.bool_]) -> tuple[Floats, Fl
     product, power = projected(R, w.e, w.signature)
     product, power = np.where(allowed, product, 0.0), power + 1e-12
     return product / power, product / np.sqrt(power)
+
+
+def least(w: Window, R: Floats, pipe: int, n_head: int) -> float:
+    """Z of a change at a pipe if the pressure meter that speaks most for it were silent.
+
+    With W = R^-1, u = W e, v = W s, the evidence without output i is (s' u - v_i u_i / W_ii) / sqrt(s' v - v_i^2 / W_ii).
+    """
+    s = w.signature[:, pipe]
+    W = np.linalg.inv(R + NO_METER_TELLS * np.eye(len(R)))
+    u, v, d = W @ w.e, W @ s, np.diag(W)
+    product, power = float(s @ u), float(s @ v)
+    z = (product - v * u / d) / np.sqrt(np.maximum(power - v**2 / d, 1e-12))
+    return float(z[:n_head].min()) if n_head else product / max(power, 1e-12) ** 0.5
 
 
 def alone(w: Window) -> tuple[Floats, float]:

@@ -387,7 +387,7 @@ class LeakSearch:
             self._quiet_until = h + 3
             return
         needed = SURE if age < 72 else 0.8 if age < 168 else 0.65 if age < 336 else 0.45
-        if place.near < needed:
+        if place.near < needed or not place.is_shared:
             self._advance(h)
             self._waiting.until, self._waiting.z = h + (0 if age < 6 else 3 if age < 24 else 6 if age < 72 else 12), change.z
             return

@@ -65,7 +65,7 @@ class Telling:
             is_young = not track.issued and h - track.found in _SHARPER_H and 0 < track.window <= 8
             if is_young and belief.flow[k] > max(4.0 * unit, 0.5 * track.rival):
                 place = locate_again(self.scene, h, belief, k)
-                if place is not None and place.near > SURE and place.z[place.pipe] > AT_ONCE:
+                if place is not None and place.near > SURE and place.z[place.pipe] > AT_ONCE and place.is_shared:
                     yield from self.tell(h, belief, track, place, float(place.z[place.pipe]))
 
     def lasting(self, h: int, belief: Belief) -> Iterator[Event]:
@@ -82,7 +82,7 @@ class Telling:
             if place is None or min(place.z[track.pipe], place.z[place.pipe]) <= 10:
                 continue
             apart = float(self.scene.noise.distance_m[track.pipe, place.pipe]) > _APART_M
-            if place.near > (0.85 if age < 240 else 0.6) and not apart:
+            if place.near > (0.85 if age < 240 else 0.6) and place.is_shared and not apart:
                 yield from self.tell(h, belief, track, place, float(place.z[place.pipe]))
 
     def _goes_on(self, told: _Told, h: int, belief: Belief) -> bool:

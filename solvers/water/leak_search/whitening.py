@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from solvers.accelerate import kernel
 from solvers.water.plan import Floats
 
-_NO_METER_TELLS = 1e-8  # variance of a tenth of a millimetre
+NO_METER_TELLS = 1e-8  # variance of a tenth of a millimetre
 
 
 def whitened(R: Floats, columns: Floats) -> Floats:
@@ -27,7 +27,7 @@ def whitened(R: Floats, columns: Floats) -> Floats:
         LinAlgError: R is no covariance.
     """
     L, out = np.array(R, dtype=np.float64, order="C"), np.array(columns, dtype=np.float64, order="C")
-    if not _whiten(L, out, _NO_METER_TELLS):
+    if not _whiten(L, out, NO_METER_TELLS):
         raise np.linalg.LinAlgError("a covariance is not positive definite")
     return out
 
