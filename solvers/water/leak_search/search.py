@@ -43,6 +43,7 @@ _REPAIR_H = 2  # in which an end becomes whole
 _METER_FALLS = 4.0  # times the best leak's z^2, where the reading has fallen
 _METER_LEFT = 4.0  # per output: chi-square that a meter's own change may leave open
 _GROWN = 1.3  # times its z: evidence that is worth another question
+_FORGOTTEN_H = 8  # without evidence, and what waited waits no more
 _MISLED_H = 24  # before a meter's change was seen, it may have made a leak
 _RELOCATE_H = (12, 24, 48, 72, 96, 120, 168, 240, 336, 432, 528, 624)
 
@@ -77,12 +78,29 @@ class _Seen:
 
 @dataclass
 class _Waiting:
-    """Evidence that has no place yet: since when, when last, and until when it is of no use to ask unless it grows."""
+    """Evidence that has no place yet: since when, when last, and until when it is of no use to ask unless it grows.
+
+    It has grown when z is a third larger than when it last had; then there may be another leak, and it is asked at once.
+    """
 
     since: int = -1
     last: int = -99
+    grown: int = -1
     until: int = -1
-    z: float = np.inf
+    z: float = 0.0
+
+    def see(self, h: int, z: float) -> None:
+        """Evidence in hour h."""
+        if self.since < 0 or h - self.last > _FORGOTTEN_H:
+            self.since, self.z = h, 0.0
+        self.last = h
+        if z > _GROWN * self.z:
+            self.grown, self.until, self.z = h, -1, z
+
+    def put_off(self, h: int) -> None:
+        """No place was found: ask the less often the longer that lasts."""
+        age = h - self.grown
+        self.until = h + (0 if age < 6 else 3 if age < 24 else 6 if age < 72 else 12)
 
 
 @dataclass
@@ -238,11 +256,9 @@ class LeakSearch:
             self._advance(h)
             self._quiet_until = h + 3
             return
-        if self._waiting.since < 0 or h - self._waiting.last > 8:
-            self._waiting.since = h
-        self._waiting.last = h
         waiting = self._waiting
-        if (h == waiting.since and change.z < AT_ONCE) or (h < waiting.until and change.z < _GROWN * waiting.z):
+        waiting.see(h, change.z)
+        if (h == waiting.since and change.z < AT_ONCE) or h < waiting.until:
             self._advance(h)
             return
         self._track(h, change, shadow)
@@ -386,10 +402,10 @@ class LeakSearch:
             self._advance(h)
             self._quiet_until = h + 3
             return
-        needed = SURE if age < 72 else 0.8 if age < 168 else 0.65 if age < 336 else 0.45
+        needed = SURE if age < 72 or change.window <= 8 else 0.8 if age < 168 else 0.65 if age < 336 else 0.45
         if place.near < needed or not place.is_shared:
             self._advance(h)
-            self._waiting.until, self._waiting.z = h + (0 if age < 6 else 3 if age < 24 else 6 if age < 72 else 12), change.z
+            self._waiting.put_off(h)
             return
         onset = h - change.window + 1
         at_once = change.z > AT_ONCE and flow > max(2.0 * self.walks.unit, 0.5 * shadow) and place.near > SURE
