@@ -122,11 +122,11 @@ def _power_grid_model(model: BusBranch, sets: list[tuple[Floats, Floats, Floats]
     grid = power_grid_model_grid(model)
     node, branch = grid["node"], grid["generic_branch"]
     load = initialize_array("input", "sym_load", n)
-    load["id"], load["node"], load["status"], load["type"] = 40_000 + np.arange(n), np.arange(n), 1, LoadGenType.const_power
+    load["id"], load["node"], load["status"], load["type"] = 4_000_000 + np.arange(n), np.arange(n), 1, LoadGenType.const_power
     volt = initialize_array("input", "sym_voltage_sensor", n)
-    volt["id"], volt["measured_object"], volt["u_sigma"] = 50_000 + np.arange(n), np.arange(n), 1e3 * _SIGMA_V
+    volt["id"], volt["measured_object"], volt["u_sigma"] = 5_000_000 + np.arange(n), np.arange(n), 1e3 * _SIGMA_V
     power = initialize_array("input", "sym_power_sensor", n + m)
-    power["id"] = 60_000 + np.arange(n + m)
+    power["id"] = 6_000_000 + np.arange(n + m)
     power["measured_object"] = np.concatenate([node["id"], branch["id"]])
     power["measured_terminal_type"] = np.repeat([MeasuredTerminalType.node, MeasuredTerminalType.branch_from], [n, m])
     power["p_sigma"] = power["q_sigma"] = 1e6 * _SIGMA_S  # `power_sigma` would be that of |S|

@@ -26,18 +26,18 @@ def power_grid_model_grid(model: BusBranch) -> dict[str, Any]:
     node = initialize_array("input", "node", n)
     node["id"], node["u_rated"] = np.arange(n), 1e3
     branch = initialize_array("input", "generic_branch", m)
-    branch["id"], branch["from_node"], branch["to_node"] = 10_000 + np.arange(m), model.branch_from, model.branch_to
+    branch["id"], branch["from_node"], branch["to_node"] = 1_000_000 + np.arange(m), model.branch_from, model.branch_to
     branch["from_status"] = branch["to_status"] = 1
     branch["r1"], branch["x1"] = (1 / series).real, (1 / series).imag
     charging = 2 * (model.y_tt - series)
     branch["g1"], branch["b1"] = charging.real, charging.imag
     branch["k"], branch["theta"] = k, theta
     shunt = initialize_array("input", "shunt", n)
-    shunt["id"], shunt["node"], shunt["status"] = 20_000 + np.arange(n), np.arange(n), 1
+    shunt["id"], shunt["node"], shunt["status"] = 2_000_000 + np.arange(n), np.arange(n), 1
     shunt["g1"], shunt["b1"] = model.y_shunt.real, model.y_shunt.imag
     slack = np.flatnonzero(model.bus_kind == SLACK)
     source = initialize_array("input", "source", len(slack))
-    source["id"], source["node"], source["status"] = 30_000 + np.arange(len(slack)), slack, 1
+    source["id"], source["node"], source["status"] = 3_000_000 + np.arange(len(slack)), slack, 1
     source["u_ref"], source["u_ref_angle"] = np.abs(model.v_start[slack]), np.angle(model.v_start[slack])
     source["sk"] = 1e20
     return {"node": node, "generic_branch": branch, "shunt": shunt, "source": source}

@@ -331,7 +331,7 @@ def _power_grid_model(
     np.subtract.at(rest, at, consumed)
     others = np.flatnonzero(np.abs(rest) > 1e-12)
     load = initialize_array("input", "sym_load", n + len(others))
-    load["id"], load["node"] = 400_000 + np.arange(len(load)), np.concatenate([at, others])
+    load["id"], load["node"] = 4_000_000 + np.arange(len(load)), np.concatenate([at, others])
     load["status"], load["type"] = 1, LoadGenType.const_power
     mva = 1e6 * np.concatenate([consumed, rest[others]])
     load["p_specified"], load["q_specified"] = mva.real, mva.imag

@@ -23,7 +23,7 @@ from solvers.power.regroup import GIVEN_UP, LANES, UNFINISHED, IndexArray, run_t
 
 GROUPS_AT_ONCE = 32
 _MAX_ITERATIONS = 20
-_NEWTON_ITERATIONS = 15  # for each start; what has a solution near the base case needs less
+_NEWTON_ITERATIONS = 10  # for each start; what has a solution near the base case needs six
 _VIOLATIONS_EXPECTED = 256  # of each outage; more are counted first, then written
 
 NOBODY = np.zeros(0, dtype=np.int64)
