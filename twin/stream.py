@@ -14,6 +14,7 @@ from twin.room import Room
 
 _IN_FLIGHT_BYTES = 16 << 20  # of rows that are not yet durable
 _ROW_BYTES = 39
+_UNREAD = 256  # acks that a sender need not have read to go on
 
 
 class Taker(Protocol):
@@ -47,6 +48,8 @@ class Stream:
         self.opened = opened
         self._twin, self._name, self._lease_s = twin, claim.publisher, claim.lease_s
         self._acks: asyncio.Queue[Ack | TwinError | None] = asyncio.Queue()
+        self._listens = asyncio.Event()  # the sender reads its acks
+        self._listens.set()
         self._places = asyncio.Semaphore(opened.max_in_flight_batches)
         self._rooms = (Room(_IN_FLIGHT_BYTES), shared)
         self._in_flight: deque[_Held] = deque()
@@ -58,7 +61,8 @@ class Stream:
             self._watch_lease()
 
     async def submit(self, batch: Batch) -> None:
-        """Hand in a batch; waits while too many, or too large ones, are not yet durable."""
+        """Hand in a batch; waits while too many, or too large ones, are not yet durable, and for who does not read its acks."""
+        await self._listens.wait()
         self._held += 1
         try:
             await self._places.acquire()
@@ -87,6 +91,8 @@ class Stream:
     async def acks(self) -> AsyncIterator[Ack]:
         """Acks in order, until the stream closes."""
         while (ack := await self._acks.get()) is not None:
+            if self._acks.qsize() <= _UNREAD:
+                self._listens.set()
             if isinstance(ack, TwinError):
                 raise ack
             yield ack
@@ -97,6 +103,8 @@ class Stream:
             while self._in_flight and self._in_flight[0].batch_id <= ack.through_batch_id:
                 self._let_go(self._in_flight.popleft())
         self._acks.put_nowait(ack)
+        if self._acks.qsize() > _UNREAD and not self._ended:
+            self._listens.clear()
 
     def keep_alive(self) -> None:
         """The sender has been heard."""
@@ -115,6 +123,7 @@ class Stream:
     def end(self, reason: TwinError | None = None) -> None:
         """No more acks; whoever waits to submit is told."""
         self._ended = True
+        self._listens.set()
         self._places.release()
         while self._in_flight:
             self._let_go(self._in_flight.popleft())

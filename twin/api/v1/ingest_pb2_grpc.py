@@ -57,7 +57,8 @@ class IngestServiceServicer(object):
         UNAVAILABLE (stopping; or the lease was lost), DATA_LOSS (the journal is damaged and takes nothing).
         First message: Open; the answer is Opened. Then Batch or KeepAlive ... .
         Overflow: the server stops reading while max_in_flight_batches or 16 MiB of rows (64 MiB of all streams together) are
-        not yet durable, so the sender is held by flow control; nothing is dropped. Sending a batch id again is harmless.
+        not yet durable, so the sender is held by flow control; nothing is dropped. Nor does it read on while 256 answers wait to be read. Sending a batch id again is
+        harmless.
         Limits: max_rows per batch (told in Opened), 4 MiB per message, 100 row errors listed per Ack.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
