@@ -5,8 +5,8 @@ elsewhere it would serve the old machine code, and so a wrong answer. Therefore 
 folder whose name is a hash of that module and of all modules of ours that it imports, directly or not, of numba and
 llvmlite, and of the processor: an edit of anything that a kernel can see opens a new, empty folder, and an edit of
 anything else compiles nothing. `nogil` leaves the event loop alone; `parallel=True` is forbidden, since numba's
-workqueue layer aborts the process when two threads enter it. The options never differ between kernels, because
-numba's cache key ignores them.
+workqueue layer aborts the process when two threads enter it. What a function is, `kernel` or `part` of one, stands in
+its source; no other option differs, because numba's cache key ignores them.
 """
 
 from __future__ import annotations
@@ -17,11 +17,15 @@ from collections.abc import Callable, Iterator
 from functools import cache, lru_cache
 from hashlib import sha256
 from pathlib import Path
-from typing import ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 import llvmlite
 import numba
 from llvmlite import binding as llvm
+from numba import types
+from numba.core import cgutils
+from numba.core.typing import templates
+from numba.extending import lower_builtin
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -100,10 +104,57 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
 
     Division by zero gives inf or nan as in numpy, so that a diverging lane ends as a status and not as an exception.
     """
+    return _compiled(function)
+
+
+def part(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile a function that kernels alone call: without an entry from Python, which takes as long to compile as itself.
+
+    A call from Python raises or worse; where a test wants one, it is a kernel.
+    """
+    return _compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+
+
+def _compiled(function: Callable[P, R], **options: bool) -> Callable[P, R]:
     # The folder is set only while the dispatcher is made: other users of numba in this process keep their own.
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = str(cache_folder(Path(function.__code__.co_filename)))
     try:
-        return cast("Callable[P, R]", numba.njit(nogil=True, cache=True, error_model="numpy")(function))
+        return cast("Callable[P, R]", numba.njit(nogil=True, cache=True, error_model="numpy", **options)(function))
     finally:
         numba.config.CACHE_DIR = before
+
+
+def borrowed(value: R) -> R:
+    """The same arrays, in tuples of tuples, without their owners: for a kernel's arguments, which its caller holds.
+
+    Else each function that takes a tuple of a hundred arrays counts a hundred references up and down, atomically.
+    """
+    return value
+
+
+class _Borrowed(templates.AbstractTemplate):  # type: ignore[misc]  # numba publishes no types
+    key = borrowed
+
+    def generic(self, arguments: tuple[Any, ...], _keywords: Any) -> Any:
+        return templates.signature(arguments[0], *arguments)
+
+
+def _disown(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+    return _without_owner(context, builder, signature.args[0], values[0])
+
+
+def _without_owner(context: Any, builder: Any, kind: Any, value: Any) -> Any:
+    if isinstance(kind, types.Array):
+        array = context.make_array(kind)(context, builder, value)
+        array.meminfo = cgutils.get_null_value(array.meminfo.type)
+        array.parent = cgutils.get_null_value(array.parent.type)
+        return array._getvalue()
+    if isinstance(kind, types.BaseTuple):
+        members = [_without_owner(context, builder, t, builder.extract_value(value, i)) for i, t in enumerate(kind.types)]
+        return context.make_tuple(builder, kind, members)
+    return value
+
+
+templates.infer_global(borrowed, types.Function(_Borrowed))
+lower_builtin(borrowed, types.Any)(_disown)

@@ -1,17 +1,17 @@
 """Many scenarios of one network: states or whole runs, labelled in and out, in chunks bounded in memory.
 
 A scenario differs from the network in what it is told: demands, leaks, statuses, settings, resistances, tank levels. All
-share one plan and begin from one solved state, so that a scenario costs some warm iterations and no Python. Groups of
-scenarios are tasks of a thread pool (the kernels hold no lock); each has its own work space and writes into its own slots. A
-scenario's answer depends on nothing but itself and the base case: not on its neighbours, the grouping or the threads, to the
-last bit.
+share one plan and begin from one solved state. Eight at a time are played in the lanes of vectors (`lane_runs.py`), so that a
+scenario costs an eighth of some warm iterations and no Python; groups of them are tasks of a thread pool (the kernels hold no
+lock), each with its own work space, writing into their own slots. A scenario's answer depends on nothing but itself and the
+base case: not on its neighbours, the grouping or the threads, to the last bit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -19,18 +19,19 @@ from numpy.typing import NDArray
 
 from grid_models.errors import InvalidInput, Issue
 from grid_models.water.network import WaterNetwork
-from solvers.accelerate import kernel
 from solvers.labelled import Provenance, water_dataset
 from solvers.solution import Solution, Stats
-from solvers.water.extended import Simulation, SimulationState, columns, new_record, new_run, reports, timetable
-from solvers.water.instants import BEGUN, TIME, Record, Run, Timetable, play
-from solvers.water.plan import ACTIVE, CLOSED, OPEN, PUMP, Floats, Index, WaterPlan, prepare
-from solvers.water.state import Solver, State
+from solvers.water.columns import columns
+from solvers.water.extended import Simulation, SimulationState, new_record, new_run, reports, timetable
+from solvers.water.instants import Run, Timetable
+from solvers.water.lane_runs import Book, Found, Told, play_lanes
+from solvers.water.lanes import fit_lanes, lanes
+from solvers.water.plan import ACTIVE, CLOSED, LANES, OPEN, PUMP, Index, WaterPlan, prepare
+from solvers.water.state import State
 from solvers.water.steady import VERDICTS, Scratch
 
 _CHUNK_BYTES = 1 << 28
-_TASK = 16  # scenarios
-_ALL = 1 << 62
+_TASK = 64  # scenarios
 INPUTS = {
     "node_demand_factor": ("node", "factor on all demands of a node [1]"),
     "node_leak_m3_per_s": ("node", "drawn at a node besides [m3/s]"),
@@ -39,17 +40,6 @@ INPUTS = {
     "link_resistance_factor": ("link", "factor on a pipe's resistance [1]; (C / C_new)^1.852 of a roughness coefficient"),
     "tank_level_m": ("tank", "level at the start [m]"),
 }
-
-
-@dataclass(frozen=True, eq=False)
-class _Rows:
-    """What each scenario of a chunk is told, a row each."""
-
-    base: Floats
-    status: Index
-    setting: Floats
-    resistance: Floats
-    level: Floats
 
 
 def run_batch(
@@ -93,8 +83,8 @@ def run_batch(
     base = simulation.run.state
     for first in range(0, n, max(1, chunk_bytes // size)):
         chunk = slice(first, min(n, first + max(1, chunk_bytes // size)))
-        rows = _rows(network, plan, times, own, begin, scenarios.isel(scenario=chunk))
-        yield _run(plan, times, rows, base, end, n_time, pool, scenarios["scenario"].values[chunk])
+        told = _told(network, plan, times, own, begin, scenarios.isel(scenario=chunk))
+        yield _run(plan, times, told, base, end, n_time, pool, scenarios["scenario"].values[chunk])
 
 
 def _check(network: WaterNetwork, scenarios: xr.Dataset) -> None:
@@ -129,120 +119,70 @@ def _with_leaks(network: WaterNetwork, scenarios: xr.Dataset) -> tuple[Timetable
     return times._replace(schedule=s), node
 
 
-def _rows(
+def _told(
     network: WaterNetwork, plan: WaterPlan, times: Timetable, leaking: Index, begin: SimulationState, chosen: xr.Dataset
-) -> _Rows:
+) -> Told:
     """The chunk's inputs as kernels take them."""
     n, s, kind = chosen.sizes["scenario"], times.schedule, plan.laws.kind
 
     def given(name: str, own: NDArray[np.generic]) -> NDArray[np.float64]:
-        return np.array(chosen[name].values if name in chosen else np.broadcast_to(own, (n, len(own))), dtype=np.float64)
+        values = chosen[name].values if name in chosen else np.broadcast_to(own, (n, len(own)))
+        return np.array(values, dtype=np.float64, order="C")  # a kernel is compiled again for other orders
 
-    base = given("node_demand_factor", np.ones(len(network.node_ids)))[:, s.demand_node] * s.demand_base
+    base = np.multiply(given("node_demand_factor", np.ones(len(network.node_ids)))[:, s.demand_node], s.demand_base, order="C")
     if len(leaking):
         base[:, -len(leaking) :] = given("node_leak_m3_per_s", np.zeros(0))[:, leaking] / s.multiplier
-    status = np.broadcast_to(begin.status, (n, len(kind))).copy()
+    status: NDArray[np.int64] = np.broadcast_to(begin.status, (n, len(kind)))
     if "link_open" in chosen:
         is_open = chosen["link_open"].values != 0
         opened = np.where(kind > PUMP, ACTIVE, OPEN)
         status = np.where(is_open, np.where(status <= CLOSED, opened, status), CLOSED)
-    resistance = given("link_resistance_factor", np.ones(len(kind))) * plan.laws.resistance
-    return _Rows(
-        base, status.astype(np.int64), given("link_setting", begin.setting), resistance,
+    factor = chosen["link_resistance_factor"].values if "link_resistance_factor" in chosen else np.ones((1, 1))
+    return Told(
+        base, np.array(status, dtype=np.int64, order="C"), given("link_setting", begin.setting), factor * plan.laws.resistance,
         given("tank_level_m", times.tanks.initial),
     )  # fmt: skip
 
 
+def _book(plan: WaterPlan, times: Timetable) -> Book:
+    """Room for the runs of eight lanes."""
+    one = new_run(plan, times)
+
+    def rows(values: NDArray[Any]) -> NDArray[Any]:
+        return np.repeat(values[None], LANES, axis=0)
+
+    runs = Run(
+        rows(one.clock), rows(one.level), rows(one.status), rows(one.setting), rows(one.demand), rows(one.held),
+        rows(one.asked), State(*(rows(field) for field in one.state)),
+    )  # fmt: skip
+    return Book(runs, np.zeros((2, LANES), dtype=np.int64))
+
+
 def _run(
-    plan: WaterPlan, times: Timetable, rows: _Rows, base: State, end: int, n_time: int,
+    plan: WaterPlan, times: Timetable, told: Told, base: State, end: int, n_time: int,
     pool: ThreadPoolExecutor | None, labels: NDArray[np.generic],
 ) -> xr.Dataset:  # fmt: skip
-    network, n = plan.network, len(rows.base)
-    out = new_record(plan, rows.level.shape[1], (n, n_time))
-    iterations, residual, verdict = np.zeros(n, dtype=np.int64), np.zeros(n), np.zeros(n, dtype=np.int64)
+    network, n = plan.network, len(told.demand)
+    out = new_record(plan, told.level.shape[1], (n, n_time))
+    found = Found(out, np.zeros(n, dtype=np.int64), np.zeros(n), np.zeros(n, dtype=np.int64))
+    fit = fit_lanes(plan.reduction.core)
 
     def task(first: int) -> None:
         # Bases and resistances are written by the kernel: this task's own.
         s = times.schedule
         mine = times._replace(schedule=s._replace(demand_base=s.demand_base.copy()))
         of_task = plan.with_resistance(plan.laws.resistance.copy())
-        scratch, run = Scratch(of_task), new_run(of_task, mine)
-        play_many(
-            scratch.solver(of_task), mine, run, base, first, min(n, first + _TASK),
-            rows.base, rows.status, rows.setting, rows.resistance, rows.level, out, end, iterations, residual, verdict,
-        )  # fmt: skip
+        solver, g = Scratch(of_task).solver(of_task), lanes(of_task.reduction.core)
+        play_lanes(solver, mine, g, _book(of_task, mine), told, base, found, first, min(n, first + size), end, fit)
 
-    firsts = range(0, n, _TASK)
+    size = _TASK if pool else max(n, 1)
+    firsts = range(0, n, size)
     list(pool.map(task, firsts) if pool else map(task, firsts))
-    worst = int(verdict.max(initial=0))
-    solution = Solution(None, VERDICTS[worst], Stats(int(iterations.sum()), float(residual.max(initial=0.0))))
+    worst = int(found.verdict.max(initial=0))
+    solution = Solution(None, VERDICTS[worst], Stats(int(found.iterations.sum()), float(found.residual.max(initial=0.0))))
     provenance = Provenance("gradient-method", {"duration_s": end}, network.revision)
     data = water_dataset(
         network, columns(plan, out), solution, provenance, out.time[0] if n else np.zeros(n_time), None, {"scenario": labels}
     )
-    names = np.array([VERDICTS[v].name for v in verdict.tolist()], dtype=object)
+    names = np.array([VERDICTS[v].name for v in found.verdict.tolist()], dtype=object)
     return data.assign(scenario_status=("scenario", names, {"long_name": "gravest status of the scenario's run"}))
-
-
-@kernel
-def _take(solver: Solver, resistance: Floats) -> None:
-    """Write resistances into the lanes of the whole network, of the reduced one, and of the trees."""
-    net, r = solver.net, solver.reduction
-    flat = net.lane_r.ravel()
-    for x in range(len(net.lane_link)):
-        flat[x] = resistance[net.lane_link[x]]
-    flat, graph = r.core.lane_r.ravel(), r.graph
-    for c in range(len(r.core.lane_link)):
-        m = graph.first[r.core.lane_link[c]]
-        for x in range(r.core.lane_first[c], r.core.lane_first[c + 1]):
-            flat[x] = resistance[graph.pipe[m]]
-            m += 1
-    flat = r.tree_r.ravel()
-    for x in range(len(graph.tree_pipe)):
-        flat[x] = resistance[graph.tree_pipe[x]]
-    net.resistance[:] = resistance
-
-
-@kernel
-def play_many(
-    solver: Solver, plan: Timetable, run: Run, base: State, first: int, last: int,
-    demand: Floats, status: Index, setting: Floats, resistance: Floats, level: Floats, out: Record, until: int,
-    iterations: Index, residual: Floats, verdict: Index,
-) -> None:  # fmt: skip
-    """Run scenarios first to last, each from the base case.
-
-    Args:
-        solver: of the network, its resistances this task's own.
-        plan: of the network, its bases of demands this task's own.
-        run: this task's.
-        base: the state that each begins from.
-        first: scenario.
-        last: the one after the last.
-        demand: (n_scenario, n_demand) bases [m3/s].
-        status: (n_scenario, n_link).
-        setting: (n_scenario, n_link).
-        resistance: (n_scenario, n_link).
-        level: (n_scenario, n_tank) [m].
-        out: (n_scenario, ...) records.
-        until: the end [s].
-        iterations: (n_scenario,) receives iterations.
-        residual: (n_scenario,) receives the largest mass residual [m3/s].
-        verdict: (n_scenario,) receives the gravest verdict.
-    """
-    for k in range(first, last):
-        plan.schedule.demand_base[:] = demand[k]
-        _take(solver, resistance[k])
-        run.clock[TIME], run.clock[BEGUN] = 0, 1
-        run.level[:], run.status[:], run.setting[:] = level[k], status[k], setting[k]
-        s = run.state
-        s.head[:], s.flow[:], s.status[:] = base.head, base.flow, base.status
-        s.demand[:], s.emitted[:], s.supplied[:] = base.demand, base.emitted, base.supplied
-        own = Record(
-            out.written[k : k + 1], out.time[k], out.head[k], out.demand[k], out.supplied[k], out.flow[k], out.status[k],
-            out.setting[k], out.level[k],
-        )  # fmt: skip
-        iterations[k], residual[k], verdict[k], ended = 0, 0.0, 0, False
-        while not ended:
-            ended, spent, left, verdict[k] = play(solver, plan, run, own, until, _ALL, verdict[k])
-            iterations[k] += spent
-            residual[k] = max(residual[k], left)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from grid_models.water.controls import SimpleControl
 from grid_models.water.network import WaterNetwork
-from solvers.accelerate import kernel
+from solvers.accelerate import part
 from solvers.water.plan import ACTIVE, CLOSED, FOOT, OPEN, PUMP, Floats, Index
 from solvers.water.schedule import DAY_S
 from solvers.water.tanks import FLOW_TOLERANCE, NEVER, Tanks, inflow, volume_at
@@ -84,7 +84,7 @@ def target(kind: int, control: SimpleControl) -> tuple[int, float | None]:
     return (CLOSED if control.status == "closed" else OPEN), None
 
 
-@kernel
+@part
 def _differs(c: Controls, x: int, status: Index, setting: Floats) -> bool:
     """Whether control x asks for something else than there is."""
     k = c.link[x]
@@ -94,14 +94,14 @@ def _differs(c: Controls, x: int, status: Index, setting: Floats) -> bool:
     return bool(c.sets[x] and not same)
 
 
-@kernel
+@part
 def _act(c: Controls, x: int, status: Index, setting: Floats) -> None:
     status[c.link[x]] = c.status[x]
     if c.sets[x]:
         setting[c.link[x]] = c.setting[x]
 
 
-@kernel
+@part
 def control_times_and_levels(
     c: Controls, t: Tanks, clocktime: int, time: int, level: Floats, flow: Floats, status: Index, setting: Floats
 ) -> None:
@@ -133,7 +133,7 @@ def control_times_and_levels(
             _act(c, x, status, setting)
 
 
-@kernel
+@part
 def control_pressures(c: Controls, elevation: Floats, head: Floats, status: Index, setting: Floats) -> bool:
     """Let the controls act that watch a junction's pressure; whether one changed something."""
     changed = False
@@ -150,7 +150,7 @@ def control_pressures(c: Controls, elevation: Floats, head: Floats, status: Inde
     return changed
 
 
-@kernel
+@part
 def time_to_control(
     c: Controls, t: Tanks, clocktime: int, time: int, level: Floats, flow: Floats, status: Index, setting: Floats
 ) -> int:

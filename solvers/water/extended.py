@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from grid_models.water.network import WaterNetwork
 from solvers.solution import Cancelled, Solution, Stats, Status, never
+from solvers.water.columns import columns
 from solvers.water.controls import controls
 from solvers.water.instants import BEGUN, TIME, Record, Run, Timetable, advance, ask_now, play, settle
-from solvers.water.plan import ACTIVE, CLOSED, Floats, Index, WaterPlan, prepare
+from solvers.water.plan import Floats, Index, WaterPlan, prepare
 from solvers.water.rules import rules
 from solvers.water.schedule import schedule
 from solvers.water.state import nothing
@@ -196,23 +197,3 @@ def _trace(plan: WaterPlan, out: Record) -> Trace:
         out.setting[:n], out.level[:n],
     )  # fmt: skip
     return Trace(record.time, columns(plan, record))
-
-
-def columns(plan: WaterPlan, out: Record) -> dict[str, NDArray[np.generic]]:
-    """The result columns of a record."""
-    laws = plan.laws
-    area = np.pi * laws.diameter**2 / 4.0
-    per_area = np.divide(1.0, area, out=np.zeros(len(area)), where=area > 0)
-    codes = np.where(out.status <= CLOSED, 0, np.where(out.status == ACTIVE, 2, 1))
-    return {
-        "node_head_m": out.head,
-        "node_pressure_m": out.head - laws.elevation,
-        "node_demand_m3_per_s": out.demand,
-        "node_supplied": out.supplied,
-        "link_flow_m3_per_s": out.flow,
-        "link_velocity_m_per_s": np.abs(out.flow) * per_area,
-        "link_headloss_m": out.head[..., laws.start] - out.head[..., laws.end],
-        "link_status": codes.astype(np.int8),
-        "link_setting": out.setting,
-        "tank_level_m": out.level,
-    }

@@ -5,12 +5,12 @@ Letters as in reduction.py. A part without source gets only a share of its deman
 
 from __future__ import annotations
 
-from solvers.accelerate import kernel
+from solvers.accelerate import part
 from solvers.water.laws import pipe_lanes
 from solvers.water.plan import CLOSED, OPEN, Floats, Index, Reduction
 
 
-@kernel
+@part
 def fold(r: Reduction, demand: Floats, gathered: Floats, core_demand: Floats, shift: Floats) -> None:
     """Demands of the core, and what the nodes of a series have taken before each of its pipes.
 
@@ -38,7 +38,7 @@ def fold(r: Reduction, demand: Floats, gathered: Floats, core_demand: Floats, sh
         core_demand[net.end[k]] += taken
 
 
-@kernel
+@part
 def unfold(
     r: Reduction, core_head: Floats, core_flow: Floats, core_status: Index, scale: Floats, gathered: Floats, shift: Floats,
     loss: Floats, tree_q: Floats, tree_h: Floats, tree_g: Floats, head: Floats, flow: Floats, status: Index,
@@ -90,7 +90,7 @@ def unfold(
         status[k] = OPEN
 
 
-@kernel
+@part
 def fits(r: Reduction, status: Index) -> bool:
     """Whether all that was removed is open."""
     shut = 0

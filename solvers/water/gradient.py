@@ -24,13 +24,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from solvers.accelerate import kernel
+from solvers.accelerate import kernel, part
 from solvers.linalg.ldl import ldl_factor, ldl_solve
 from solvers.linalg.vector import aligned
 from solvers.water.laws import demand_law, link_law, outflow_law, pipe_lanes
 from solvers.water.plan import ACTIVE, CLOSED, CONSTANT_POWER, FCV, OPEN, PRV, PSV, PUMP, XFCV, Floats, Index, Laws
 from solvers.water.statuses import next_status, wake
-from solvers.water.supply import Flags, find_parts
+from solvers.water.supply import Flags, Parts, find_parts, no_parts
 
 HEAD_ERROR = 1e-7  # m, at which the laws of all links hold
 MASS_ERROR = 1e-9  # of the sum of all flows
@@ -50,8 +50,7 @@ class Work(NamedTuple):
         mass: (n_node,) m.
         known: (n_node,) dH where `held`.
         held: (n_node,) rows that leave the matrix.
-        part, grounded, pin, scale, short, pressed: (n_node,) see supply.py.
-        forced: (n_link,) likewise.
+        parts: of the network, see supply.py.
         seen: (n_link,) statuses, to notice changes.
         flips: (n_link,) how often a status changed one by one.
         shift, lane_q, lane_h, lane_g: (n_row, 8) pipes in vectors; `shift` is what a series has lost before a pipe.
@@ -67,13 +66,7 @@ class Work(NamedTuple):
     mass: Floats
     known: Floats
     held: Flags
-    part: Index
-    grounded: Flags
-    pin: Flags
-    scale: Floats
-    short: Flags
-    pressed: Flags
-    forced: Flags
+    parts: Parts
     seen: Index
     flips: Index
     shift: Floats
@@ -107,9 +100,7 @@ def work_space(net: Laws) -> Work:
 
     return Work(
         p=np.zeros(n_link), r=np.zeros(n_link), mass=np.zeros(n_node), known=np.zeros(n_node), held=flags(n_node),
-        part=numbers(n_node), grounded=flags(n_node), pin=flags(n_node), scale=np.ones(n_node), short=flags(n_node),
-        pressed=flags(n_node),
-        forced=flags(n_link), seen=numbers(n_link), flips=numbers(n_link),
+        parts=no_parts(n_node, n_link), seen=numbers(n_link), flips=numbers(n_link),
         shift=aligned(lanes), lane_q=aligned(lanes), lane_h=aligned(lanes), lane_g=aligned(lanes),
         out_q=np.zeros(n_out), out_p=np.zeros(n_out), out_r=np.zeros(n_out),
         served=np.zeros(n_node), served_p=np.zeros(n_node), served_r=np.zeros(n_node),
@@ -124,7 +115,7 @@ def evaluate_links(net: Laws, w: Work, status: Index, setting: Floats, head: Flo
     flow, shift, losses, slopes = w.lane_q.ravel(), w.shift.ravel(), w.lane_h.ravel(), w.lane_g.ravel()
     for c in range(len(net.lane_link)):
         k = net.lane_link[c]
-        share = w.scale[net.start[k]]
+        share = w.parts.scale[net.start[k]]
         for x in range(net.lane_first[c], net.lane_first[c + 1]):
             flow[x] = q[k] - share * shift[x]
     if len(net.lane_r) > 0:
@@ -159,7 +150,7 @@ def evaluate_outflows(net: Laws, w: Work, demand: Floats, head: Floats) -> None:
     """Set p and r of openings and of demands that depend on pressure; a part without source loses nothing."""
     for o in range(len(net.out_node)):
         i = net.out_node[o]
-        if not w.grounded[i]:
+        if not w.parts.grounded[i]:
             w.out_q[o] = w.out_p[o] = w.out_r[o] = 0.0
             continue
         pressure, gradient = outflow_law(w.out_q[o], net.out_k[o], net.out_n[o], net.out_one_way[o])
@@ -167,9 +158,10 @@ def evaluate_outflows(net: Laws, w: Work, demand: Floats, head: Floats) -> None:
         w.out_r[o] = pressure - (head[i] - net.elevation[i])
     low, span, n = net.pressure[1], net.pressure[2] - net.pressure[1], net.pressure[3]
     for i in range(len(demand)):
-        w.served[i] = w.served[i] if net.pressure[0] > 0.0 and demand[i] > 0.0 and w.grounded[i] else w.scale[i] * demand[i]
+        depends = net.pressure[0] > 0.0 and demand[i] > 0.0 and w.parts.grounded[i]
+        w.served[i] = w.served[i] if depends else w.parts.scale[i] * demand[i]
         w.served_p[i] = w.served_r[i] = 0.0
-        if net.pressure[0] > 0.0 and demand[i] > 0.0 and w.grounded[i] and net.row[i] >= 0:
+        if depends and net.row[i] >= 0:
             pressure, gradient = demand_law(w.served[i], demand[i], span, n)
             w.served_p[i] = 1.0 / gradient
             w.served_r[i] = pressure + low - (head[i] - net.elevation[i])
@@ -180,7 +172,7 @@ def evaluate_nodes(net: Laws, w: Work, status: Index, setting: Floats, head: Flo
     """Set the mass balances, and dH of the nodes that are held."""
     for i in range(len(w.mass)):
         w.mass[i] = -w.served[i]
-        w.held[i] = w.pin[i]
+        w.held[i] = w.parts.pin[i]
         w.known[i] = 0.0
     for o in range(len(net.out_node)):
         w.mass[net.out_node[o]] -= w.out_q[o]
@@ -193,7 +185,7 @@ def evaluate_nodes(net: Laws, w: Work, status: Index, setting: Floats, head: Flo
             w.known[h] = net.elevation[h] + setting[k] - head[h]
 
 
-@kernel
+@part
 def errors(net: Laws, w: Work, status: Index, setting: Floats, head: Floats, q: Floats) -> tuple[float, float, float, float]:
     """Largest head residual [m] and mass residual [m3/s], the sum of flow corrections at fixed heads, the sum of flows."""
     head_error, mass_error, moved, total = 0.0, 0.0, 0.0, 0.0
@@ -218,7 +210,7 @@ def errors(net: Laws, w: Work, status: Index, setting: Floats, head: Floats, q: 
             continue
         if w.held[i]:
             head_error = max(head_error, abs(w.known[i]))
-        if not w.pin[i]:
+        if not w.parts.pin[i]:
             mass_error = max(mass_error, abs(w.mass[i]))
     return head_error, mass_error, moved, total
 
@@ -262,7 +254,7 @@ def assemble(net: Laws, w: Work, status: Index, setting: Floats, q: Floats) -> N
             f[row[i]] = w.known[i]
 
 
-@kernel
+@part
 def _carry(net: Laws, w: Work, k: int, setting: float, q: float) -> None:
     """What a valve in control will carry from one side to the other, by the balance of the node that it holds."""
     i, j, kind = net.start[k], net.end[k], net.kind[k]
@@ -280,7 +272,7 @@ def _carry(net: Laws, w: Work, k: int, setting: float, q: float) -> None:
         w.f[net.row[j]] += change
 
 
-@kernel
+@part
 def step(net: Laws, w: Work, status: Index, setting: Floats, demand: Floats, head: Floats, q: Floats, damping: float) -> None:
     """Heads by the solution in f, then flows and outflows."""
     f, row, mass = w.f, net.row, w.mass
@@ -322,13 +314,14 @@ def step(net: Laws, w: Work, status: Index, setting: Floats, demand: Floats, hea
             q[k] += mass[net.start[k]]
 
 
-@kernel
-def judge(net: Laws, w: Work, status: Index, setting: Floats, head: Floats, q: Floats, which: int) -> int:
+@part
+def judge(net: Laws, parts: Parts, flips: Index, status: Index, setting: Floats, head: Floats, q: Floats, which: int) -> int:
     """Let links change their status by its rule; returns how many did.
 
     Args:
         net: the network's numbers.
-        w: with the parts of the network.
+        parts: of the network.
+        flips: (n_link,) counts statuses that change one by one.
         status: (n_link,) start and result.
         setting: (n_link,).
         head: (n_node,).
@@ -341,14 +334,14 @@ def judge(net: Laws, w: Work, status: Index, setting: Floats, head: Floats, q: F
         if which == 0 and kind != PRV and kind != PSV:
             continue
         i, j, before = net.start[k], net.end[k], status[k]
-        if w.forced[k] and before == OPEN and q[k] >= 0.0:
+        if parts.forced[k] and before == OPEN and q[k] >= 0.0:
             continue
-        if (w.grounded[i] or w.pressed[i]) and w.grounded[j]:
+        if (parts.grounded[i] or parts.pressed[i]) and parts.grounded[j]:
             now = next_status(net, k, before, setting[k], head, q[k])
-        elif kind == FCV and before == ACTIVE and not w.grounded[j] and not w.short[j]:
+        elif kind == FCV and before == ACTIVE and not parts.grounded[j] and not parts.short[j]:
             now = XFCV
-        elif which > 0 and not w.grounded[j] and w.part[i] != w.part[j]:
-            now = wake(net, k, before, setting[k], head, w.grounded[i], w.short[j])
+        elif which > 0 and not parts.grounded[j] and parts.part[i] != parts.part[j]:
+            now = wake(net, k, before, setting[k], head, parts.grounded[i], parts.short[j])
         else:
             continue
         if now == before:
@@ -358,23 +351,23 @@ def judge(net: Laws, w: Work, status: Index, setting: Floats, head: Floats, q: F
         if before <= CLOSED < now:
             q[k] = net.first_flow[k] * (setting[k] if kind == PUMP else 1.0)
         if which == 2:
-            w.flips[k] += 1
+            flips[k] += 1
             return 1
     return changed
 
 
-@kernel
-def rest(net: Laws, w: Work, head: Floats, q: Floats) -> None:
+@part
+def rest(net: Laws, parts: Parts, head: Floats, q: Floats) -> None:
     """Let the water stand in parts without source; a pump that stands against one gives it a head beyond all others."""
     for i in range(len(head)):
-        if not w.grounded[i]:
-            head[i] = PRESSED_HEAD if w.pressed[i] else head[w.part[i]]
+        if not parts.grounded[i]:
+            head[i] = PRESSED_HEAD if parts.pressed[i] else head[parts.part[i]]
     for k in range(len(q)):
-        if not w.grounded[net.start[k]] and w.part[net.start[k]] == w.part[net.end[k]]:
+        if not parts.grounded[net.start[k]] and parts.part[net.start[k]] == parts.part[net.end[k]]:
             q[k] = 0.0
 
 
-@kernel
+@part
 def balance(
     net: Laws, w: Work, setting: Floats, demand: Floats, head: Floats, q: Floats, status: Index,
     accuracy: float, trials: int, check_every: int, check_until: int,
@@ -398,7 +391,7 @@ def balance(
         Iterations, largest head residual [m], largest mass residual [m3/s], and SETTLED, HUNTING or STUCK.
     """
     w.flips[:] = 0
-    w.forced[:] = False
+    w.parts.forced[:] = False
     w.seen[:] = -1
     last_change, outcome = 0, STUCK
     head_error, mass_error = np.inf, np.inf
@@ -406,8 +399,8 @@ def balance(
     while iteration <= trials:
         while not np.array_equal(w.seen, status):
             w.seen[:] = status
-            if find_parts(net, setting, status, demand, w.part, w.grounded, w.pin, w.scale, w.short, w.forced, w.pressed) > 0:
-                rest(net, w, head, q)
+            if find_parts(net, setting, status, demand, w.parts) > 0:
+                rest(net, w.parts, head, q)
         evaluate_links(net, w, status, setting, head, q)
         evaluate_outflows(net, w, demand, head)
         evaluate_nodes(net, w, status, setting, head, q)
@@ -419,7 +412,7 @@ def balance(
         if iteration - last_change > PATIENCE:
             at_rest |= head_error <= ROUNDING_HEAD and mass_error <= ROUNDING_MASS * total
         if at_rest:
-            if judge(net, w, status, setting, head, q, 1 if iteration < ALL_AT_ONCE else 2) == 0:
+            if judge(net, w.parts, w.flips, status, setting, head, q, 1 if iteration < ALL_AT_ONCE else 2) == 0:
                 return iteration, head_error, mass_error, SETTLED
             last_change, outcome = iteration, HUNTING
             iteration += 1
@@ -434,6 +427,6 @@ def balance(
         iteration += 1
         if iteration < ALL_AT_ONCE:
             which = 1 if iteration <= check_until and iteration % check_every == 0 else 0
-            if judge(net, w, status, setting, head, q, which) > 0:
+            if judge(net, w.parts, w.flips, status, setting, head, q, which) > 0:
                 last_change = iteration
     return iteration, head_error, mass_error, outcome

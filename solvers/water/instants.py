@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.accelerate import kernel
+from solvers.accelerate import borrowed, kernel, part
 from solvers.water.controls import Controls, control_pressures, control_times_and_levels, time_to_control
 from solvers.water.plan import Floats, Index, Laws
 from solvers.water.rules import Rules, apply_rules
@@ -21,7 +21,7 @@ from solvers.water.schedule import Schedule, ask
 from solvers.water.state import ACCURACY, TRIALS, Solver, State, solve_state
 from solvers.water.tanks import Tanks, fill, time_to_limit
 
-_MOST_REPEATS = 10  # of a junction's pressure switch within one instant
+MOST_REPEATS = 10  # of a junction's pressure switch within one instant
 TIME, BEGUN = 0, 1  # places in `Run.clock`
 
 
@@ -96,10 +96,11 @@ def settle(solver: Solver, plan: Timetable, run: Run) -> tuple[int, float, float
     Returns:
         Iterations, largest head residual [m], largest mass residual [m3/s], verdict.
     """
+    solver, plan, run = borrowed(solver), borrowed(plan), borrowed(run)
     s, clock = run.state, plan.schedule.start_clocktime
     control_times_and_levels(plan.controls, plan.tanks, clock, run.clock[TIME], run.level, s.flow, run.status, run.setting)
     iterations, head_error, mass_error, verdict = 0, 0.0, 0.0, 0
-    for _ in range(_MOST_REPEATS):
+    for _ in range(MOST_REPEATS):
         ask_now(plan, run)
         spent, head_error, mass_error, verdict = solve_state(
             solver, run.demand, run.held, run.status, run.asked, s, run.clock[BEGUN] == 1,
@@ -115,6 +116,7 @@ def settle(solver: Solver, plan: Timetable, run: Run) -> tuple[int, float, float
 @kernel
 def advance(net: Laws, plan: Timetable, run: Run, until: int) -> None:
     """Go to the next instant at which something may change, and not beyond `until` [s]."""
+    net, plan, run = borrowed(net), borrowed(plan), borrowed(run)
     s, now, flow = plan.schedule, run.clock[TIME], run.state.flow
     dt = min(s.hydraulic_step, s.pattern_step - (now + s.pattern_start) % s.pattern_step)
     report = s.report_start - now
@@ -142,7 +144,7 @@ def advance(net: Laws, plan: Timetable, run: Run, until: int) -> None:
         step = min(sub, end - run.clock[TIME])
 
 
-@kernel
+@part
 def record(net: Laws, run: Run, out: Record) -> None:
     """Write the present instant down."""
     s, row = run.state, out.written[0]
@@ -182,6 +184,7 @@ def play(
     Returns:
         Whether the end is reached, iterations, largest mass residual [m3/s], gravest verdict.
     """
+    solver, plan, run, out = borrowed(solver), borrowed(plan), borrowed(run), borrowed(out)
     iterations, residual = 0, 0.0
     s = plan.schedule
     for _ in range(most):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from solvers.accelerate import kernel
+from solvers.accelerate import kernel, part
 from solvers.linalg.vector import f64x8, larger, load, magnitude, pick, power, store
 from solvers.water.plan import (
     ACTIVE,
@@ -30,10 +30,10 @@ FLOOR = 1e-7 * FOOT / CUBIC_FOOT  # least gradient of a link [s/m2]
 TINY = 1e-6 * CUBIC_FOOT  # least flow at which a curve is read [m3/s]
 BARRIER = 1e15  # gradient of an outflow beyond its bounds [s/m2]
 _LEAST_POWERED = 1e-15  # flow at which a pump of constant power is read at least [m3/s]
-_LEAST = 1e-200  # what `power` can take in place of 0
+LEAST = 1e-200  # what `power` can take in place of 0
 
 
-@kernel
+@part
 def pipe_lanes(flow: Floats, resistance: Floats, minor: Floats, exponent: float, loss: Floats, gradient: Floats) -> None:
     """Loss h and gradient g of pipes by h = (r |q|^(n-1) + m |q|) q, eight at once.
 
@@ -45,7 +45,7 @@ def pipe_lanes(flow: Floats, resistance: Floats, minor: Floats, exponent: float,
         loss: (rows, 8) receives h [m].
         gradient: (rows, 8) receives g [s/m2].
     """
-    floor, least, two = f64x8(FLOOR), f64x8(_LEAST), f64x8(2.0)
+    floor, least, two = f64x8(FLOOR), f64x8(LEAST), f64x8(2.0)
     n, line = f64x8(exponent), f64x8(FLOOR / exponent)
     for row in range(len(flow)):
         signed = load(floor, flow, row)
@@ -57,7 +57,7 @@ def pipe_lanes(flow: Floats, resistance: Floats, minor: Floats, exponent: float,
         store(gradient, row, pick(g, floor, line, g) + two * m * q)
 
 
-@kernel
+@part
 def friction(q: float, relative: float, viscous: float) -> tuple[float, float]:
     """Darcy-Weisbach friction factor and its derivative by flow: Swamee-Jain, with Dunlop's cubic below Re 4000."""
     w = q / viscous
@@ -80,7 +80,7 @@ def friction(q: float, relative: float, viscous: float) -> tuple[float, float]:
     return f, (x2 + r * (2.0 * x3 + r * 3.0 * x4)) / viscous / (500.0 * np.pi)
 
 
-@kernel
+@part
 def segment(first: int, last: int, x: Floats, y: Floats, at: float) -> tuple[float, float]:
     """Intercept and slope of the piece of a table that holds `at`; the end pieces go on beyond it."""
     k = first
@@ -122,7 +122,7 @@ def link_law(net: Laws, k: int, status: int, setting: float, q: float) -> tuple[
     return q * gradient / 2.0, gradient
 
 
-@kernel
+@part
 def _pipe(net: Laws, k: int, q: float) -> tuple[float, float]:
     size, minor = abs(q), net.minor[k]
     if net.exponent > 0.0:
@@ -140,7 +140,7 @@ def _pipe(net: Laws, k: int, q: float) -> tuple[float, float]:
     return r * size * q, 2.0 * r * size + slope * net.resistance[k] * size * size
 
 
-@kernel
+@part
 def _pump(net: Laws, k: int, speed: float, q: float) -> tuple[float, float]:
     size = max(abs(q), TINY)
     if net.pump[k] == TABLE:
@@ -160,7 +160,7 @@ def _pump(net: Laws, k: int, speed: float, q: float) -> tuple[float, float]:
     return shut_off + gradient * q / net.pump_law[k, 2], gradient
 
 
-@kernel
+@part
 def positional(opening: float, minor: float, first: int, last: int, x: Floats, y: Floats) -> float:
     """Loss coefficient of a positional valve: that of the open valve over its relative flow coefficient squared."""
     share = opening
@@ -171,12 +171,12 @@ def positional(opening: float, minor: float, first: int, last: int, x: Floats, y
     return min(minor / share**2, 1e8 * minor)
 
 
-@kernel
+@part
 def outflow_law(q: float, coefficient: float, exponent: float, one_way: bool) -> tuple[float, float]:
     """Pressure and its gradient at which an opening q = k p^n lets q out; one that is one-way takes nothing in."""
     if one_way and q <= 0.0:
         return BARRIER * q, BARRIER
-    size = max(abs(q), _LEAST)
+    size = max(abs(q), LEAST)
     slope = (size / coefficient) ** (1.0 / exponent) / size
     gradient = slope / exponent
     if gradient < FLOOR:
@@ -185,7 +185,7 @@ def outflow_law(q: float, coefficient: float, exponent: float, one_way: bool) ->
     return slope * q, gradient
 
 
-@kernel
+@part
 def demand_law(q: float, full: float, span: float, exponent: float) -> tuple[float, float]:
     """Pressure above the minimum, and its gradient, at which a demand is served with q; barriers at 0 and at full."""
     if q <= 0.0:

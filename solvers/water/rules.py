@@ -14,7 +14,7 @@ import numpy as np
 from grid_models.water.controls import Action, Premise
 from grid_models.water.network import WaterNetwork
 from grid_models.water.units import Units
-from solvers.accelerate import kernel
+from solvers.accelerate import part
 from solvers.water.plan import ACTIVE, CLOSED, OPEN, PUMP, Floats, Index, Laws
 from solvers.water.schedule import DAY_S
 from solvers.water.tanks import Tanks, inflow, volume_at
@@ -126,7 +126,7 @@ def _read(network: WaterNetwork, premise: Premise) -> tuple[int, int, float]:
     return (_HEAD if premise.attribute == "head" else _PRESSURE), node, tolerance
 
 
-@kernel
+@part
 def apply_rules(
     r: Rules, net: Laws, t: Tanks, clocktime: int, time: int, level: Floats, head: Floats, flow: Floats, demand: Floats,
     found: Index, status: Index, setting: Floats,
@@ -170,7 +170,7 @@ def apply_rules(
     return changed
 
 
-@kernel
+@part
 def _act(r: Rules, a: int, kind: int, link: int, status: Index, setting: Floats) -> bool:
     changed, wanted, value = False, r.action_status[a], r.action_setting[a]
     if wanted == OPEN and status[link] <= CLOSED:
@@ -196,7 +196,7 @@ def _act(r: Rules, a: int, kind: int, link: int, status: Index, setting: Floats)
     return changed
 
 
-@kernel
+@part
 def _holds(
     r: Rules, net: Laws, t: Tanks, p: int, clocktime: int, time: int, level: Floats, head: Floats, flow: Floats,
     demand: Floats, found: Index, setting: Floats,
@@ -225,7 +225,7 @@ def _holds(
     return bool(difference >= r.tolerance[p])
 
 
-@kernel
+@part
 def _time_holds(relation: int, now: int, wanted: float, window: int) -> bool:
     passed = now - window + 1 <= wanted <= now
     if relation == _EQUAL:
@@ -241,7 +241,7 @@ def _time_holds(relation: int, now: int, wanted: float, window: int) -> bool:
     return now >= wanted
 
 
-@kernel
+@part
 def _value(
     net: Laws, t: Tanks, what: int, at: int, level: Floats, head: Floats, flow: Floats, demand: Floats, setting: Floats
 ) -> float:

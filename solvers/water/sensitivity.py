@@ -35,8 +35,8 @@ class Linear:
         self._plan = plan
         head = np.where(np.isfinite(at.head_m), at.head_m, laws.elevation)
         q = np.where(at.status <= CLOSED, 0.0, at.flow_m3_per_s)
-        w.grounded[:] = at.supplied
-        w.pin[:], w.scale[:] = ~at.supplied, at.supplied
+        w.parts.grounded[:] = at.supplied
+        w.parts.pin[:], w.parts.scale[:] = ~at.supplied, at.supplied
         w.served[:] = at.demand_m3_per_s
         take_outflows(laws, w, head, 0.0)
         evaluate_links(laws, w, at.status, boundary.setting, head, q)

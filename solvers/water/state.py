@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.accelerate import kernel
+from solvers.accelerate import borrowed, kernel, part
 from solvers.water.folding import fits, fold, unfold
 from solvers.water.gradient import SETTLED, STUCK, Work, balance
 from solvers.water.plan import ACTIVE, CLOSED, CV, FCV, PRV, PSV, PUMP, XHEAD, Floats, Index, Laws, Reduction
@@ -82,7 +82,7 @@ def take_outflows(net: Laws, w: Work, head: Floats, lift: float) -> None:
         w.out_q[o] = net.out_k[o] * max(head[i] + lift - net.elevation[i], 0.0) ** net.out_n[o]
 
 
-@kernel
+@part
 def begin(net: Laws, w: Work, held: Floats, status: Index, setting: Floats, s: State, warm: bool) -> None:
     """Set statuses, flows and heads to begin with, in place of the state to begin from.
 
@@ -143,40 +143,41 @@ def solve_state(
     Returns:
         Iterations, largest head residual [m], largest mass residual [m3/s], verdict.
     """
+    solver, s = borrowed(solver), borrowed(s)
     net, w = solver.net, solver.work
-    for i in range(len(demand)):
-        w.wanted[i] = demand[i] if net.row[i] >= 0 else 0.0
-    iterations, head_error, mass_error, outcome = _reduced(
-        solver, held, status, setting, s, warm, accuracy, trials, check_every, check_until
-    )
+    take_demands(net, w, demand)
+    iterations, head_error, mass_error, outcome = 0, 0.0, 0.0, STUCK
+    if len(solver.reduction.graph.removed) > 0 and fits(solver.reduction, status):
+        r, c = solver.reduction, solver.folded
+        enter(solver, held, status, setting, s, warm)
+        iterations, head_error, mass_error, outcome = balance(
+            r.core, c.work, c.setting, c.work.wanted, c.state.head, c.state.flow, c.state.status,
+            accuracy, trials, check_every, check_until,
+        )  # fmt: skip
+        if not leave(solver, s, outcome == SETTLED):
+            outcome = STUCK
     if outcome != SETTLED:
         begin(net, w, held, status, setting, s, warm)
         more, head_error, mass_error, outcome = balance(
             net, w, setting, w.wanted, s.head, s.flow, s.status, accuracy, trials, check_every, check_until
         )
         iterations += more
-    s.emitted[:] = 0.0
-    for o in range(len(net.out_node)):
-        s.emitted[net.out_node[o]] += w.out_q[o]
-    for i in range(len(s.head)):
-        s.supplied[i] = w.grounded[i]
-        s.demand[i] = w.served[i]
-        if not w.grounded[i]:
-            s.head[i] = np.nan
-    return iterations, head_error, mass_error, _verdict(net, w, setting, s, outcome)
+    return iterations, head_error, mass_error, finish(net, w, setting, s, outcome)
 
 
-@kernel
-def _reduced(
-    solver: Solver, held: Floats, status: Index, setting: Floats, s: State, warm: bool,
-    accuracy: float, trials: int, check_every: int, check_until: int,
-) -> tuple[int, float, float, int]:  # fmt: skip
-    """Solve by way of the reduced network where it fits; `s` is as it was unless the outcome is SETTLED."""
-    w, r, c = solver.work, solver.reduction, solver.folded
+@part
+def take_demands(net: Laws, w: Work, demand: Floats) -> None:
+    """Set what is wanted: nothing at reservoirs and tanks."""
+    for i in range(len(demand)):
+        w.wanted[i] = demand[i] if net.row[i] >= 0 else 0.0
+
+
+@part
+def enter(solver: Solver, held: Floats, status: Index, setting: Floats, s: State, warm: bool) -> None:
+    """Set the reduced network's demands and where its balance begins; what is wanted is in the work space."""
+    r, c = solver.reduction, solver.folded
     core, own, graph = c.work, c.state, r.graph
-    if len(graph.removed) == 0 or not fits(r, status):
-        return 0, 0.0, 0.0, STUCK
-    fold(r, w.wanted, c.gathered, core.wanted, core.shift)
+    fold(r, solver.work.wanted, c.gathered, core.wanted, core.shift)
     for i in range(len(own.head)):
         at = graph.node[i]
         own.head[i], own.demand[i], own.supplied[i], c.held[i] = s.head[at], core.wanted[i], s.supplied[at], held[at]
@@ -186,29 +187,47 @@ def _reduced(
         own.flow[k], own.status[k] = graph.turn[first] * s.flow[at], s.status[at]
         c.told[k], c.setting[k] = status[at], setting[at]
     begin(r.core, core, c.held, c.told, c.setting, own, warm)
-    iterations, head_error, mass_error, outcome = balance(
-        r.core, core, c.setting, core.wanted, own.head, own.flow, own.status, accuracy, trials, check_every, check_until
-    )
+
+
+@part
+def leave(solver: Solver, s: State, settled: bool) -> bool:
+    """Fill the whole network from the reduced one's balance; whether that is the network's. If not, `s` is as it was."""
+    w, r, c = solver.work, solver.reduction, solver.folded
+    core, own, graph = c.work, c.state, r.graph
     for i in range(len(w.wanted)):
         at = graph.owner[i]
-        w.grounded[i], w.scale[i] = core.grounded[at], core.scale[at]
-        w.served[i] = w.scale[i] * w.wanted[i]
-        if w.wanted[i] < 0.0 and not w.grounded[i]:  # what a part without source gives has a share of its own
-            outcome = STUCK
-    if outcome != SETTLED:
-        return iterations, head_error, mass_error, STUCK
+        w.parts.grounded[i], w.parts.scale[i] = core.parts.grounded[at], core.parts.scale[at]
+        w.served[i] = w.parts.scale[i] * w.wanted[i]
+        if w.wanted[i] < 0.0 and not w.parts.grounded[i]:  # what a part without source gives has a share of its own
+            settled = False
+    if not settled:
+        return False
     unfold(
-        r, own.head, own.flow, own.status, core.scale, c.gathered, core.shift, core.lane_h, c.tree_q, c.tree_h, c.tree_g,
-        s.head, s.flow, s.status,
+        r, own.head, own.flow, own.status, core.parts.scale, c.gathered, core.shift, core.lane_h, c.tree_q, c.tree_h,
+        c.tree_g, s.head, s.flow, s.status,
     )  # fmt: skip
     w.out_q[:] = core.out_q
-    w.forced[:] = False
+    w.parts.forced[:] = False
     for k in range(len(own.flow)):
-        w.forced[graph.pipe[graph.first[k]]] = core.forced[k]
-    return iterations, head_error, mass_error, SETTLED
+        w.parts.forced[graph.pipe[graph.first[k]]] = core.parts.forced[k]
+    return True
 
 
-@kernel
+@part
+def finish(net: Laws, w: Work, setting: Floats, s: State, outcome: int) -> int:
+    """What consumers and openings get, and the verdict."""
+    s.emitted[:] = 0.0
+    for o in range(len(net.out_node)):
+        s.emitted[net.out_node[o]] += w.out_q[o]
+    for i in range(len(s.head)):
+        s.supplied[i] = w.parts.grounded[i]
+        s.demand[i] = w.served[i]
+        if not w.parts.grounded[i]:
+            s.head[i] = np.nan
+    return _verdict(net, w, setting, s, outcome)
+
+
+@part
 def _verdict(net: Laws, w: Work, setting: Floats, s: State, outcome: int) -> int:
     """What must be said of the state, the gravest; its nodes or links are marked."""
     w.named_node[:] = False
@@ -222,7 +241,7 @@ def _verdict(net: Laws, w: Work, setting: Floats, s: State, outcome: int) -> int
     dry, dry_demand, short = False, False, False
     for i in range(len(s.head)):
         if not s.supplied[i]:
-            limited = 0.0 < w.scale[i] < 1.0
+            limited = 0.0 < w.parts.scale[i] < 1.0
             w.named_node[i] = not limited
             short |= limited
             dry |= not limited
@@ -240,12 +259,12 @@ def _verdict(net: Laws, w: Work, setting: Floats, s: State, outcome: int) -> int
     yielding = False
     for k in net.judged:
         i = net.start[k]
-        if w.forced[k] and s.head[i] < net.elevation[i] + setting[k]:
+        if w.parts.forced[k] and s.head[i] < net.elevation[i] + setting[k]:
             yielding = True
     if yielding:
         for k in net.judged:
             i = net.start[k]
-            w.named_link[k] = w.forced[k] and s.head[i] < net.elevation[i] + setting[k]
+            w.named_link[k] = w.parts.forced[k] and s.head[i] < net.elevation[i] + setting[k]
         return YIELDING_VALVE
     if stalled:
         return STALLED_PUMP

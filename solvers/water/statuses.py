@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from solvers.accelerate import kernel
+from solvers.accelerate import part
 from solvers.water.plan import (
     ACTIVE,
     CLOSED,
@@ -32,7 +32,7 @@ HEAD_TOLERANCE = 0.0005 * FOOT
 FLOW_TOLERANCE = 0.0001 * CUBIC_FOOT
 
 
-@kernel
+@part
 def check_valve(status: int, dh: float, q: float) -> int:
     """Next status of a link that lets water flow forward only."""
     if abs(dh) > HEAD_TOLERANCE:
@@ -40,7 +40,7 @@ def check_valve(status: int, dh: float, q: float) -> int:
     return CLOSED if q < -FLOW_TOLERANCE else status
 
 
-@kernel
+@part
 def reducing_valve(status: int, target: float, loss: float, q: float, h1: float, h2: float) -> int:
     """Next status of a PRV that is to hold h2 = target and loses `loss` when open."""
     tolerance = HEAD_TOLERANCE
@@ -57,7 +57,7 @@ def reducing_valve(status: int, target: float, loss: float, q: float, h1: float,
     return OPEN if h1 < target - tolerance and h1 > h2 + tolerance else CLOSED
 
 
-@kernel
+@part
 def sustaining_valve(status: int, target: float, loss: float, q: float, h1: float, h2: float) -> int:
     """Next status of a PSV that is to hold h1 = target and loses `loss` when open."""
     tolerance = HEAD_TOLERANCE
@@ -74,7 +74,7 @@ def sustaining_valve(status: int, target: float, loss: float, q: float, h1: floa
     return ACTIVE if h1 >= target + tolerance and h1 > h2 + tolerance else CLOSED
 
 
-@kernel
+@part
 def at_tank(net: Laws, k: int, status: int, head: Floats, q: float) -> int:
     """TEMPCLOSED where an open link would fill a full tank or draw from an empty one."""
     i, j = net.start[k], net.end[k]
@@ -97,7 +97,7 @@ def at_tank(net: Laws, k: int, status: int, head: Floats, q: float) -> int:
     return status
 
 
-@kernel
+@part
 def next_status(net: Laws, k: int, status: int, setting: float, head: Floats, q: float) -> int:
     """What link k should be, given the heads at its ends and its flow; whoever was told to be shut stays shut."""
     i, j, kind = net.start[k], net.end[k], net.kind[k]
@@ -126,7 +126,7 @@ def next_status(net: Laws, k: int, status: int, setting: float, head: Floats, q:
     return now
 
 
-@kernel
+@part
 def wake(net: Laws, k: int, status: int, setting: float, head: Floats, supplied: bool, wanting: bool) -> int:
     """Status of a shut link that leads into a part without source.
 

@@ -7,15 +7,45 @@ and the demand is scaled to what flow control valves bring in, most often nothin
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
-from solvers.accelerate import kernel
+from solvers.accelerate import part
 from solvers.water.plan import ACTIVE, CLOSED, CONSTANT_POWER, FCV, OPEN, PRV, PSV, PUMP, XFCV, XHEAD, Floats, Index, Laws
 
 Flags = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
 
-@kernel
+class Parts(NamedTuple):
+    """The parts of a network.
+
+    Args:
+        part: (n_node,) the node that stands for each node's part.
+        grounded: (n_node,) whether its part has a source.
+        pin: (n_node,) which nodes keep their head.
+        scale: (n_node,) share of the demand that is served.
+        short: (n_node,) whether its part draws more than it gets.
+        pressed: (n_node,) whether a pump of constant power stands against its part, which lets nothing out.
+        forced: (n_link,) PSVs that feed a part which nothing else feeds: they stand open whatever they should hold.
+    """
+
+    part: Index
+    grounded: Flags
+    pin: Flags
+    scale: Floats
+    short: Flags
+    pressed: Flags
+    forced: Flags
+
+
+def no_parts(n_node: int, n_link: int) -> Parts:
+    """Room for the parts of a network."""
+    flags = [np.zeros(n, dtype=np.bool_) for n in (n_node, n_node, n_node, n_node, n_link)]
+    return Parts(np.zeros(n_node, dtype=np.int64), flags[0], flags[1], np.ones(n_node), *flags[2:])
+
+
+@part
 def root_of(part: Index, i: int) -> int:
     """The node that stands for the part of node i; paths are halved on the way."""
     while part[i] != i:
@@ -24,7 +54,7 @@ def root_of(part: Index, i: int) -> int:
     return i
 
 
-@kernel
+@part
 def conducts(kind: int, status: int, setting: float) -> bool:
     """Whether the heads at both ends of a link depend on each other."""
     if status <= CLOSED or (kind == PUMP and setting == 0.0):
@@ -32,11 +62,8 @@ def conducts(kind: int, status: int, setting: float) -> bool:
     return status != ACTIVE or (kind != FCV and kind != PRV and kind != PSV)
 
 
-@kernel
-def find_parts(
-    net: Laws, setting: Floats, status: Index, demand: Floats, part: Index, grounded: Flags, pin: Flags, scale: Floats,
-    short: Flags, forced: Flags, pressed: Flags,
-) -> int:  # fmt: skip
+@part
+def find_parts(net: Laws, setting: Floats, status: Index, demand: Floats, parts: Parts) -> int:
     """Find the parts of the network and what becomes of those without source.
 
     Args:
@@ -44,23 +71,18 @@ def find_parts(
         setting: (n_link,).
         status: (n_link,); valves in control whose inlet has no source give up control here.
         demand: (n_node,) [m3/s].
-        part: (n_node,) receives the node that stands for each node's part.
-        grounded: (n_node,) receives whether its part has a source.
-        pin: (n_node,) receives which nodes keep their head.
-        scale: (n_node,) receives the share of the demand that is served.
-        short: (n_node,) receives whether its part draws more than it gets.
-        forced: (n_link,) marks PSVs that feed a part which nothing else feeds: they stand open whatever they should hold.
-        pressed: (n_node,) receives whether a pump of constant power stands against its part, which lets nothing out.
+        parts: receives them; what was forced stays so.
 
     Returns:
         The number of nodes in parts without source.
     """
+    part, grounded, short, pressed = parts.part, parts.grounded, parts.short, parts.pressed
     n = len(net.row)
     for i in range(n):
         part[i] = i
         grounded[i] = net.row[i] < 0
-        pin[i] = False
-        scale[i] = 1.0
+        parts.pin[i] = False
+        parts.scale[i] = 1.0
         short[i] = pressed[i] = False
     for k in range(len(status)):
         if net.pump[k] != CONSTANT_POWER and conducts(net.kind[k], status[k], setting[k]):
@@ -69,7 +91,7 @@ def find_parts(
     for k in net.judged:
         if net.pump[k] == CONSTANT_POWER and conducts(net.kind[k], status[k], setting[k]):
             _join(part, grounded, net.start[k], net.end[k])
-    _through_valves(net, status, part, grounded, forced)
+    _through_valves(net, status, part, grounded, parts.forced)
     missing = 0
     for i in range(n):
         r = root_of(part, i)
@@ -78,11 +100,11 @@ def find_parts(
         if not grounded[r]:
             missing += 1
     if missing:
-        _pin(net, setting, status, demand, part, grounded, pin, scale, short)
+        _pin(net, setting, status, demand, parts)
     return missing
 
 
-@kernel
+@part
 def _join(part: Index, grounded: Flags, i: int, j: int) -> None:
     a, b = root_of(part, i), root_of(part, j)
     if a != b:
@@ -90,7 +112,7 @@ def _join(part: Index, grounded: Flags, i: int, j: int) -> None:
         grounded[a] |= grounded[b]
 
 
-@kernel
+@part
 def _turn_powered(net: Laws, setting: Floats, status: Index, demand: Floats, part: Index, pressed: Flags) -> None:
     """Let a pump of constant power run where water comes to it and has somewhere to go; without flow its head has no bound."""
     powered = 0
@@ -129,7 +151,7 @@ def _turn_powered(net: Laws, setting: Floats, status: Index, demand: Floats, par
         pressed[i] = pressed[root_of(part, i)]
 
 
-@kernel
+@part
 def _through_valves(net: Laws, status: Index, part: Index, grounded: Flags, forced: Flags) -> None:
     """Follow PRVs and PSVs in control: one gives its held side a head where its inlet has a source."""
     again = True
@@ -156,16 +178,14 @@ def _through_valves(net: Laws, status: Index, part: Index, grounded: Flags, forc
             grounded[b] = True
 
 
-@kernel
-def _pin(
-    net: Laws, setting: Floats, status: Index, demand: Floats, part: Index, grounded: Flags, pin: Flags, scale: Floats,
-    short: Flags,
-) -> None:  # fmt: skip
+@part
+def _pin(net: Laws, setting: Floats, status: Index, demand: Floats, parts: Parts) -> None:
+    part, grounded, short, scale = parts.part, parts.grounded, parts.short, parts.scale
     n = len(net.row)
     wanted, brought = np.zeros(n), np.zeros(n)
     for i in range(n):
         if not grounded[i]:
-            pin[part[i]] = True
+            parts.pin[part[i]] = True
             if demand[i] > 0.0:
                 wanted[part[i]] += demand[i]
             else:

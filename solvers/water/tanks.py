@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from grid_models.water.network import WaterNetwork
-from solvers.accelerate import kernel
+from solvers.accelerate import part
 from solvers.water.plan import CUBIC_FOOT, Floats, Index
 
 NEVER = 1 << 60
@@ -73,7 +73,7 @@ def tanks(network: WaterNetwork) -> Tanks:
     )  # fmt: skip
 
 
-@kernel
+@part
 def between(first: int, last: int, x: Floats, y: Floats, at: float) -> float:
     """The curve at `at` by straight pieces; the end values beyond the ends."""
     if at <= x[first]:
@@ -84,7 +84,7 @@ def between(first: int, last: int, x: Floats, y: Floats, at: float) -> float:
     return float(y[last - 1])
 
 
-@kernel
+@part
 def volume_at(t: Tanks, i: int, level: float) -> float:
     """Volume of tank i at a level [m3]."""
     if t.curve[i + 1] > t.curve[i]:
@@ -92,7 +92,7 @@ def volume_at(t: Tanks, i: int, level: float) -> float:
     return float(t.least[i] + (level - t.low[i]) * t.area[i])
 
 
-@kernel
+@part
 def level_at(t: Tanks, i: int, volume: float) -> float:
     """Level of tank i at a volume [m]."""
     if t.curve[i + 1] > t.curve[i]:
@@ -100,7 +100,7 @@ def level_at(t: Tanks, i: int, volume: float) -> float:
     return float(t.low[i] + (volume - t.least[i]) / t.area[i])
 
 
-@kernel
+@part
 def inflow(t: Tanks, i: int, flow: Floats) -> float:
     """Net inflow of tank i [m3/s]."""
     total = 0.0
@@ -110,7 +110,7 @@ def inflow(t: Tanks, i: int, flow: Floats) -> float:
     return total
 
 
-@kernel
+@part
 def fill(t: Tanks, level: Floats, flow: Floats, dt: int) -> None:
     """Levels after a step of dt seconds; a tank that one more second would fill or empty is full or empty."""
     for i in range(len(level)):
@@ -124,7 +124,7 @@ def fill(t: Tanks, level: Floats, flow: Floats, dt: int) -> None:
         level[i] = level_at(t, i, volume)
 
 
-@kernel
+@part
 def time_to_limit(t: Tanks, level: Floats, flow: Floats) -> int:
     """Whole seconds until the first tank runs full or empty."""
     first = NEVER

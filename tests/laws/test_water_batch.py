@@ -6,12 +6,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from grid_models.errors import InvalidInput
-from grid_models.library.water import pumped_tank
+from grid_models.formats.epanet import read_text
+from grid_models.formats.epanet_text import InpText
+from grid_models.library.water import pumped_tank, reduced_zone
 from grid_models.water.network import WaterNetwork
+from grid_models.water.testing import water_networks
+from solvers.water import batch
 from solvers.water.batch import run_batch
 from solvers.water.extended import simulate
+from tests.laws.test_water_devices_against_epanet import CASES, town
 
 DAY_S = 86400
 
@@ -42,6 +49,50 @@ def test_no_bit_depends_on_grouping_chunks_or_threads() -> None:
         assert at_once[name].values.tobytes() == shared[name].values.tobytes() or name == "scenario_status", name
     alone = xr.concat([next(run_batch(network, cases.isel(scenario=[k]), DAY_S)) for k in range(3)], "scenario")
     assert alone["node_head_m"].values.tobytes() == at_once["node_head_m"].values[:3].tobytes()
+
+
+def hold_lanes_to_the_loop(network: WaterNetwork, cases: xr.Dataset, duration_s: float) -> None:
+    """Eight at once and one by one, each from the base case."""
+    [at_once] = run_batch(network, cases, duration_s)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batch, "fit_lanes", lambda _: False)
+        [alone] = run_batch(network, cases, duration_s)
+    np.testing.assert_array_equal(at_once["scenario_status"].values, alone["scenario_status"].values)
+    np.testing.assert_array_equal(at_once["node_supplied"].values, alone["node_supplied"].values)
+    # Both end where each link's law holds to 1e-7 m and the mass to 1e-9 of the flows.
+    np.testing.assert_allclose(at_once["node_head_m"].values, alone["node_head_m"].values, atol=1e-6)
+    np.testing.assert_allclose(at_once["link_flow_m3_per_s"].values, alone["link_flow_m3_per_s"].values, atol=1e-8)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_lanes_are_the_loop_over_them(case: str) -> None:
+    network = read_text(InpText(town(case)), case)
+    factor = np.random.default_rng(1).uniform(0.3, 1.6, (11, len(network.node_ids)))
+    hold_lanes_to_the_loop(network, xr.Dataset({"node_demand_factor": (("scenario", "node"), factor)}), DAY_S / 2)
+
+
+@settings(max_examples=25, deadline=None)
+@given(water_networks(), st.integers(0, 2**32 - 1))
+def test_lanes_are_the_loop_on_any_network(network: WaterNetwork, seed: int) -> None:
+    rng, n, links = np.random.default_rng(seed), 9, len(network.link_ids)
+    cases = xr.Dataset({
+        "node_demand_factor": (("scenario", "node"), rng.uniform(0.0, 2.0, (n, len(network.node_ids)))),
+        "link_open": (("scenario", "link"), rng.uniform(size=(n, links)) > 0.1),
+        "link_resistance_factor": (("scenario", "link"), rng.uniform(0.5, 2.0, (n, links))),
+    })  # fmt: skip
+    hold_lanes_to_the_loop(network, cases, 0.0)
+
+
+def test_what_lanes_cannot_have_is_solved_alone() -> None:
+    network, n = reduced_zone(), 9
+    is_open = np.ones((n, len(network.link_ids)))
+    is_open[4, 0] = 0.0  # the only way from the reservoir
+    [found] = run_batch(network, xr.Dataset({"link_open": (("scenario", "link"), is_open)}), 0.0)
+    names = found["scenario_status"].values.tolist()
+    assert names[4] == "NO_SUPPLY"
+    assert set(names[:4] + names[5:]) == {"SOLVED"}
+    assert np.isnan(found["node_head_m"].values[4, 0]).any()
+    assert found["node_head_m"].values[3].tobytes() == found["node_head_m"].values[5].tobytes()
 
 
 def test_a_scenario_is_the_run_of_a_network_edited_so() -> None:

@@ -1,0 +1,477 @@
+"""Eight balances of one network at once, each in a lane of a vector: what `balance` does, with its letters and its rules.
+
+A lane has demands, heads of sources, statuses, settings and resistances of its own; pattern, order and laws are shared, so
+that the factor's lists are read once for eight. Links of pipes and all of the linear algebra run in vectors; pumps, valves and
+statuses are few, and asked lane by lane with the same functions as in `gradient.py`. Instead of the residual r each link keeps
+the flow that Newton's step would give it at fixed heads,
+
+    s = q - p r,      A dH = -d + sum_in s - sum_out s,      q := s + p (dH_i - dH_j)
+
+No operation crosses from one lane to another: a lane's bits depend on what it was told alone. One that has come to rest waits
+without moving; one that finds no rest soon is left to `balance`, which knows more ways (steps one by one, damping, rounding).
+
+Networks with openings, with demands that depend on pressure, or with friction factors go the scalar way.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from solvers.accelerate import part
+from solvers.linalg.ldl_lanes import ldl_factor_lanes, ldl_solve_lanes
+from solvers.linalg.vector import aligned, f64x8, fma, fnma, larger, load, magnitude, pick, power, store
+from solvers.water.gradient import HEAD_ERROR, MASS_ERROR, judge, rest
+from solvers.water.laws import FLOOR, LEAST, TINY, link_law
+from solvers.water.plan import ACTIVE, CLOSED, CONSTANT_POWER, FCV, LANES, POWER_LAW, PRV, PSV, PUMP, Floats, Index, Laws
+from solvers.water.state import Folded
+from solvers.water.supply import Parts, find_parts, no_parts
+
+TRIALS_IN_LANES = 25
+IDLE, MOVING, RESTING, LEFT = range(4)  # modes of a lane
+# Rows of `tally`: 1.0 in lanes that step; largest head and mass residual; sums of flow corrections and of flows.
+_STEPS, _HEAD, _MASS, _MOVED, _TOTAL = range(5)
+# Rows of `mark`.
+MODE, ITERATION, _CHANGED, _HELD, _MISSING, _FORCED = range(6)
+
+
+class Lanes(NamedTuple):
+    """Work space of eight balances.
+
+    Args:
+        begin: (n_node + 1,) where each node's links begin in `incident`.
+        incident: links.
+        turn: 1.0 where one ends in the node, -1.0 where it starts there.
+        valves: PRVs and PSVs.
+        powered: whether a pump of constant power is among the links.
+        head, demand, scale: (n_node, 8).
+        flow, p, ahead, opened: (n_link, 8); `ahead` is s, `opened` 0.0 where shut.
+        lift, rate: (n_link, 8) of pumps with a power law: what they lift at rest at their speed, and what flow takes from it.
+        alone: links whose law is asked lane by lane.
+        resistance, shift, loss: (n_pipe, 8) by pipe of the links in lanes.
+        a: (n + n_upper, 8), f: (n, 8) of the factor.
+        tally: (5, 8) of the lanes.
+        mark: (6, 8) of the lanes.
+        setting, status, seen: (8, n_link).
+        wanted: (8, n_node) demands.
+        parts: of each lane, a row each.
+        held, holder: (8, n_node) nodes whose dH is known, and the valves that hold them, -1 for none.
+        flips: (n_link,) no one's.
+        one_head: (n_node,) heads of the lane that is looked at.
+        one_flow: (n_link,) likewise.
+    """
+
+    begin: Index
+    incident: Index
+    turn: Floats
+    valves: Index
+    powered: bool
+    head: Floats
+    demand: Floats
+    scale: Floats
+    flow: Floats
+    p: Floats
+    ahead: Floats
+    opened: Floats
+    lift: Floats
+    rate: Floats
+    alone: Index
+    resistance: Floats
+    shift: Floats
+    loss: Floats
+    a: Floats
+    f: Floats
+    tally: Floats
+    mark: Index
+    setting: Floats
+    status: Index
+    seen: Index
+    wanted: Floats
+    parts: Parts
+    held: Index
+    holder: Index
+    flips: Index
+    one_head: Floats
+    one_flow: Floats
+
+
+def fit_lanes(net: Laws) -> bool:
+    """Whether the lanes know all that a network has."""
+    return net.exponent > 0.0 and net.pressure[0] == 0.0 and len(net.out_node) == 0
+
+
+def lanes(net: Laws) -> Lanes:
+    """Room for eight balances of a network."""
+    n_node, n_link, n, n_pipe = len(net.row), len(net.kind), len(net.up) - 1, int(net.lane_first[-1])
+    ends = np.r_[net.start, net.end]
+    order = np.argsort(ends, kind="stable")
+
+    def numbers(size: int) -> Index:
+        return np.zeros((LANES, size), dtype=np.int64)
+
+    def each(size: int) -> Floats:
+        return aligned((size, LANES))
+
+    one = no_parts(n_node, n_link)
+    flags = [np.repeat(flag[None], LANES, axis=0) for flag in (one.grounded, one.pin, one.short, one.pressed, one.forced)]
+    return Lanes(
+        begin=np.searchsorted(ends[order], np.arange(n_node + 1)), incident=order % n_link,
+        turn=np.where(order < n_link, -1.0, 1.0), valves=np.flatnonzero((net.kind == PRV) | (net.kind == PSV)),
+        powered=bool((net.pump == CONSTANT_POWER).any()),
+        head=each(n_node), demand=each(n_node), scale=each(n_node),
+        flow=each(n_link), p=each(n_link), ahead=each(n_link), opened=each(n_link),
+        lift=each(n_link), rate=each(n_link), alone=np.setdiff1d(net.single, np.flatnonzero(net.pump == POWER_LAW)),
+        resistance=each(n_pipe), shift=each(n_pipe), loss=each(n_pipe), a=each(n + len(net.uj)), f=each(n),
+        tally=each(5), mark=np.zeros((6, LANES), dtype=np.int64),
+        setting=np.zeros((LANES, n_link)), status=numbers(n_link), seen=numbers(n_link) - 1, wanted=np.zeros((LANES, n_node)),
+        parts=Parts(numbers(n_node), flags[0], flags[1], np.ones((LANES, n_node)), *flags[2:]),
+        held=numbers(n_node), holder=numbers(n_node),
+        flips=np.zeros(n_link, dtype=np.int64), one_head=np.zeros(n_node), one_flow=np.zeros(n_link),
+    )  # fmt: skip
+
+
+@part
+def parts_of(g: Lanes, w: int) -> Parts:
+    """The parts of lane w."""
+    p = g.parts
+    return Parts(p.part[w], p.grounded[w], p.pin[w], p.scale[w], p.short[w], p.pressed[w], p.forced[w])
+
+
+@part
+def load_lane(net: Laws, g: Lanes, c: Folded, w: int) -> None:
+    """Put the network that `enter` has prepared into lane w."""
+    core, own = c.work, c.state
+    for i in range(len(own.head)):
+        g.head[i, w], g.demand[i, w] = own.head[i], core.wanted[i]
+    for k in range(len(own.flow)):
+        g.flow[k, w] = own.flow[k]
+    shift = core.shift.ravel()
+    for x in range(len(g.shift)):
+        g.shift[x, w] = shift[x]
+    anew = g.mark[_FORCED, w] > 0 or g.mark[_MISSING, w] > 0 or g.powered
+    for k in net.single:
+        if g.setting[w, k] != c.setting[k] and net.kind[k] == PUMP:
+            anew |= (g.setting[w, k] == 0.0) != (c.setting[k] == 0.0)
+            if net.pump[k] == POWER_LAW:
+                speed = c.setting[k]
+                g.lift[k, w] = net.pump_law[k, 0] * speed**2
+                g.rate[k, w] = net.pump_law[k, 1] * speed ** (2.0 - net.pump_law[k, 2]) if speed > 0.0 else 0.0
+    for k in range(len(own.status)):
+        anew |= g.seen[w, k] != own.status[k]
+    g.wanted[w], g.setting[w], g.status[w] = core.wanted, c.setting, own.status
+    g.mark[MODE, w], g.mark[ITERATION, w] = MOVING, 0
+    if anew:  # else the parts of the lane's last balance still hold
+        g.seen[w], g.mark[_CHANGED, w] = -1, 1
+        g.parts.forced[w] = False
+
+
+@part
+def unload_lane(g: Lanes, c: Folded, w: int) -> None:
+    """Take lane w's answer to where `leave` looks for it."""
+    core, own = c.work, c.state
+    for i in range(len(own.head)):
+        own.head[i] = g.head[i, w]
+    for k in range(len(own.flow)):
+        own.flow[k] = g.flow[k, w]
+    loss = core.lane_h.ravel()
+    for x in range(len(g.loss)):
+        loss[x] = g.loss[x, w]
+    own.status[:], core.parts.grounded[:] = g.status[w], g.parts.grounded[w]
+    core.parts.scale[:], core.parts.forced[:] = g.parts.scale[w], g.parts.forced[w]
+
+
+@part
+def regard(net: Laws, g: Lanes, w: int) -> None:
+    """After a change of statuses: lane w's parts, its shut links, and the nodes that are held."""
+    parts, status, setting = parts_of(g, w), g.status[w], g.setting[w]
+    missing = 0
+    while not np.array_equal(g.seen[w], status):
+        g.seen[w] = status
+        missing = find_parts(net, setting, status, g.wanted[w], parts)
+        if missing > 0:
+            for i in range(len(g.head)):
+                g.one_head[i] = g.head[i, w]
+            for k in range(len(g.flow)):
+                g.one_flow[k] = g.flow[k, w]
+            rest(net, parts, g.one_head, g.one_flow)
+            for i in range(len(g.head)):
+                g.head[i, w] = g.one_head[i]
+            for k in range(len(g.flow)):
+                g.flow[k, w] = g.one_flow[k]
+    n_held, forced = 0, 0
+    for i in range(len(g.head)):
+        g.scale[i, w] = parts.scale[i]
+        if parts.pin[i]:
+            g.held[w, n_held], g.holder[w, n_held] = i, -1
+            n_held += 1
+    for k in g.valves:
+        forced += parts.forced[k]
+        i = net.end[k] if net.kind[k] == PRV else net.start[k]
+        if status[k] == ACTIVE and net.row[i] >= 0:
+            x = 0
+            while x < n_held and g.held[w, x] != i:
+                x += 1
+            g.held[w, x], g.holder[w, x] = i, k
+            n_held = max(n_held, x + 1)
+    for k in range(len(status)):
+        shut = status[k] <= CLOSED or (net.kind[k] == PUMP and setting[k] == 0.0)
+        g.opened[k, w] = 0.0 if shut else 1.0
+        g.flow[k, w] *= g.opened[k, w]
+    g.mark[_CHANGED, w], g.mark[_HELD, w], g.mark[_MISSING, w], g.mark[_FORCED, w] = 0, n_held, missing, forced
+
+
+@part
+def judge_lane(net: Laws, g: Lanes, w: int, which: int) -> int:
+    """`judge` in lane w."""
+    if which == 0 and len(g.valves) == 0:
+        return 0
+    for k in g.valves if which == 0 else net.judged:
+        i, j = net.start[k], net.end[k]
+        g.one_head[i], g.one_head[j], g.one_flow[k] = g.head[i, w], g.head[j, w], g.flow[k, w]
+    changed = judge(net, parts_of(g, w), g.flips, g.status[w], g.setting[w], g.one_head, g.one_flow, which)
+    if changed > 0:
+        g.mark[_CHANGED, w] = 1
+        for k in g.valves if which == 0 else net.judged:
+            g.flow[k, w] = g.one_flow[k]
+    return changed
+
+
+@part
+def mass_of(g: Lanes, i: int, w: int) -> float:
+    """What node i of lane w has too much [m3/s]."""
+    mass = -float(g.scale[i, w] * g.demand[i, w])
+    for x in range(g.begin[i], g.begin[i + 1]):
+        mass += g.turn[x] * g.flow[g.incident[x], w]
+    return mass
+
+
+@part
+def evaluate_lanes(net: Laws, g: Lanes) -> None:
+    """Set p and s of every link, and the tally of each lane but for its mass residual."""
+    zero, two = f64x8(0.0), f64x8(2.0)
+    floor, least, tiny = f64x8(FLOOR), f64x8(LEAST), f64x8(TINY)
+    n, line = f64x8(net.exponent), f64x8(FLOOR / net.exponent)
+    head_error, moved, total = zero, zero, zero
+    for i in range(len(g.head)):
+        total = total + magnitude(load(zero, g.scale, i) * load(zero, g.demand, i))
+    minor, c = net.lane_m.ravel(), 0
+    for k in range(len(net.kind)):
+        i, j = net.start[k], net.end[k]
+        q = load(zero, g.flow, k)
+        h, slopes = zero, zero
+        if c < len(net.lane_link) and net.lane_link[c] == k:
+            for x in range(net.lane_first[c], net.lane_first[c + 1]):
+                here = q
+                if x > net.lane_first[c]:
+                    here = fnma(load(zero, g.scale, i), load(zero, g.shift, x), q)
+                size, m = magnitude(here), f64x8(minor[x])
+                slope = load(zero, g.resistance, x) * power(larger(size, least), net.exponent - 1.0)
+                gradient = n * slope
+                lost = fma(m, size, pick(gradient, floor, line, slope)) * here
+                store(g.loss, x, lost)
+                h = h + lost
+                slopes = slopes + fma(two * m, size, pick(gradient, floor, line, gradient))
+            c += 1
+        elif net.pump[k] == POWER_LAW:
+            slope = load(zero, g.rate, k) * power(larger(magnitude(q), tiny), net.pump_law[k, 2] - 1.0)
+            gradient = f64x8(net.pump_law[k, 2]) * slope
+            h = pick(gradient, floor, floor, slope) * q - load(zero, g.lift, k)
+            slopes = larger(gradient, floor)
+        else:
+            continue
+        opened = load(zero, g.opened, k)
+        p = opened / slopes
+        r = h - (load(zero, g.head, i) - load(zero, g.head, j))
+        store(g.p, k, p)
+        store(g.ahead, k, fnma(p, r, q))
+        r = magnitude(r)
+        head_error = larger(head_error, opened * r)
+        moved = fma(p, r, moved)
+        total = total + magnitude(q)
+    store(g.tally, _HEAD, head_error)
+    store(g.tally, _MASS, zero)
+    store(g.tally, _MOVED, moved)
+    store(g.tally, _TOTAL, total)
+    for w in range(LANES):
+        if g.mark[MODE, w] == MOVING:
+            _evaluate_others(net, g, w)
+
+
+@part
+def _evaluate_others(net: Laws, g: Lanes, w: int) -> None:
+    """Valves, pumps of other laws, and held nodes of lane w."""
+    t = g.tally
+    for k in g.alone:
+        kind, status, setting, q = net.kind[k], g.status[w, k], g.setting[w, k], g.flow[k, w]
+        if status <= CLOSED or (kind == PUMP and setting == 0.0):
+            g.flow[k, w] = g.p[k, w] = g.ahead[k, w] = 0.0
+            continue
+        t[_TOTAL, w] += abs(q)
+        if status == ACTIVE and (kind in (PRV, PSV, FCV)):
+            g.p[k, w] = 0.0
+            if kind == FCV:
+                g.ahead[k, w] = setting
+                t[_MASS, w] = max(t[_MASS, w], abs(q - setting))
+            else:  # by the balance of the node that it holds
+                g.ahead[k, w] = q - mass_of(g, net.end[k], w) if kind == PRV else q + mass_of(g, net.start[k], w)
+            continue
+        if net.pump[k] == CONSTANT_POWER and q <= 0.0:  # its law has no other side
+            q = g.flow[k, w] = net.first_flow[k] * setting
+        loss, gradient = link_law(net, k, status, setting, q)
+        r = loss - (g.head[net.start[k], w] - g.head[net.end[k], w])
+        g.p[k, w], g.ahead[k, w] = 1.0 / gradient, q - r / gradient
+        t[_HEAD, w] = max(t[_HEAD, w], abs(r))
+        t[_MOVED, w] += abs(r) / gradient
+    for x in range(g.mark[_HELD, w]):
+        t[_HEAD, w] = max(t[_HEAD, w], abs(_known(net, g, x, w)))
+
+
+@part
+def _known(net: Laws, g: Lanes, x: int, w: int) -> float:
+    """What is known of the x-th held node of lane w: its dH."""
+    i, k = g.held[w, x], g.holder[w, x]
+    return net.elevation[i] + g.setting[w, k] - g.head[i, w] if k >= 0 else 0.0
+
+
+@part
+def weigh_lanes(net: Laws, g: Lanes) -> None:
+    """Add the largest mass residual to the tally of each lane."""
+    zero = f64x8(0.0)
+    most = load(zero, g.tally, _MASS)
+    for i in range(len(g.head)):
+        if net.row[i] >= 0:
+            mass = -(load(zero, g.scale, i) * load(zero, g.demand, i))
+            for x in range(g.begin[i], g.begin[i + 1]):
+                mass = fma(f64x8(g.turn[x]), load(zero, g.flow, g.incident[x]), mass)
+            most = larger(most, magnitude(mass))
+    store(g.tally, _MASS, most)
+
+
+@part
+def assemble_lanes(net: Laws, g: Lanes) -> None:
+    """A in its slots and f in elimination order."""
+    zero = f64x8(0.0)
+    a, f, row = g.a, g.f, net.row
+    for x in range(len(f), len(a)):
+        store(a, x, zero)
+    for i in range(len(row)):
+        if row[i] >= 0:
+            diagonal, right = zero, -(load(zero, g.scale, i) * load(zero, g.demand, i))
+            for x in range(g.begin[i], g.begin[i + 1]):
+                k = g.incident[x]
+                diagonal = diagonal + load(zero, g.p, k)
+                right = fma(f64x8(g.turn[x]), load(zero, g.ahead, k), right)
+            store(a, row[i], diagonal)
+            store(f, row[i], right)
+    for k in range(len(net.slot)):
+        if net.slot[k] >= 0:
+            store(a, net.slot[k], load(zero, a, net.slot[k]) - load(zero, g.p, k))
+    for w in range(LANES):
+        if g.tally[_STEPS, w] > 0.0:
+            _hold(net, g, w)
+
+
+@part
+def _hold(net: Laws, g: Lanes, w: int) -> None:
+    """Take the rows of lane w's held nodes out of its matrix; what they do to their neighbours is known."""
+    row = net.row
+    for x in range(g.mark[_HELD, w]):
+        i, change = g.held[w, x], _known(net, g, x, w)
+        for y in range(g.begin[i], g.begin[i + 1]):
+            k = g.incident[y]
+            j = net.end[k] if net.start[k] == i else net.start[k]
+            if row[j] >= 0 and g.p[k, w] != 0.0:
+                g.f[row[j], w] += g.p[k, w] * change
+                g.a[net.slot[k], w] = 0.0
+    for x in range(g.mark[_HELD, w]):
+        i = g.held[w, x]
+        g.a[row[i], w], g.f[row[i], w] = 1.0, _known(net, g, x, w)
+
+
+@part
+def step_lanes(net: Laws, g: Lanes) -> None:
+    """Heads and flows by the solution in f, in the lanes that step."""
+    zero, half = f64x8(0.0), f64x8(0.5)
+    steps = load(zero, g.tally, _STEPS)
+    f, row = g.f, net.row
+    for k in range(len(g.flow)):
+        x, y, q = row[net.start[k]], row[net.end[k]], load(zero, g.flow, k)
+        fall = zero
+        if x >= 0:
+            fall = load(zero, f, x)
+        if y >= 0:
+            fall = fall - load(zero, f, y)
+        now = fma(load(zero, g.p, k), fall, load(zero, g.ahead, k))
+        if net.pump[k] == CONSTANT_POWER:
+            now = pick(now, zero, half * q, now)
+        store(g.flow, k, pick(zero, steps, now, q))
+    for i in range(len(row)):
+        if row[i] >= 0:
+            head = load(zero, g.head, i)
+            store(g.head, i, pick(zero, steps, head + load(zero, f, row[i]), head))
+    for k in g.valves:
+        for w in range(LANES):
+            if g.tally[_STEPS, w] > 0.0 and g.status[w, k] == ACTIVE:
+                if net.kind[k] == PRV:
+                    g.flow[k, w] -= mass_of(g, net.end[k], w)
+                else:
+                    g.flow[k, w] += mass_of(g, net.start[k], w)
+
+
+@part
+def balance_lanes(net: Laws, g: Lanes, accuracy: float, check_every: int, check_until: int, enough: int) -> None:
+    """Iterate until so many lanes rest, or none moves.
+
+    Args:
+        net: the network's numbers.
+        g: its lanes; those that move go on from where they are, and become RESTING or LEFT.
+        accuracy: as of `balance`.
+        check_every: likewise.
+        check_until: likewise.
+        enough: lanes that do not move at which to come back.
+    """
+    while True:
+        still = 0
+        for w in range(LANES):
+            if g.mark[MODE, w] == MOVING and g.mark[_CHANGED, w] > 0:
+                regard(net, g, w)
+        evaluate_lanes(net, g)
+        calm = False
+        for w in range(LANES):
+            g.tally[_STEPS, w] = 1.0 if g.mark[MODE, w] == MOVING else 0.0
+            if g.mark[MODE, w] == MOVING:
+                calm |= g.tally[_HEAD, w] <= HEAD_ERROR and g.tally[_MOVED, w] <= accuracy * max(g.tally[_TOTAL, w], 1e-9)
+        if calm:
+            weigh_lanes(net, g)
+        for w in range(LANES):
+            if g.mark[MODE, w] == MOVING:
+                _settle_lane(net, g, w, accuracy)
+            still += g.mark[MODE, w] != MOVING
+        if still >= enough or still == LANES:
+            return
+        assemble_lanes(net, g)
+        ldl_factor_lanes(net.up, net.uj, net.target, g.a)
+        ldl_solve_lanes(net.up, net.uj, g.a, g.f)
+        step_lanes(net, g)
+        for w in range(LANES):
+            if g.tally[_STEPS, w] > 0.0:
+                g.mark[ITERATION, w] += 1
+                iteration = g.mark[ITERATION, w]
+                judge_lane(net, g, w, 1 if iteration <= check_until and iteration % check_every == 0 else 0)
+
+
+@part
+def _settle_lane(net: Laws, g: Lanes, w: int, accuracy: float) -> None:
+    """Say whether lane w rests, takes its next step, waits for one evaluation with new statuses, or is left."""
+    t, total = g.tally, max(g.tally[_TOTAL, w], 1e-9)
+    at_rest = t[_HEAD, w] <= HEAD_ERROR and t[_MASS, w] <= MASS_ERROR * total and t[_MOVED, w] <= accuracy * total
+    if at_rest and judge_lane(net, g, w, 1) == 0:
+        g.mark[MODE, w] = RESTING
+    elif not np.isfinite(t[_MOVED, w]) or g.mark[ITERATION, w] >= TRIALS_IN_LANES:
+        g.mark[MODE, w] = LEFT
+    elif at_rest:
+        g.mark[ITERATION, w] += 1
+    else:
+        return
+    t[_STEPS, w] = 0.0
