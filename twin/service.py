@@ -28,7 +28,7 @@ from twin import what_if
 from twin.assembly import Parts
 from twin.effects import Announce, Append, Effect, Estimate, Publish, Tell
 from twin.engine import Engine, digest
-from twin.errors import Exhausted, NotFound, TooOld, TwinError
+from twin.errors import Exhausted, NotFound, TooOld, TwinError, Unavailable
 from twin.history import History
 from twin.journal import Entry, EntryKind, Journal
 from twin.lease import Lease
@@ -317,8 +317,15 @@ class TwinService:
             try:
                 self._perform(self._engine.receive(publisher, batches, time_ns() // 1000))
             except TwinError as error:
-                if publisher in self._streams:
-                    self.close_stream(publisher, self._streams[publisher], error)
+                self._end_stream(publisher, error)
+            except Exception:  # a fault of ours in one batch: its sender must not wait for ever, the others live on
+                log.exception("intake failed publisher=%s batch=%d", publisher, batches[0].batch_id)
+                reason = "the batch could not be taken in, by a fault of ours; open the stream again"
+                self._end_stream(publisher, Unavailable(reason))
+
+    def _end_stream(self, publisher: str, reason: TwinError) -> None:
+        if publisher in self._streams:
+            self.close_stream(publisher, self._streams[publisher], reason)
 
     def _take_all_in(self) -> None:
         """Before streams come or go: what was handed in came before."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import time_ns
@@ -15,6 +15,7 @@ from grid_models.measurements import Rows, TimeQuality
 from grid_models.state import Freshness
 from tests.simulation.small_twin import SECOND, T0, claim, parts, rows
 from twin.assembly import Parts
+from twin.effects import Effect
 from twin.engine import digest
 from twin.errors import NotFound, TooOld, TooSlow, TwinError, Unavailable
 from twin.journal import EntryKind, Journal
@@ -218,6 +219,24 @@ async def test_a_batch_sent_again_and_again_never_blocks_its_stream(start: Start
         await asyncio.wait_for(stream.submit(Batch(1, Rows.empty())), 5)
     await asyncio.wait_for(stream.submit(Batch(2, rows((1, 0, 1.0)))), 5)
     await reached(stream, AckLevel.DURABLE, 2)
+
+
+async def test_a_fault_of_ours_in_a_batch_ends_its_stream_and_no_other(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    twin = await start()
+    broken, sound = await twin.open_publisher(claim("broken", (1,))), await twin.open_publisher(claim("sound", (2,)))
+    taken = twin._engine.receive
+
+    def receive(publisher: str, batches: Sequence[Batch], receive_us: int) -> list[Effect]:
+        if publisher == "broken":
+            raise ZeroDivisionError
+        return taken(publisher, batches, receive_us)
+
+    monkeypatch.setattr(twin._engine, "receive", receive)
+    await broken.submit(Batch(1, rows((1, 0, 1.0))))
+    await sound.submit(Batch(1, rows((2, 0, 1.0))))
+    await reached(sound, AckLevel.DURABLE, 1)
+    with pytest.raises(Unavailable, match="by a fault of ours; open the stream again"):
+        await reached(broken, AckLevel.DURABLE, 1)
 
 
 async def test_who_does_not_read_its_acks_is_not_listened_to(start: Start) -> None:
