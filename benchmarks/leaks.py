@@ -74,43 +74,49 @@ class Score:
 
 
 def run(quick: bool) -> Iterator[tuple[str, ...]]:
-    """A row for each method on each network."""
+    """A row for each method on each network, of the years that are kept."""
+    interrupted = False
     for source, truths, years in TOWNS[:1] if quick else TOWNS:
-        scores: dict[str, list[Score]] = {}
-        interrupted = False
+        chosen, each = (truths[:1], 1) if quick else (truths, years)
         try:
-            for truth in truths[:1] if quick else truths:
-                for method, score in _town(source, truth, 1 if quick else years):
-                    scores.setdefault(method, []).append(score)
+            for truth in () if interrupted else chosen:
+                _search(source, truth, each)
         except KeyboardInterrupt:
             interrupted = True  # the page is made of the years that are done
+        scores: dict[str, list[Score]] = {}
+        for kept in (_kept(_folder(source, truth, 2019 + k)) for truth in chosen for k in range(each)):
+            for method, figures in json.loads(kept.read_text("utf-8")).items() if kept.exists() else ():
+                scores.setdefault(method, []).append(Score(**figures))
         yield from (_row(source, method, found) for method, found in scores.items())
-        if interrupted:
-            return
 
 
-def _town(source: str, truth: int, years: int) -> Iterator[tuple[str, Score]]:
-    """All years of one hidden network, by every method."""
+def _folder(source: str, truth: int, year: int) -> Path:
+    return CACHE / f"{source.rpartition(':')[2]}_{truth}_{year}"
+
+
+def _kept(folder: Path) -> Path:
+    """Where the scores of a year are kept."""
+    return CACHE / f"{folder.name}_{_digest()}.json"
+
+
+def _search(source: str, truth: int, years: int) -> None:
+    """All years of one hidden network that are not kept yet, by every method."""
     network = read(source)
     assert isinstance(network, WaterNetwork)
-    name = source.rpartition(":")[2]
-    history = CACHE / f"{name}_{truth}_2018"
-    like = LIKE if LIKE.exists() and name == "L-TOWN" else None
+    history = _folder(source, truth, 2018)
+    like = LIKE if LIKE.exists() and source == "epyt:L-TOWN" else None
     if not any(history.glob("repairs_*")):
         make(source, history, 2018, truth, 10 * truth + 1, like, step_s=STEP_S)
     learnt: tuple[Calibration, Noise] | None = None
     for k in range(years):
-        folder = CACHE / f"{name}_{truth}_{2019 + k}"
+        folder = _folder(source, truth, 2019 + k)
         if not any(folder.glob("repairs_*")):
             make(source, folder, 2019 + k, truth, 10 * truth + 2 + k, like, step_s=STEP_S, faults=True, carried=history)
-        kept = CACHE / f"{folder.name}_{_digest()}.json"
-        if not kept.exists():
+        if not _kept(folder).exists():
             past, year = in_common(read_year(history, network), read_year(folder, network))
             learnt = learnt or learn(network, past, _silent)
             found = {method: asdict(s) for method, s in _searched(network, past, year, folder, learnt)}
-            kept.write_text(json.dumps(found), "utf-8")
-        for method, figures in json.loads(kept.read_text("utf-8")).items():
-            yield method, Score(**figures)
+            _kept(folder).write_text(json.dumps(found), "utf-8")
 
 
 def _searched(
