@@ -22,7 +22,7 @@ from solvers.power.load_flow import load_flow
 
 TITLE = "Load flow on every packaged network"
 TEXT = """Theirs: `pandapower.runpp` from a flat and from a DC start, at the tightest tolerance of 1e-10 to 1e-6 MVA that
-it reaches. Ours: `solvers.power.newton.load_flow` as it stands. |dV| is the largest difference of complex bus voltages.
+it reaches. Ours: `solvers.power.load_flow` as it stands. |dV| is the largest difference of complex bus voltages.
 SimBench: all 42 grids of scenario 0 (today) with their switches; scenarios 1 and 2 add plants to the same grids, and
 `no_sw` is the same grid without switches. Where theirs does not converge, theirs is led along the load step by step, from
 the network almost without load, to confirm how far it can grow."""
