@@ -12,7 +12,7 @@ from scipy.sparse import coo_array, csr_array
 from grid_models.power.bus_branch import SLACK, BusBranch
 from solvers.linalg.symbolic import Symbolic, symbolic
 from solvers.power.admittance import pairs
-from solvers.power.measurement_functions import Complex, Floats, Index, Kind
+from solvers.power.measurement_functions import Complex, Floats, Index, Kind, Rows
 
 _FINEST = 1e-8  # leaves the voltages half of the figures that there are
 
@@ -58,28 +58,16 @@ class Plan:
     Args:
         version: of all these.
         by_row: (m,) the meters, row by row.
-        kind: (m,) in that order.
-        first: of `linearise`, as `center`, `own`, `pointer`, `bus` and `y`.
-        pair: of `gain`, as `slot`.
+        rows: what they look at.
         factor: the pattern of the gain matrix, by bus.
-        is_reference: (n_bus,) int8, buses whose angle is known; in elimination order as all buses here.
         finest: (m,) sigma [pu] below which a meter's weight drowns others in rounding; it counts as no sharper.
         n_bus: buses of the model.
     """
 
     version: str
     by_row: Index
-    kind: Index
-    first: Index
-    center: Index
-    own: Index
-    pointer: Index
-    bus: Index
-    y: Floats
-    pair: Index
-    slot: Index
+    rows: Rows
     factor: Symbolic
-    is_reference: NDArray[np.int8]
     finest: Floats
     n_bus: int
 
@@ -123,9 +111,7 @@ def prepare(model: BusBranch, kind: Index, place: Index) -> Plan:
     pair, slot = _pairs(factor, pointer, bus)
     by_row = np.argsort(row, kind="stable")
     admittance = np.maximum.reduceat(np.abs(y), pointer[:-1]) if len(places) else np.zeros(0)
-    return Plan(
-        version=version(model, kind, place),
-        by_row=by_row,
+    rows = Rows(
         kind=np.asarray(kind, dtype=np.int64)[by_row],
         first=np.searchsorted(row[by_row], np.arange(len(places) + 1)),
         center=position[center],
@@ -135,11 +121,9 @@ def prepare(model: BusBranch, kind: Index, place: Index) -> Plan:
         y=pairs(y).ravel(),
         pair=pair,
         slot=slot,
-        factor=factor,
         is_reference=is_reference,
-        finest=_FINEST * admittance[row[by_row]],
-        n_bus=n,
     )
+    return Plan(version(model, kind, place), by_row, rows, factor, _FINEST * admittance[row[by_row]], n)
 
 
 def _rows(model: BusBranch, places: Index) -> tuple[Index, Index, Index, Complex]:

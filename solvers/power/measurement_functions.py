@@ -17,6 +17,7 @@ Reference: A. Abur, A. Gomez Exposito, "Power System State Estimation" (2004), c
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,21 +41,8 @@ class Kind(IntEnum):
     I = 3
 
 
-@kernel
-def linearise(
-    kind: Index,
-    first: Index,
-    center: Index,
-    own: Index,
-    pointer: Index,
-    bus: Index,
-    y: Floats,
-    is_reference: NDArray[np.int8],
-    v: Floats,
-    h: Floats,
-    H: Floats,
-) -> None:
-    """Evaluate every meter and its derivatives; a row's current once for all its meters.
+class Rows(NamedTuple):
+    """What meters look at, as the kernels take it; buses are numbered in elimination order.
 
     Args:
         kind: (m,) Kind, meters by row.
@@ -62,16 +50,39 @@ def linearise(
         center: (n_row,) bus c of each row.
         own: (n_row,) entry of c.
         pointer: (n_row + 1,) where each row's entries begin.
-        bus: (n_entry,) k.
+        bus: (n_entry,) k, ascending in each row.
         y: (2 n_entry,) y_k [pu].
-        is_reference: (n_bus,) whether the angle is known; its derivative is left out.
+        pair: (n_row + 1,) where each row's slots begin: for its entries, the pairs i <= j in order.
+        slot: (n_pair,) where the 2x2 block of each pair begins in the gain matrix.
+        is_reference: (n_bus,) int8, whether the angle is known; its derivative is left out.
+    """
+
+    kind: Index
+    first: Index
+    center: Index
+    own: Index
+    pointer: Index
+    bus: Index
+    y: Floats
+    pair: Index
+    slot: Index
+    is_reference: NDArray[np.int8]
+
+
+@kernel
+def linearise(rows: Rows, v: Floats, h: Floats, H: Floats) -> None:
+    """Evaluate every meter and its derivatives; a row's current once for all its meters.
+
+    Args:
+        rows: what the meters look at.
         v: (2 n_bus,) e and f [pu].
         h: (m,) receives the readings [pu].
         H: (2 * sum of row lengths over meters,) receives dh/dtheta_k, dh/du_k of each meter's entries in turn.
     """
+    first, own, bus, y = rows.first, rows.own, rows.bus, rows.y
     at = 0
-    for r in range(len(center)):
-        c, begin, end = center[r], pointer[r], pointer[r + 1]
+    for r in range(len(rows.center)):
+        c, begin, end = rows.center[r], rows.pointer[r], rows.pointer[r + 1]
         e, f = v[2 * c], v[2 * c + 1]
         i_re, i_im = 0.0, 0.0
         for x in range(begin, end):
@@ -80,7 +91,7 @@ def linearise(
             i_im += y[2 * x + 1] * v[k] + y[2 * x] * v[k + 1]
         p, q = e * i_re + f * i_im, f * i_re - e * i_im
         for m in range(first[r], first[r + 1]):
-            what = kind[m]
+            what = rows.kind[m]
             magnitude = np.sqrt(e * e + f * f) if what == 0 else np.sqrt(i_re * i_re + i_im * i_im) if what == 3 else 0.0
             w_re, w_im = 0.0, 0.0
             if magnitude > _NO_CURRENT_PU:
@@ -102,24 +113,17 @@ def linearise(
                     d_theta, d_u = w_im * y_re - w_re * y_im, w_re * y_re + w_im * y_im
                 else:
                     d_theta, d_u = 0.0, magnitude if x == own[r] else 0.0
-                H[at] = 0.0 if is_reference[bus[x]] != 0 else d_theta
+                H[at] = 0.0 if rows.is_reference[bus[x]] != 0 else d_theta
                 H[at + 1] = d_u
                 at += 2
 
 
 @kernel
-def gain(
-    first: Index, pointer: Index, bus: Index, pair: Index, slot: Index, H: Floats, weight: Floats, residual: Floats,
-    with_matrix: bool, a: Floats, b: Floats,
-) -> None:  # fmt: skip
+def gain(rows: Rows, H: Floats, weight: Floats, residual: Floats, with_matrix: bool, a: Floats, b: Floats) -> None:
     """Add H' W r into the right-hand side and, where asked for, H' W H into the factor's slots.
 
     Args:
-        first: (n_row + 1,) meters of each row.
-        pointer: (n_row + 1,) entries of each row.
-        bus: (n_entry,) ascending in each row, in elimination order.
-        pair: (n_row + 1,) where each row's slots begin: for its entries, the pairs i <= j in order.
-        slot: (n_pair,) where the block of each pair begins in `a`.
+        rows: what the meters look at.
         H: derivatives from `linearise`.
         weight: (m,) 1 / sigma^2.
         residual: (m,).
@@ -127,12 +131,13 @@ def gain(
         a: the matrix of 2x2 blocks, added to.
         b: (2 n_bus,) the right-hand side, added to.
     """
+    first, pointer, bus, slot = rows.first, rows.pointer, rows.bus, rows.slot
     at = 0
     for r in range(len(first) - 1):
         begin, d = pointer[r], pointer[r + 1] - pointer[r]
         for m in range(first[r], first[r + 1]):
             pull = weight[m] * residual[m]
-            q = pair[r]
+            q = rows.pair[r]
             for i in range(d):
                 k = 2 * bus[begin + i]
                 h0, h1 = H[at + 2 * i], H[at + 2 * i + 1]
@@ -151,23 +156,21 @@ def gain(
 
 
 @kernel
-def explained_variance(first: Index, pointer: Index, pair: Index, slot: Index, H: Floats, z: Floats, out: Floats) -> None:
+def explained_variance(rows: Rows, H: Floats, z: Floats, out: Floats) -> None:
     """Variance of each meter's estimate, H_m G^-1 H_m', from the selected inverse `z`.
 
     Args:
-        first: (n_row + 1,) meters of each row.
-        pointer: (n_row + 1,) entries of each row.
-        pair: (n_row + 1,) slots of each row.
-        slot: (n_pair,).
+        rows: what the meters look at.
         H: derivatives from `linearise`.
         z: blocks of the inverse on the pattern.
         out: (m,) receives the variances.
     """
+    first, pointer, slot = rows.first, rows.pointer, rows.slot
     at = 0
     for r in range(len(first) - 1):
         d = pointer[r + 1] - pointer[r]
         for m in range(first[r], first[r + 1]):
-            q = pair[r]
+            q = rows.pair[r]
             total = 0.0
             for i in range(d):
                 h0, h1 = H[at + 2 * i], H[at + 2 * i + 1]

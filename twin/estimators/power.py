@@ -49,8 +49,6 @@ _ZERO_SIGMA_MW = 1e-3
 # A generator holds its voltage about as well as its regulator is set.
 _HELD_SIGMA_PU = 0.01
 _KEPT = 16
-# Where meters contradict pseudo-measurements the steps shrink by a quarter each, not by half their digits.
-_ITERATIONS = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +158,7 @@ class PowerEstimator:
         meters, uids, base = self._meters(measured, topology, expected)
         key = version(topology.model, meters.kind, meters.place)
         plan: Plan = self._plans.get_or_make(key, lambda: prepare(topology.model, meters.kind, meters.place))
-        solution = estimate(plan, meters, self._start(topology, previous), max_iterations=_ITERATIONS)
+        solution = estimate(plan, meters, self._start(topology, previous))
         if not solution.status.usable and solution.status is not Status.UNOBSERVABLE:
             return self._failed(measured, previous, solution.status, solution.culprits)
         return self._state(measured, topology, expected, meters, uids, base, solution, closed, unknown)
