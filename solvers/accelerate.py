@@ -133,7 +133,7 @@ def borrowed(value: R) -> R:
     return value
 
 
-class _Borrowed(templates.AbstractTemplate):  # type: ignore[misc]  # numba publishes no types
+class _Borrowed(templates.AbstractTemplate):  # type: ignore[misc]  # numba ships no annotations: its base class is Any to mypy
     key = borrowed
 
     def generic(self, arguments: tuple[Any, ...], _keywords: Any) -> Any:
