@@ -16,12 +16,12 @@ from grid_models.power.network import PowerNetwork
 from grid_models.water.network import WaterNetwork
 from twin.alarms import AlarmWatch
 from twin.config import Config, NetworkConfig
-from twin.engine import NetworkSetup, Setup
 from twin.estimators import Estimator
 from twin.estimators.power import PowerEstimator
 from twin.estimators.water import WaterEstimator
 from twin.leak_watch import LeakWatch
 from twin.point_list import read_point_list
+from twin.setup import NetworkSetup, Setup
 from twin.watches import Watch
 
 _CYCLE_S = {"power": 1.0, "water": 10.0}

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from typing import Any
 
+from grid_models.state import NetworkState
+from twin.packing import packed
 from twin.port import PublishedState
+
+
+def digest(state: NetworkState) -> bytes:
+    """Hash of all that subscribers see of a state; equal bits, equal digest."""
+    seen = replace(state, memory={})
+    return sha256(packed(seen)).digest()
 
 
 @dataclass(eq=False)

@@ -11,21 +11,21 @@ A state is published, and an event announced, once the journal holds it, and the
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from hashlib import sha256
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from grid_models.measurements import Catalogue, Flag, Rows, TimeQuality
+from grid_models.measurements import Flag, Rows, TimeQuality
 from grid_models.state import NetworkState, Position
-from twin.chain import Chain, Link
+from twin.chain import Chain, Link, digest
+from twin.chains import Chains
 from twin.checkpoint import Checkpoint, Mark
 from twin.effects import Announce, Append, Effect, Estimate, Publish, Tell
 from twin.errors import NotFound, PreconditionFailed
 from twin.identities import Seen, sample_time
-from twin.intake import AHEAD_US, Admission, admit
+from twin.intake import AHEAD_US, admit
 from twin.journal import Entry, EntryKind
 from twin.manual import ManualBook
 from twin.packing import packed, unpacked
@@ -44,8 +44,10 @@ from twin.port import (
     TwinEvent,
 )
 from twin.senders import Sender, Waiting, alone, check_claim, newest_epochs, rank, rivals
+from twin.setup import Setup
 from twin.telling import Telling
-from twin.watches import Finding, Watch
+from twin.together import received, runs
+from twin.watches import Finding
 from twin.window import Window
 
 _IN_FLIGHT = 64
@@ -53,44 +55,6 @@ _SETTLE_US = 200_000
 _FORGET_US = 10_000_000  # forgetting costs a walk over the window
 _ROWS = 20_000
 _CLOCK_RIGHT_US = 60_000_000  # a clock is right again when nothing was ahead for so long
-
-
-@dataclass(frozen=True)
-class NetworkSetup:
-    """How one network is kept.
-
-    Args:
-        name: of the network.
-        cycle_us: distance of its instants.
-        waits_for: networks whose states this one's estimator looks at.
-    """
-
-    name: str
-    cycle_us: int
-    waits_for: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Setup:
-    """Everything the engine is told once.
-
-    Args:
-        epoch: from the lease.
-        catalogue: the signals.
-        networks: in any order.
-        lateness_us: how late a row may come and still change states.
-        stream_clock: whether time is what the data say, instead of the wall's.
-        keyframe_us: how often a checkpoint goes to the journal.
-        watches: alarms, leaks.
-    """
-
-    epoch: int
-    catalogue: Catalogue
-    networks: tuple[NetworkSetup, ...]
-    lateness_us: int
-    stream_clock: bool
-    keyframe_us: int = 900_000_000
-    watches: tuple[Watch, ...] = ()
 
 
 class Engine:
@@ -101,9 +65,7 @@ class Engine:
         self.now_us = 0
         self.position = Position(setup.epoch, 0)
         self._window, self._seen = Window(setup.catalogue), Seen()
-        self._chains = {n.name: Chain(n.name, n.cycle_us, n.waits_for) for n in setup.networks}
-        number = {name: k for k, name in enumerate(self._chains)}
-        self._network_of = np.array([*(number.get(s.network, -1) for s in setup.catalogue.signals), -1])
+        self._chains = Chains([Chain(n.name, n.cycle_us, n.waits_for) for n in setup.networks], setup.catalogue)
         self._senders: dict[str, Sender] = {}
         self._last_batch: dict[tuple[str, int], int] = {}
         self._after_commit: deque[tuple[Position, Callable[[], list[Effect]]]] = deque()
@@ -174,7 +136,7 @@ class Engine:
             before = max(before, batch.batch_id)
         effects: list[Effect] = []
         # Where the data are the clock, each batch moves it on, and what is too late depends on the batches before.
-        for run in ([b] for b in batches) if self.setup.stream_clock else _runs(batches):
+        for run in ([b] for b in batches) if self.setup.stream_clock else runs(batches):
             known = sum(batch.batch_id <= sender.received for batch in run)
             effects += [Tell(publisher, self._again(sender, batch)) for batch in run[:known]]
             effects += self._admit(sender, run[known:], receive_us) if run[known:] else []
@@ -225,9 +187,9 @@ class Engine:
         times = sample_time(admission.window)
         # No state covers a row of the far future; it is not waited for.
         soon = times <= self.now_us + AHEAD_US
-        sender.waiting.append(Waiting(last, position, self._instants(admission.window.signal[soon], times[soon])))
+        sender.waiting.append(Waiting(last, position, self._chains.instants(admission.window.signal[soon], times[soon])))
         self._window.insert(admission.window)
-        self._touch(admission.window.signal, times)
+        self._chains.touch(admission.window.signal, times)
         if snapshot is Snapshot.END and sender.interrogation is not None:
             effects += self._interrogated(sender, sender.interrogation)
             sender.interrogation = None
@@ -408,9 +370,7 @@ class Engine:
         self._seen.recall(checkpoint.seen)
         self._telling.recall(checkpoint.telling)
         self._manual.recall(checkpoint.manual)
-        for name, memory in checkpoint.chains.items():
-            if name in self._chains:
-                self._chains[name].recall(memory, (models or {}).get(name))
+        self._chains.recall(checkpoint.chains, models or {})
         self._forgotten_us = min(c.sealed_us or c.first_us for c in checkpoint.chains.values())
         self._checked = self._forgotten_us // self.setup.keyframe_us
 
@@ -475,7 +435,7 @@ class Engine:
         self._seen.judge(rows, late)
         window = rows.take(~late & ((rows.flags & int(Flag.TEST)) == 0))
         self._window.insert(window)
-        self._touch(window.signal, sample_time(window))
+        self._chains.touch(window.signal, sample_time(window))
 
     def _judge_values(self, rows: Rows) -> list[Effect]:
         """Alarms on values outside their plausible range; said once, when they come, not again when states are."""
@@ -536,46 +496,16 @@ class Engine:
 
     def _mark(self, uids: NDArray[np.uint32], time_us: int, topical: bool) -> None:
         self._window.mark(uids, time_us, topical=topical)
-        for chain, _ in self._of_each(uids):
+        for chain, _ in self._chains.of_each(uids):
             chain.retouch(time_us)
-
-    def _instants(self, uids: NDArray[np.uint32], times: NDArray[np.int64]) -> dict[str, int]:
-        """The instant of each network whose state covers these samples."""
-        return {c.network: c.grid_at_or_after(int(times[mine].max())) for c, mine in self._of_each(uids)}
-
-    def _of_each(self, uids: NDArray[np.uint32]) -> Iterator[tuple[Chain, NDArray[np.bool_]]]:
-        """Each network that these signals belong to, and which of them do."""
-        at = self.setup.catalogue.find(uids)
-        networks = self._network_of[at]
-        for k, chain in enumerate(self._chains.values()):
-            mine = networks == k
-            if mine.any():
-                yield chain, mine
 
     @property
     def _edge_us(self) -> int:
         """Instants up to here are due: on the wall's clock a little after they have passed, so that their rows are in."""
         return self.now_us if self.setup.stream_clock else self.now_us - _SETTLE_US
 
-    def _touch(self, uids: NDArray[np.uint32], times: NDArray[np.int64]) -> None:
-        """Mark what samples change."""
-        for chain, mine in self._of_each(uids):
-            begun = chain.todo_us
-            chain.touch(int(times[mine].min()))
-            if begun is None and chain.todo_us is not None:
-                self._retouch_followers(chain, chain.todo_us)
-
-    def _retouch_followers(self, chain: Chain, instant: int) -> None:
-        for other in self._chains.values():
-            if chain.network in other.waits_for:
-                other.retouch(instant)
-
-    def _correct(self, chain: Chain) -> list[Effect]:
-        """Take up a network's pending correction, if the live edge has been reached; announce it."""
-        first = chain.take_up(self._edge_us)
-        if first is None:
-            return []
-        self._retouch_followers(chain, first)
+    def _corrected(self, chain: Chain, first: int) -> list[Effect]:
+        """Announce a correction that has been taken up."""
         if first > chain.ever_us:
             return []
         count = (chain.ever_us - first) // chain.cycle_us + 1
@@ -589,26 +519,15 @@ class Engine:
     def _schedule(self) -> list[Effect]:
         """Start every network's next due instant whose inputs are there."""
         effects = self._expired()
-        for chain in self._chains.values():
-            effects += self._correct(chain)
-        for chain in self._chains.values():
-            instant = chain.todo_us
-            if chain.busy_us is not None or instant is None or instant > self._edge_us:
-                continue
-            sources = [self._chains[name] for name in chain.waits_for]
-            if any(s.todo_us is not None and s.todo_us <= instant for s in sources):
-                continue
+        for chain, first in self._chains.corrections(self._edge_us):
+            effects += self._corrected(chain, first)
+        for chain, instant in self._chains.due(self._edge_us):
             before = chain.links.get(instant - chain.cycle_us)
             chain.busy_us = instant
             measured = self._manual.laid_over(self._window.in_force(instant, chain.network), chain.network)
             previous = before.published.state if before else None
-            effects.append(Estimate(chain.network, measured, previous, self._coupled(chain, instant)))
+            effects.append(Estimate(chain.network, measured, previous, self._chains.coupled(chain, instant)))
         return effects
-
-    def _coupled(self, chain: Chain, instant: int) -> dict[str, NetworkState]:
-        """States of the networks that this one waits for: only these are the same whenever it is asked."""
-        sources = [self._chains[name] for name in chain.waits_for]
-        return {s.network: p.state for s in sources if (p := s.newest(instant)) is not None}
 
     def _watch(self, chain: Chain, state: NetworkState) -> tuple[dict[str, object], list[Finding]]:
         """Let the live watches look."""
@@ -620,28 +539,20 @@ class Engine:
                 continue
             known = before.memory.get(watch.name) if before is not None else None
             known = watch.empty() if known is None else known
-            memory[watch.name], findings = watch.step(known, state, self._coupled(chain, state.valid_time_us))
+            memory[watch.name], findings = watch.step(known, state, self._chains.coupled(chain, state.valid_time_us))
             told += findings
         return memory, told
 
     def _seal(self, chain: Chain) -> list[Effect]:
         """Hand the late watches every instant that no measurement can change any more."""
         effects: list[Effect] = []
-        horizon = self.now_us - self.setup.lateness_us
-        while True:
-            instant = chain.first_us if chain.sealed_us is None else chain.sealed_us + chain.cycle_us
-            assert instant is not None  # something has been computed
-            concerned = [chain, *(self._chains[name] for name in chain.waits_for)]
-            dirty = any(c.todo_us is not None and not c.is_final(instant) for c in concerned)
-            if instant >= horizon or dirty:  # a row of the horizon itself is not late
-                break
-            chain.sealed_us = instant
+        for instant in self._chains.sealable(chain, self.now_us - self.setup.lateness_us):
             link = chain.links.get(instant)
             if link is None:
                 continue  # its estimate failed
             for name in chain.late_memory:
                 memory, findings = self._watches[name].step(
-                    chain.late_memory[name], link.published.state, self._coupled(chain, instant)
+                    chain.late_memory[name], link.published.state, self._chains.coupled(chain, instant)
                 )
                 chain.late_memory[name] = memory
                 effects += self._tell(findings, link.published, late=True)
@@ -650,9 +561,8 @@ class Engine:
 
     def _check(self) -> list[Effect]:
         """A checkpoint, when one is due."""
-        begun = [c for c in self._chains.values() if c.first_us is not None]
-        sealed = [c.sealed_us for c in begun if c.sealed_us is not None]
-        due = min(sealed) // self.setup.keyframe_us if len(sealed) == len(begun) else self._checked
+        sealed = self._chains.sealed()
+        due = min(sealed) // self.setup.keyframe_us if sealed else self._checked
         if self._checked is None or due is None or due <= self._checked:
             self._checked = due if self._checked is None else self._checked
             return []
@@ -661,22 +571,15 @@ class Engine:
         position = self._next()
         checkpoint = Checkpoint(
             Mark(position, max(sealed), self._heard_us), self.now_us, newest_epochs(self._last_batch | living),
-            self._window.saved(), self._seen.saved(),
-            {c.network: memory for c in begun if (memory := c.saved()) is not None}, self._telling.saved(),
-            self._manual.saved(),
+            self._window.saved(), self._seen.saved(), self._chains.saved(), self._telling.saved(), self._manual.saved(),
         )  # fmt: skip
         return [Append(Entry(position, EntryKind.CHECKPOINT, packed(checkpoint)))]
 
     def _forget(self) -> None:
         """Drop what nobody asks for any more."""
-        begun = [c for c in self._chains.values() if c.first_us is not None]
-        for chain in begun:
-            askers = [c for c in begun if c is chain or chain.network in c.waits_for]
-            # An unsealed network may still begin anywhere after the horizon, which lies after what is sealed elsewhere.
-            needed = [c.sealed_us if c.sealed_us is not None else c.first_us for c in askers]
-            chain.trim(min(t for t in needed if t is not None))
-        sealed = [c.sealed_us for c in begun if c.sealed_us is not None]
-        if begun and len(sealed) == len(begun) and min(sealed) - self._forgotten_us >= _FORGET_US:
+        self._chains.trim()
+        sealed = self._chains.sealed()
+        if sealed and min(sealed) - self._forgotten_us >= _FORGET_US:
             self._forgotten_us = min(sealed)
             self._window.forget(self._forgotten_us)
             self._seen.forget(self._forgotten_us)
@@ -700,38 +603,3 @@ class Engine:
         self._telling.note(numbered)
         self._on_commit(position, lambda: [Announce(numbered)])
         return numbered, [Append(Entry(position, EntryKind.EVENT, packed(numbered)))]
-
-
-def _runs(batches: Sequence[Batch]) -> Iterator[list[Batch]]:
-    """Consecutive batches together, one that brackets a snapshot or does not follow the one before by itself."""
-    run: list[Batch] = []
-    for batch in batches:
-        plain = batch.snapshot is Snapshot.NONE and run and run[-1].snapshot is Snapshot.NONE
-        if run and not (plain and batch.batch_id == run[-1].batch_id + 1):
-            yield run
-            run = []
-        run.append(batch)
-    if run:
-        yield run
-
-
-def received(run: Sequence[Batch], admission: Admission, position: Position, notice: str) -> Iterator[Ack]:
-    """RECEIVED for batches that came in together: one ack for each that has faults, and one for the others up to it."""
-    begin = counted = 0
-    for batch in run:
-        end = begin + len(batch.rows)
-        last = batch is run[-1]
-        if last or admission.fault[begin:end].any():
-            tally, (errors, more) = admission.tally(counted, end), admission.errors(begin, end)
-            yield Ack(
-                AckLevel.RECEIVED, batch.batch_id, position, tally.admitted, tally.duplicate, tally.questionable, errors,
-                notice if last else "", more,
-            )  # fmt: skip
-            counted = end
-        begin = end
-
-
-def digest(state: NetworkState) -> bytes:
-    """Hash of all that subscribers see of a state; equal bits, equal digest."""
-    seen = replace(state, memory={})
-    return sha256(packed(seen)).digest()

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from grid_models.measurements import Rows
 from grid_models.state import NetworkState
 from twin.assembly import Parts
+from twin.chain import digest
 from twin.effects import Append, Effect, Estimate, Publish
-from twin.engine import Engine, digest
+from twin.engine import Engine
 from twin.journal import Entry, EntryKind
 from twin.packing import unpacked
 from twin.port import PublishedState

@@ -26,8 +26,9 @@ from grid_models.state import Freshness, NetworkState, Position
 from solvers.solution import Cancelled
 from twin import what_if
 from twin.assembly import Parts
+from twin.chain import digest
 from twin.effects import Announce, Append, Effect, Estimate, Publish, Tell
-from twin.engine import Engine, digest
+from twin.engine import Engine
 from twin.errors import Exhausted, NotFound, TooOld, TwinError, Unavailable
 from twin.history import History
 from twin.journal import Entry, EntryKind, Journal

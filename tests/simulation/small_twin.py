@@ -14,11 +14,13 @@ import numpy as np
 from grid_models.measurements import Catalogue, Rows, Signal, SignalKind, TimeQuality, Update
 from grid_models.state import NetworkState, Position, Residuals
 from twin.assembly import Parts
+from twin.chain import digest
 from twin.effects import Announce, Append, Effect, Estimate, Publish, Tell
-from twin.engine import Engine, NetworkSetup, Setup, digest
+from twin.engine import Engine
 from twin.estimators import InForce
 from twin.journal import Entry
 from twin.port import Ack, AckLevel, Batch, Claim, ClaimedSignal, PublishedState, Snapshot, TwinEvent
+from twin.setup import NetworkSetup, Setup
 from twin.watches import Watch
 
 SECOND = 1_000_000

@@ -17,10 +17,10 @@ from grid_models.library.water import pumped_tank
 from grid_models.scenario import Patch, apply
 from solvers.solve import solve
 from tests.simulation.small_city import MINUTE_US, NETWORKS, NOON_US, played, settings, started
+from twin.chain import digest
 from twin.client import AsyncTwinClient
 from twin.compare import compare
 from twin.edge.server import EdgeServer
-from twin.engine import digest
 from twin.packing import packed
 from twin.port import AsOf
 from twin.records import read_records
