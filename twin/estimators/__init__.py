@@ -38,6 +38,15 @@ class InForce:
     stale: NDArray[np.bool_]
     manual: NDArray[np.bool_]
 
+    def of(self, uid: NDArray[np.uint32]) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]:
+        """Value, whether there is one, and sigma of each wanted signal."""
+        if not len(self.signal) or not len(uid):
+            none = np.zeros(len(uid))
+            return none, none.astype(bool), none
+        at = np.minimum(np.searchsorted(self.signal, uid), len(self.signal) - 1)
+        value = self.value[at]
+        return value, (self.signal[at] == uid) & np.isfinite(value), self.sigma[at]
+
 
 class Estimator(Protocol):
     """What the runner needs of a network's estimator."""

@@ -1,8 +1,6 @@
 """The power network's estimator: measurements in force -> weighted least squares -> pandapower's result columns.
 
-Every bus gets an injection: the sum of its metered elements, of nominal values scaled by what the metered ones draw now
-(pseudo-measurements, wide), and of nothing at all (zero injection, narrow). The estimate moves the injections within
-their sigmas; what it moved is spread over the bus's elements by their share of the variance.
+Beside the meters every bus has a prior injection (power_injections.py); the estimate moves it within its sigma.
 """
 
 from __future__ import annotations
@@ -27,6 +25,7 @@ from solvers.power.measurement_functions import Kind
 from solvers.power.results import results
 from solvers.solution import Solution, Status, Unsolvable
 from twin.estimators import InForce
+from twin.estimators.power_injections import ZERO_SIGMA_MW, Expected, Injections
 from twin.estimators.power_points import ADJUSTED, Points, resolve
 
 Floats = NDArray[np.float64]
@@ -41,11 +40,6 @@ PUBLISHED = (
     "ext_grid_p_mw", "ext_grid_q_mvar", "gen_p_mw", "gen_q_mvar",
 )  # fmt: skip
 
-# A pseudo-measurement's sigma: share of the value expected now, plus share of the nominal value.
-_PSEUDO_SHARE, _PSEUDO_FLOOR = 0.3, 0.02
-# A bus without elements injects nothing; a kilowatt keeps the gain matrix well conditioned beside meters of 1 %: with a tenth
-# of it and few meters a pivot falls to 1e-13 of its diagonal, which counts as none.
-_ZERO_SIGMA_MW = 1e-3
 # A generator holds its voltage about as well as its regulator is set.
 _HELD_SIGMA_PU = 0.01
 _KEPT = 16
@@ -58,16 +52,6 @@ class _Topology:
     network: PowerNetwork
     model: BusBranch
     branch_of: Index  # (n_equivalent,) its branch in the model, -1 where out
-
-
-@dataclass(frozen=True, eq=False)
-class _Expected:
-    """Prior injection of every adjusted element: value and sigma, in the element's own direction [MW, Mvar]."""
-
-    power: dict[str, Complex]
-    sigma_p: dict[str, Floats]
-    sigma_q: dict[str, Floats]
-    metered: dict[str, NDArray[np.bool_]]
 
 
 class _Recent(OrderedDict[Hashable, Any]):
@@ -135,6 +119,7 @@ class PowerEstimator:
         self.model = _constant_power(model)
         self.network = network
         self._points: Points = resolve(self.model, catalogue, network)
+        self._injections = Injections(self.model, self._points)
         self._names = {s.uid: s.name for s in catalogue.signals}
         self._topologies, self._plans = _Recent(), _Recent()
         self.columns: Mapping[str, tuple[str, str, str]] = {
@@ -154,7 +139,7 @@ class PowerEstimator:
         del coupled  # pumps are metered like any load
         if not topology.model.n_bus:
             return self._failed(measured, previous, Status.NO_SLACK, ())
-        expected = self._expect(measured)
+        expected = self._injections.expected(measured)
         meters, uids, base = self._meters(measured, topology, expected)
         key = version(topology.model, meters.kind, meters.place)
         plan: Plan = self._plans.get_or_make(key, lambda: prepare(topology.model, meters.kind, meters.place))
@@ -193,7 +178,7 @@ class PowerEstimator:
         if "switch" not in self.model.tables:
             return np.zeros(0, dtype=bool), ()
         closed = self.model.tables["switch"]["closed"].astype(bool).copy()
-        value, known = _values(measured, self._points.switch_uid)[:2]
+        value, known = measured.of(self._points.switch_uid)[:2]
         decided = known & np.isin(value, (SwitchPosition.OPEN, SwitchPosition.CLOSED))
         closed[self._points.switch_row[decided]] = value[decided] == SwitchPosition.CLOSED
         undecided = np.isin(self._points.switch_uid, measured.signal) & ~decided
@@ -220,121 +205,38 @@ class PowerEstimator:
                 start = np.where(known, before, start)
         return start
 
-    def _expect(self, measured: InForce) -> _Expected:
-        power: dict[str, Complex] = {}
-        sigma_p: dict[str, Floats] = {}
-        sigma_q: dict[str, Floats] = {}
-        is_metered: dict[str, NDArray[np.bool_]] = {}
-        p = self._points
-        value, known, sigma = _values(measured, p.element_uid)
-        known &= np.isfinite(sigma)
-        for position, element in enumerate(ADJUSTED):
-            if element not in self.model.tables:
-                continue
-            table = self.model.tables[element]
-            nominal = (table["p_mw"] + 1j * table["q_mvar"]) * table.column("scaling", 1.0)
-            nominal = nominal * self.model.in_service(element)
-            mine = (p.element_table == position) & known
-            active, reactive = mine & ~p.element_reactive, mine & p.element_reactive
-            ratio = _ratio(value[active], nominal.real[p.element_row[active]])
-            now = nominal * ratio
-            width = _PSEUDO_SHARE * np.abs(now) + _PSEUDO_FLOOR * np.abs(nominal) + _ZERO_SIGMA_MW
-            p_now, q_now, wide_p, wide_q = now.real.copy(), now.imag.copy(), width.copy(), width.copy()
-            p_now[p.element_row[active]], wide_p[p.element_row[active]] = value[active], sigma[active]
-            q_now[p.element_row[reactive]], wide_q[p.element_row[reactive]] = value[reactive], sigma[reactive]
-            power[element], sigma_p[element], sigma_q[element] = p_now + 1j * q_now, wide_p, wide_q
-            is_metered[element] = np.zeros(table.size, dtype=bool)
-            is_metered[element][p.element_row[active]] = True
-        return _Expected(power, sigma_p, sigma_q, is_metered)
-
-    def _meters(self, measured: InForce, topology: _Topology, expected: _Expected) -> tuple[Meters, NDArray[np.uint32], Floats]:
+    def _meters(self, measured: InForce, topology: _Topology, expected: Expected) -> tuple[Meters, NDArray[np.uint32], Floats]:
         """Everything the estimate is made from; the signal (0: none) and the unit's base of each row."""
         model, points, sn = topology.model, self._points, self.model.sn_mva
         rows = _Rows()
-        value, known, sigma = _values(measured, points.bus_uid)
+        value, known, sigma = measured.of(points.bus_uid)
         bus = model.node_bus[points.bus_node]
         use = known & (bus >= 0) & np.isfinite(sigma)
         rows.add(Kind.V, bus[use], value[use], sigma[use], uid=points.bus_uid[use])
 
-        value, known, sigma = _values(measured, points.flow_uid)
+        value, known, sigma = measured.of(points.flow_uid)
         branch = topology.branch_of[points.flow_row]
         use = known & (branch >= 0) & np.isfinite(sigma)
         place = np.where(points.flow_to, Meters.at_to(model, branch), Meters.at_from(model, branch))
         base = points.flow_base[use]
         rows.add(points.flow_kind[use], place[use], value[use], sigma[use], base=base, uid=points.flow_uid[use])
 
-        injected, sigma_p, sigma_q, has = self._bus_injections(topology, expected)
+        injected, sigma_p, sigma_q, has = self._injections.at_buses(model, expected)
         for kind, at, values, sigmas in (
             (Kind.P, np.flatnonzero(model.bus_kind != SLACK), injected.real, sigma_p),
             (Kind.Q, np.flatnonzero(model.bus_kind == PQ), injected.imag, sigma_q),
         ):
-            width = np.where(has[at], sigmas[at], _ZERO_SIGMA_MW)
+            width = np.where(has[at], sigmas[at], ZERO_SIGMA_MW)
             rows.add(kind, at, values[at], width, base=np.full(len(at), sn), removable=has[at])
         held = np.flatnonzero(model.bus_kind == PV)
         rows.add(Kind.V, held, model.v_set[held], np.full(len(held), _HELD_SIGMA_PU))
         return rows.meters()
 
-    def _bus_injections(self, topology: _Topology, expected: _Expected) -> tuple[Complex, Floats, Floats, NDArray[np.bool_]]:
-        """(n_bus,) injected MW and Mvar, their sigmas, and whether anything is connected at all."""
-        model = topology.model
-        fixed = model.s_power * model.sn_mva - self._adjusted_part(topology, None)
-        total = fixed + self._adjusted_part(topology, expected.power)
-        variance = np.zeros((2, model.n_bus))
-        connected = np.abs(fixed) > 0
-        for element in expected.power:
-            bus = model.node_bus[self.model.node_of(self.model.tables[element]["bus"])]
-            live = (bus >= 0) & self.model.in_service(element)
-            np.add.at(variance[0], bus[live], expected.sigma_p[element][live] ** 2)
-            np.add.at(variance[1], bus[live], expected.sigma_q[element][live] ** 2)
-            connected[bus[live]] = True
-        spread = 0.1 * np.abs(fixed)
-        sigma = np.sqrt(variance + spread**2 + _ZERO_SIGMA_MW**2)
-        return total, sigma[0], sigma[1], connected
-
-    def _adjusted_part(self, topology: _Topology, power: Mapping[str, Complex] | None) -> Complex:
-        """(n_bus,) what the adjusted elements inject [MVA], at the given or at nominal power."""
-        out = np.zeros(topology.model.n_bus, dtype=np.complex128)
-        for element in ADJUSTED:
-            if element in self.model.tables:
-                table = self.model.tables[element]
-                nominal = (table["p_mw"] + 1j * table["q_mvar"]) * table.column("scaling", 1.0)
-                value = nominal if power is None else power[element]
-                bus = topology.model.node_bus[self.model.node_of(table["bus"])]
-                live = (bus >= 0) & self.model.in_service(element)
-                np.add.at(out, bus[live], (1.0 if element == "sgen" else -1.0) * value[live])
-        return out
-
-    def _spread(self, topology: _Topology, expected: _Expected, meters: Meters, found: Estimate) -> dict[str, Complex]:
-        """The adjusted elements' powers after the estimate [MVA], summing to the estimated injections."""
-        model = topology.model
-        n_bus, sn = model.n_bus, self.model.sn_mva
-        moved, total = np.zeros(n_bus, dtype=np.complex128), np.zeros((2, n_bus))
-        injection = meters.place < n_bus
-        for kind, unit in ((Kind.P, 1.0), (Kind.Q, 1.0j)):
-            mine = injection & (meters.kind == kind)
-            moved[meters.place[mine]] += unit * (found.reading - meters.value)[mine] * sn
-        shares: dict[str, tuple[Index, NDArray[np.bool_], Floats, Floats]] = {}
-        for element in expected.power:
-            bus = model.node_bus[self.model.node_of(self.model.tables[element]["bus"])]
-            live = (bus >= 0) & self.model.in_service(element)
-            variance = expected.sigma_p[element] ** 2, expected.sigma_q[element] ** 2
-            shares[element] = (bus, live, *variance)
-            for axis in (0, 1):
-                np.add.at(total[axis], bus[live], variance[axis][live])
-        out: dict[str, Complex] = {}
-        for element, (bus, live, variance_p, variance_q) in shares.items():
-            sign = 1.0 if element == "sgen" else -1.0
-            share_p = variance_p / np.where(live, total[0][bus], 1.0)
-            share_q = variance_q / np.where(live, total[1][bus], 1.0)
-            step = share_p * moved[bus].real + 1j * share_q * moved[bus].imag
-            out[element] = np.where(live, expected.power[element] + sign * step, 0.0)
-        return out
-
     def _state(
         self,
         measured: InForce,
         topology: _Topology,
-        expected: _Expected,
+        expected: Expected,
         meters: Meters,
         uids: NDArray[np.uint32],
         base: Floats,
@@ -343,7 +245,7 @@ class PowerEstimator:
         unknown: tuple[str, ...],
     ) -> NetworkState:
         found, model = solution.value, topology.model
-        powers = self._spread(topology, expected, meters, found)
+        powers = self._injections.spread(model, expected, meters, found)
         tables = dict(topology.network.tables)
         for element, power in powers.items():
             tables[element] = _with_power(tables[element], power)
@@ -404,7 +306,7 @@ class PowerEstimator:
     ) -> Residuals:
         """Residuals of the meters that entered through their bus's injection; the bus's verdict is theirs."""
         p = self._points
-        value, known, sigma = _values(measured, p.element_uid)
+        value, known, sigma = measured.of(p.element_uid)
         at_bus = {int(Kind.P): np.full(model.n_bus, -1), int(Kind.Q): np.full(model.n_bus, -1)}
         for kind, row_of in at_bus.items():
             mine = np.flatnonzero((meters.kind == kind) & (meters.place < model.n_bus))
@@ -449,23 +351,6 @@ class PowerEstimator:
             culprits=culprits,
             freshness=Freshness.STALE,
         )
-
-
-def _values(measured: InForce, uid: NDArray[np.uint32]) -> tuple[Floats, NDArray[np.bool_], Floats]:
-    """Value, whether there is one, and sigma of each wanted signal."""
-    if not len(measured.signal) or not len(uid):
-        none = np.zeros(len(uid))
-        return none, none.astype(bool), none
-    at = np.minimum(np.searchsorted(measured.signal, uid), len(measured.signal) - 1)
-    known = measured.signal[at] == uid
-    value = measured.value[at]
-    return value, known & np.isfinite(value), measured.sigma[at]
-
-
-def _ratio(value: Floats, nominal: Floats) -> float:
-    """What metered elements draw now over what they draw nominally; the median, so that one large one counts once."""
-    some = np.abs(nominal) > 1e-9
-    return float(np.median(value[some] / nominal[some])) if some.any() else 1.0
 
 
 def _with_power(table: Table, power: Complex) -> Table:

@@ -216,18 +216,18 @@ class WaterEstimator:
         seconds = _pattern_seconds(measured.valid_time_us)
         boundary = initial_boundary(model, seconds)
         head, status, setting = boundary.head_m, boundary.status.copy(), boundary.setting
-        level, known, _ = _values(measured, meters.level_uid)
+        level, known, _ = measured.of(meters.level_uid)
         tank = model.tables["tank"]
         if previous is not None:
             head[model.tank_node] = tank["elevation_m"] + np.asarray(previous.values["tank_level_m"])
         at = model.tank_node[meters.level_tank]
         head[at[known]] = tank["elevation_m"][meters.level_tank[known]] + level[known]
-        position, told, _ = _values(measured, meters.status_uid)
+        position, told, _ = measured.of(meters.status_uid)
         stopped = told & (position == SwitchPosition.OPEN)
         status[meters.status_link[told]] = np.where(stopped[told], CLOSED, OPEN)
         unsupplied = self._unsupplied(coupled)
         status[model.links([p.pump for p in unsupplied])] = CLOSED
-        flow, read, flow_sigma = _values(measured, meters.flow_uid)
+        flow, read, flow_sigma = measured.of(meters.flow_uid)
         # Whoever moves water runs, whatever the grid is believed to give: a mobile generator has no signal.
         runs = read & (np.abs(flow) > _RUNS_SIGMAS * flow_sigma) & ~np.isin(meters.flow_link, meters.status_link[stopped])
         standing = (status[meters.flow_link] <= CLOSED) & ~runs
@@ -238,7 +238,7 @@ class WaterEstimator:
         np.add.at(pump_flow, self.plan.laws.end[meters.flow_link[imposed]], -flow[imposed])
         status[meters.flow_link[imposed]] = CLOSED
         value, has = np.zeros(n), np.zeros(n, dtype=bool)
-        drawn, drawn_known, _ = _values(measured, meters.demand_uid)
+        drawn, drawn_known, _ = measured.of(meters.demand_uid)
         value[meters.demand_node[drawn_known]] = drawn[drawn_known]
         has[meters.demand_node[drawn_known]] = True
         nominal = demand_at(model, seconds)
@@ -246,7 +246,7 @@ class WaterEstimator:
         demand, scale = prior_demand(self.zones, nominal, has, value, flow, np.zeros(n), before)
         free = np.where(has, 0.0, demand)
         spread = np.where(has, 0.02 * np.abs(value), _DEMAND_SPREAD * demand)
-        pressure, seen, pressure_sigma = _values(measured, meters.pressure_uid)
+        pressure, seen, pressure_sigma = measured.of(meters.pressure_uid)
         elevation = self.plan.laws.elevation[meters.pressure_node]
         others = ~self._pump_metered
         instruments = Instruments(
@@ -425,17 +425,6 @@ def _resolve(model: WaterNetwork, catalogue: Catalogue, network: str) -> _Meters
 
     pressure, flow, level, demand, status = (columns(g) for g in groups)
     return _Meters(*pressure, *flow, *level, *demand, *status)
-
-
-def _values(measured: InForce, uid: NDArray[np.uint32]) -> tuple[Floats, NDArray[np.bool_], Floats]:
-    """Value, whether there is one of any weight, and sigma of each wanted signal."""
-    if not len(measured.signal) or not len(uid):
-        none = np.zeros(len(uid))
-        return none, none.astype(bool), none
-    at = np.minimum(np.searchsorted(measured.signal, uid), len(measured.signal) - 1)
-    value, sigma = measured.value[at], measured.sigma[at]
-    known = (measured.signal[at] == uid) & np.isfinite(value) & np.isfinite(sigma)
-    return value, known, sigma
 
 
 def _flows_of(state: NetworkState | None) -> Hydraulics | None:
