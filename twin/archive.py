@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from grid_models.measurements import Rows
 from grid_models.state import Position
 from twin.errors import Unavailable
-from twin.identities import sample_time
+from twin.samples import sample_time
 
 _DAY_US = 86_400_000_000
 _SCHEMA = """

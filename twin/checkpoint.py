@@ -3,7 +3,7 @@
 A checkpoint is taken when the last instant that no row can change any more passes a multiple of 15 minutes. It holds
 
     the states at and before that instant which later ones are made from,
-    the measurements that later instants look at, and the identities of the rows in the window,
+    the measurements that later instants look at, which tell what has come before,
     what the watches remember, which alarms stand, the last batch of each publisher.
 
 An engine that begins at a checkpoint computes the same bits as one that began at the first entry. So the journal may be cut
@@ -53,7 +53,6 @@ class Checkpoint:
         now_us: the twin's now.
         batches: (publisher, epoch) -> its last batch.
         window: of `Window.saved`.
-        seen: of `Seen.saved`.
         chains: network -> memory.
         telling: of `Telling.saved`.
         manual: of `ManualBook.saved`.
@@ -63,7 +62,6 @@ class Checkpoint:
     now_us: int
     batches: Mapping[tuple[str, int], int]
     window: Mapping[str, NDArray[Any]]
-    seen: Mapping[str, NDArray[Any]]
     chains: Mapping[str, ChainMemory]
     telling: Mapping[str, Any]
     manual: tuple[ManualEntry, ...]

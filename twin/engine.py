@@ -24,7 +24,6 @@ from twin.chains import Chains
 from twin.checkpoint import Checkpoint, Mark
 from twin.effects import Announce, Append, Effect, Estimate, Publish, Tell
 from twin.errors import NotFound, PreconditionFailed
-from twin.identities import Seen, sample_time
 from twin.intake import AHEAD_US, admit
 from twin.journal import Entry, EntryKind
 from twin.manual import ManualBook
@@ -43,6 +42,7 @@ from twin.port import (
     Transition,
     TwinEvent,
 )
+from twin.samples import sample_time
 from twin.senders import Sender, Waiting, alone, check_claim, newest_epochs, rank, rivals
 from twin.setup import Setup
 from twin.telling import Telling
@@ -64,7 +64,7 @@ class Engine:
         self.setup = setup
         self.now_us = 0
         self.position = Position(setup.epoch, 0)
-        self._window, self._seen = Window(setup.catalogue), Seen()
+        self._window = Window(setup.catalogue)
         self._chains = Chains([Chain(n.name, n.cycle_us, n.waits_for) for n in setup.networks], setup.catalogue)
         self._senders: dict[str, Sender] = {}
         self._last_batch: dict[tuple[str, int], int] = {}
@@ -159,7 +159,7 @@ class Engine:
             rows,
             self.setup.catalogue,
             sender.claimed,
-            self._seen,
+            self._window,
             receive_us=receive_us,
             now_us=self.now_us,
             oldest_us=oldest_us,
@@ -188,7 +188,6 @@ class Engine:
         # No state covers a row of the far future; it is not waited for.
         soon = times <= self.now_us + AHEAD_US
         sender.waiting.append(Waiting(last, position, self._chains.instants(admission.window.signal[soon], times[soon])))
-        self._window.insert(admission.window)
         self._chains.touch(admission.window.signal, times)
         if snapshot is Snapshot.END and sender.interrogation is not None:
             effects += self._interrogated(sender, sender.interrogation)
@@ -367,7 +366,6 @@ class Engine:
         self.now_us, self._heard_us = checkpoint.now_us, checkpoint.mark.heard_us
         self._last_batch = dict(checkpoint.batches)
         self._window.recall(checkpoint.window)
-        self._seen.recall(checkpoint.seen)
         self._telling.recall(checkpoint.telling)
         self._manual.recall(checkpoint.manual)
         self._chains.recall(checkpoint.chains, models or {})
@@ -432,9 +430,8 @@ class Engine:
         self.now_us = max(self.now_us, now_us)
         self._heard_us = max(self._heard_us, int(rows.receive_time_us.max(initial=0)))
         late = sample_time(rows) < oldest_us
-        self._seen.judge(rows, late)
+        self._window.enter(rows, late)
         window = rows.take(~late & ((rows.flags & int(Flag.TEST)) == 0))
-        self._window.insert(window)
         self._chains.touch(window.signal, sample_time(window))
 
     def _judge_values(self, rows: Rows) -> list[Effect]:
@@ -571,7 +568,7 @@ class Engine:
         position = self._next()
         checkpoint = Checkpoint(
             Mark(position, max(sealed), self._heard_us), self.now_us, newest_epochs(self._last_batch | living),
-            self._window.saved(), self._seen.saved(), self._chains.saved(), self._telling.saved(), self._manual.saved(),
+            self._window.saved(), self._chains.saved(), self._telling.saved(), self._manual.saved(),
         )  # fmt: skip
         return [Append(Entry(position, EntryKind.CHECKPOINT, packed(checkpoint)))]
 
@@ -582,7 +579,6 @@ class Engine:
         if sealed and min(sealed) - self._forgotten_us >= _FORGET_US:
             self._forgotten_us = min(sealed)
             self._window.forget(self._forgotten_us)
-            self._seen.forget(self._forgotten_us)
             self._telling.forget(self._forgotten_us)
             self._manual.forget(self._forgotten_us)
 

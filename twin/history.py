@@ -14,11 +14,11 @@ from grid_models.measurements import Rows
 from grid_models.state import Position
 from twin.archive import Archive
 from twin.errors import TooOld, TwinError
-from twin.identities import sample_time
 from twin.journal import EntryKind
 from twin.packing import unpacked
 from twin.records import Records
 from twin.replay import measurements
+from twin.samples import sample_time
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from grid_models.measurements import Catalogue, Flag, Rows, TimeQuality, Validity
 from solvers.accelerate import kernel
-from twin.identities import Seen
 from twin.port import RowError, RowFault
+from twin.samples import CONFLICT, DUPLICATE, NEW
+from twin.window import Window
 
 AHEAD_US = 5_000_000  # a source time further ahead of ours than this is the clock's fault
 _FLAGS = int(Flag.NOT_TOPICAL | Flag.SUBSTITUTED | Flag.BLOCKED | Flag.OVERFLOW | Flag.TEST)
@@ -102,7 +103,7 @@ def admit(
     rows: Rows,
     catalogue: Catalogue,
     claimed: NDArray[np.bool_],
-    seen: Seen,
+    window: Window,
     *,
     receive_us: int,
     now_us: int,
@@ -116,7 +117,7 @@ def admit(
         rows: as sent: values in the publisher's direction.
         catalogue: the signals.
         claimed: (m + 1,) for each signal of the catalogue whether the stream claimed it; False for none.
-        seen: identities already in the window; it learns the admitted ones.
+        window: of what came before; it takes in what is admitted and not late.
         receive_us: when the rows came, Unix us.
         now_us: the twin's now.
         oldest_us: rows before this are too late for states.
@@ -135,11 +136,11 @@ def admit(
         out.signal[:taken], out.value[:taken], out.source[:taken], out.receive[:taken],
         out.validity[:taken], out.quality[:taken], out.flags[:taken], out.sequence[:taken],
     )  # fmt: skip
-    verdict = seen.judge(placed, late)
-    new = verdict == Seen.NEW
+    verdict = window.enter(placed, late)
+    new = verdict == NEW
     fresh, duplicate = np.zeros(n, dtype=np.bool_), np.zeros(n, dtype=np.bool_)
-    fresh[good], duplicate[good] = new, verdict == Seen.DUPLICATE
-    fault[good[verdict == Seen.CONFLICT]] = RowFault.CONFLICT
+    fresh[good], duplicate[good] = new, verdict == DUPLICATE
+    fault[good[verdict == CONFLICT]] = RowFault.CONFLICT
     fault[good[late & new]] = RowFault.TOO_LATE
     live = (placed.flags & int(Flag.TEST)) == 0
     return Admission(
@@ -150,7 +151,7 @@ def admit(
         fresh=fresh,
         duplicate=duplicate,
         outside=marks.outside,
-        refreshed=placed.signal[(verdict != Seen.CONFLICT) & live],
+        refreshed=placed.signal[(verdict != CONFLICT) & live],
         lead=None if lead == _NOBODY_LEADS or not check_clock else lead,
     )
 

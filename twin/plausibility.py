@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid_models.measurements import Catalogue, Rows
-from twin.identities import sample_time
 from twin.port import EventKind, Transition, TwinEvent
+from twin.samples import sample_time
 from twin.watches import Finding
 
 CODE = "IMPLAUSIBLE_VALUE"

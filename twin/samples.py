@@ -1,32 +1,56 @@
-"""Samples of every signal in order of time, kept so that neither adding some nor asking for the newest walks over all.
+"""Samples of every signal, each signal's in order of (time, sequence): what tells a row from all others is also where it lies.
 
-Samples lie in runs, each sorted by (signal, time, sequence). What comes is a new run; runs of like size are merged, up to a
-size that takes a few milliseconds. A look is a binary search in each run for the key
+A sample is a record of five words: time, sequence, value, source time, quality. Records lie in blocks of B = 32, blocks in one
+pool of memory; each signal has a ring of blocks, C of them at most, a power of 2 that doubles when it is full:
 
-    row of the signal * 2^44 + time since an origin [us]
+    record k of a signal:  g = (first + k) mod (C B),  block = blocks[begin + g div B],  place = block B + g mod B
 
-so it costs (signals asked for) x log(run) x (runs), whatever the length of the lateness window.
+The newest is put behind the others; the oldest is let go of by moving `first`, and blocks that become free serve any signal;
+what comes late moves the fewer of those before and behind it. So neither adding some, nor asking for the newest, nor forgetting
+walks over all, and no record is ever copied to make room. A look is a binary search in each ring.
+
+A row sent twice is found where it would lie. One without time lies where it came, so it is looked for in a second ring of its
+signal, by its sequence alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from grid_models.measurements import Catalogue
+from grid_models.measurements import Catalogue, Flag, Rows, TimeQuality
+from solvers.accelerate import kernel, part
 
 Columns = dict[str, NDArray[Any]]
-TYPES: Mapping[str, Any] = {
-    "signal": np.uint32, "time": np.int64, "sequence": np.uint64, "value": np.float64, "source": np.int64,
-    "validity": np.uint8, "flags": np.uint8,
-}  # fmt: skip
-_BITS = 44  # of time: 200 days
-_LEAD_US = 1 << 42  # the origin lies 50 days before the first sample
-_MERGED = 4
-_LONGEST_RUN = 100_000
+NEW, DUPLICATE, CONFLICT = 0, 1, 2
+
+_TIME, _SEQUENCE, _VALUE, _SOURCE, _QUALITY = range(5)
+_BEGIN, _SIZE, _FIRST, _COUNT = range(4)  # of a ring: where its blocks are listed, C B, first, count
+_FREE, _POOL_USED, _LIST_USED = range(3)  # first free block, -1 for none; blocks, and entries of the list, ever used
+_UNSIGNED = np.uint64(1 << 63)  # turns the order of unsigned words into that of signed ones
+_FLAGS_AT, _TIMELESS_AT = 8, 16  # bits of the quality above the validity's
+_TEST = int(Flag.TEST) << _FLAGS_AT
+_BLOCK = 32  # records
+_SLACK = 1_000  # blocks that a full pool grows by at least, 1.3 MB; else by a quarter
+
+
+class _Store(NamedTuple):
+    """Where the records are.
+
+    Args:
+        pool: (n, 5) records; the first word of a free block is the number of the next one.
+        blocks: (k,) the rings' lists of blocks.
+        rings: (2 m, 4) of each signal the ring of its samples; behind all these, of each the ring of its rows without time.
+        state: (3,).
+    """
+
+    pool: NDArray[np.int64]
+    blocks: NDArray[np.int64]
+    rings: NDArray[np.int64]
+    state: NDArray[np.int64]
 
 
 class Samples:
@@ -38,119 +62,325 @@ class Samples:
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
-        self._runs: list[Columns] = []
-        self._arrived: list[Columns] = []
-        self._waiting = 0  # samples in these
-        self._origin_us: int | None = None
+        self._store = self._empty()
+
+    def _empty(self) -> _Store:
+        rings = np.zeros((2 * len(self._catalogue.signals), 4), dtype=np.int64)
+        return _Store(np.zeros((0, 5), dtype=np.int64), np.zeros(0, dtype=np.int64), rings, np.array([-1, 0, 0]))
 
     def __len__(self) -> int:
-        return sum(len(r["signal"]) for r in [*self._runs, *self._arrived])
+        return int(self._store.rings[: len(self._catalogue.signals), _COUNT].sum())
 
-    def add(self, columns: Columns) -> None:
-        """Take samples in; a look sorts what has arrived, but should not find a flood of it."""
-        self._arrived.append(columns)
-        self._waiting += len(columns["signal"])
-        if self._waiting > _LONGEST_RUN // _MERGED:
-            self._sort()
+    def enter(self, rows: Rows, late: NDArray[np.bool_]) -> NDArray[np.int8]:
+        """(n,) NEW, DUPLICATE or CONFLICT for each row; new ones are taken in, late ones not."""
+        words = np.empty((len(rows), 5), dtype=np.int64)
+        timeless = rows.time_quality == TimeQuality.NONE
+        words[:, _TIME] = sample_time(rows)
+        words[:, _SEQUENCE] = (rows.sequence ^ _UNSIGNED).view(np.int64)
+        words[:, _VALUE] = np.ascontiguousarray(rows.value).view(np.int64)
+        words[:, _SOURCE] = rows.source_time_us
+        words[:, _QUALITY] = rows.validity | rows.flags.astype(np.int64) << _FLAGS_AT
+        words[:, _QUALITY] |= timeless.astype(np.int64) << _TIMELESS_AT
+        return self._entered(self._catalogue.find(rows.signal), words, late, identify=True)
+
+    def _entered(
+        self, ring: NDArray[np.int64], words: NDArray[np.int64], late: NDArray[np.bool_], *, identify: bool
+    ) -> NDArray[np.int8]:
+        verdict, done, signals = np.zeros(len(ring), dtype=np.int8), 0, len(self._catalogue.signals)
+        while True:
+            done = _enter(self._store, ring, words, late, identify, done, verdict)
+            if done == len(ring):
+                return verdict
+            self._extend(2, int(self._store.rings[ring[done] % signals :: signals, _SIZE].sum()) // _BLOCK + 4)
+
+    def _extend(self, pool: int, blocks: int) -> None:
+        """Make room for so many blocks, and so many more in the rings' lists of them."""
+        store = self._store
+        there = len(store.pool) // _BLOCK
+        # Added at its end, memory is moved by its tables of pages. Nothing else refers to these arrays.
+        if store.state[_POOL_USED] + pool > there:
+            store.pool.resize(((there + max(_SLACK, there // 4)) * _BLOCK, 5), refcheck=False)
+        if store.state[_LIST_USED] + 2 * blocks > len(store.blocks):
+            store.blocks.resize(2 * (len(store.blocks) + blocks) + _SLACK, refcheck=False)
 
     def saved(self) -> Columns:
-        """All samples as columns."""
-        return _joined([*self._runs, *self._arrived])
+        """All samples, and what is known of rows without time, as columns."""
+        place, ring = _all(self._store, np.arange(len(self._store.rings)), np.iinfo(np.int64).max)
+        signals = len(self._catalogue.signals)
+        return {"signal": self._catalogue.uid[ring % signals], "identity": ring >= signals, "words": self._store.pool[place]}
 
-    def last_at(self, rows: NDArray[np.int64], instant_us: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """(n,) run and place of each signal's newest sample at or before an instant, run -1 where there is none.
+    def recall(self, saved: Mapping[str, NDArray[Any]]) -> None:
+        """Hold what `saved` told, and nothing else."""
+        self._store = self._empty()
+        row = self._catalogue.find(np.asarray(saved["signal"]))
+        ring = np.where(saved["identity"] & (row >= 0), row + len(self._catalogue.signals), row)
+        self._entered(ring, np.array(saved["words"]), np.zeros(len(ring), dtype=np.bool_), identify=False)
+
+    def last_at(self, rows: NDArray[np.int64], instant_us: int) -> NDArray[np.int64]:
+        """(n,) place of each signal's newest sample at or before an instant, -1 where there is none; tests do not count.
 
         Args:
-            rows: of the signals in the catalogue, ascending.
+            rows: of the signals in the catalogue.
             instant_us: the instant.
         """
-        self._sort()
-        run, place = np.full(len(rows), -1), np.zeros(len(rows), dtype=np.int64)
-        time, sequence = np.full(len(rows), np.iinfo(np.int64).min), np.zeros(len(rows), dtype=np.uint64)
-        probe = self._key(rows, np.full(len(rows), instant_us))
-        for k, columns in enumerate(self._runs):
-            at = np.searchsorted(columns["key"], probe, side="right") - 1
-            t, q = columns["time"][at], columns["sequence"][at]
-            newer = (t > time) | ((t == time) & (q > sequence))
-            better = np.flatnonzero((at >= 0) & (columns["key"][at] >> _BITS == rows) & (newer | (run < 0)))
-            run[better], place[better] = k, at[better]
-            time[better], sequence[better] = t[better], q[better]
-        return run, place
+        return _last(self._store, rows, instant_us)
 
     def all_of(self, rows: NDArray[np.int64], instant_us: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """(n,) run and place of every sample of some signals at or before an instant, by signal, time and sequence."""
-        self._sort()
-        runs, places = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
-        for k, columns in enumerate(self._runs):
-            first = np.searchsorted(columns["key"], rows << _BITS)
-            behind = np.searchsorted(columns["key"], self._key(rows, np.full(len(rows), instant_us)), side="right")
-            found = [np.arange(a, b) for a, b in zip(first, behind, strict=True)]
-            places += found
-            runs.append(np.full(sum(map(len, found)), k))
-        run, place = np.concatenate(runs), np.concatenate(places)
-        s = self.take(run, place)
-        order = np.lexsort((s["sequence"], s["time"], s["signal"]))
-        return run[order], place[order]
+        """(n,) place of every sample of some signals at or before an instant, in their order, and its signal's row."""
+        place, row = _all(self._store, rows, instant_us)
+        counts = (self._store.pool[place, _QUALITY] & _TEST) == 0
+        return place[counts], row[counts]
 
-    def take(self, run: NDArray[np.int64], place: NDArray[np.int64]) -> Columns:
-        """The samples at these places, in this order."""
-        out = {name: np.zeros(len(run), dtype=kind) for name, kind in TYPES.items()}
-        for k in np.unique(run):
-            mine = run == k
-            for name, column in out.items():
-                column[mine] = self._runs[k][name][place[mine]]
-        return out
+    def take(self, rows: NDArray[np.int64], place: NDArray[np.int64]) -> Columns:
+        """The samples at these places, in this order, of signals in these rows of the catalogue."""
+        words = np.ascontiguousarray(self._store.pool[place].T)
+        return {
+            "signal": self._catalogue.uid[rows],
+            "time": words[_TIME],
+            "sequence": words[_SEQUENCE].view(np.uint64) ^ _UNSIGNED,
+            "value": words[_VALUE].view(np.float64),
+            "source": words[_SOURCE],
+            "validity": (words[_QUALITY] & 0xFF).astype(np.uint8),
+            "flags": (words[_QUALITY] >> _FLAGS_AT & 0xFF).astype(np.uint8),
+        }
 
-    def keep(self, before_us: int, run: NDArray[np.int64], place: NDArray[np.int64], source: NDArray[np.int64]) -> None:
-        """Drop what is older than `before_us`, but for the samples at these places, whose source times become `source`."""
-        kept: list[Columns] = []
-        for k, columns in enumerate(self._runs):
-            mine = run == k
-            columns["source"][place[mine]] = source[mine]
-            stays = columns["time"] >= before_us
-            stays[place[mine]] = True
-            kept.append(columns if stays.all() else {name: c[stays] for name, c in columns.items()})
-        self._runs = [c for c in kept if len(c["key"])]
-        if self._origin_us is not None and before_us - self._origin_us > 2 * _LEAD_US:
-            self._arrived, self._runs = [{n: r[n] for n in TYPES} for r in self._runs], []
-            self._origin_us = before_us - _LEAD_US
-        self._sort()
-        small = [c for c in self._runs if _MERGED * len(c["key"]) < _LONGEST_RUN]
-        if len(small) > 1:
-            self._runs = [c for c in self._runs if _MERGED * len(c["key"]) >= _LONGEST_RUN]
-            self._runs.append(self._run(_joined(small)))
+    def keep(self, before_us: int, rows: NDArray[np.int64], place: NDArray[np.int64], source: NDArray[np.int64]) -> None:
+        """Drop what is older than `before_us`, but for the samples at these places, whose source times become `source`.
 
-    def _sort(self) -> None:
-        """Make a run of what has arrived, and merge runs of like size."""
-        if not self._arrived:
-            return
-        columns, self._arrived, self._waiting = self._run(_joined(self._arrived)), [], 0
-        if len(columns["key"]):
-            self._runs.append(columns)
-        while len(self._runs) >= _MERGED:
-            last = self._runs[-_MERGED:]
-            size = sum(len(c["key"]) for c in last)
-            if size > _LONGEST_RUN or len(last[0]["key"]) > _MERGED * len(last[-1]["key"]):
+        Args:
+            before_us: the time.
+            rows: (n,) of the samples' signals, ascending.
+            place: (n,) of samples before that time, in their order.
+            source: (n,) Unix us.
+        """
+        kept = self._store.pool[place]
+        kept[:, _SOURCE] = source
+        signals = len(self._catalogue.signals)
+        _drop(self._store, before_us, np.searchsorted(rows, np.arange(signals + 1)), kept)
+
+
+def sample_time(rows: Rows) -> NDArray[np.int64]:
+    """(n,) where rows stand in time [us]: their source time, or when they came if they tell none."""
+    return np.where(rows.time_quality == TimeQuality.NONE, rows.receive_time_us, rows.source_time_us)
+
+
+@kernel
+def _enter(
+    store: _Store,
+    ring: NDArray[np.int64],
+    words: NDArray[np.int64],
+    late: NDArray[np.bool_],
+    identify: bool,
+    begin: int,
+    verdict: NDArray[np.int8],
+) -> int:
+    """Look each record up in its ring, and put the new ones there.
+
+    Args:
+        store: of records.
+        ring: (n,) of each record, -1 for none.
+        words: (n, 5) the records.
+        late: (n,) whether it is only looked up.
+        identify: whether those without time are looked up by their sequence.
+        begin: the first one.
+        verdict: (n,) written.
+
+    Returns:
+        The first for which there was no room, n where there was for all.
+    """
+    signals = len(store.rings) // 2
+    identity = np.zeros((1, 5), np.int64)
+    for i in range(begin, len(ring)):
+        r = ring[i]
+        if r < 0:
+            continue
+        timeless = identify and words[i, _QUALITY] >> _TIMELESS_AT != 0
+        if not late[i] and not (_has_room(store, r) and (not timeless or _has_room(store, signals + r))):
+            return i
+        if timeless:
+            identity[0, _SEQUENCE], identity[0, _VALUE] = words[i, _SEQUENCE], words[i, _VALUE]
+            identity[0, _SOURCE] = words[i, _TIME]
+            verdict[i] = _judged(store, signals + r, identity, 0, late[i])
+            if verdict[i] != NEW:
+                continue
+        verdict[i] = _judged(store, r, words, i, late[i])
+    return len(ring)
+
+
+@part
+def _at(store: _Store, r: int, k: int) -> int:
+    """Place of a ring's record."""
+    g = store.rings[r, _FIRST] + k & store.rings[r, _SIZE] - 1
+    place: int = store.blocks[store.rings[r, _BEGIN] + g // _BLOCK] * _BLOCK + g % _BLOCK
+    return place
+
+
+@part
+def _copy(source: NDArray[np.int64], i: int, target: NDArray[np.int64], j: int) -> None:
+    for word in range(5):
+        target[j, word] = source[i, word]
+
+
+@part
+def _judged(store: _Store, r: int, words: NDArray[np.int64], i: int, late: bool) -> int:
+    """Whether a record is known to its ring; if not, it is put there unless it is late."""
+    count, k = store.rings[r, _COUNT], _before(store, r, words, i)
+    if k < count:
+        p = _at(store, r, k)
+        same = store.pool[p, _TIME] == words[i, _TIME] and store.pool[p, _SEQUENCE] == words[i, _SEQUENCE]
+        if same and store.pool[p, _QUALITY] >> _TIMELESS_AT == words[i, _QUALITY] >> _TIMELESS_AT:
+            before, now = store.pool[p, _VALUE], words[i, _VALUE]
+            # Zero is equal to minus zero, though its bits are not.
+            return DUPLICATE if before == now or (before << 1 == 0 and now << 1 == 0) else CONFLICT
+    if late:
+        return NEW
+    front = 2 * k < count
+    _widen(store, r, front)
+    if front:
+        for j in range(k):
+            _copy(store.pool, _at(store, r, j + 1), store.pool, _at(store, r, j))
+    else:
+        for j in range(count, k, -1):
+            _copy(store.pool, _at(store, r, j - 1), store.pool, _at(store, r, j))
+    _copy(words, i, store.pool, _at(store, r, k))
+    return NEW
+
+
+@part
+def _before(store: _Store, r: int, words: NDArray[np.int64], i: int) -> int:
+    """How many of a ring's records come before this one."""
+    low, high = 0, store.rings[r, _COUNT]
+    middle = high - 1  # it is mostly the newest
+    while low < high:
+        p = _at(store, r, middle)
+        if store.pool[p, _TIME] != words[i, _TIME]:
+            less = store.pool[p, _TIME] < words[i, _TIME]
+        elif store.pool[p, _SEQUENCE] != words[i, _SEQUENCE]:
+            less = store.pool[p, _SEQUENCE] < words[i, _SEQUENCE]
+        else:
+            less = store.pool[p, _QUALITY] >> _TIMELESS_AT < words[i, _QUALITY] >> _TIMELESS_AT
+        if less:
+            low = middle + 1
+        else:
+            high = middle
+        middle = (low + high) // 2
+    return low
+
+
+@part
+def _has_room(store: _Store, r: int) -> bool:
+    """Whether a ring can take one more record, at either end; its list of blocks is made longer where it has to be.
+
+    Of blocks there must be two: a row without time is put into two rings.
+    """
+    rings, state = store.rings, store.state
+    begin, size, first = rings[r, _BEGIN], rings[r, _SIZE], rings[r, _FIRST]
+    held = (first % _BLOCK + rings[r, _COUNT] + _BLOCK - 1) // _BLOCK
+    if held * _BLOCK == size:
+        wider = max(2, 2 * held)
+        if state[_LIST_USED] + wider > len(store.blocks):
+            return False
+        for b in range(held):
+            store.blocks[state[_LIST_USED] + b] = store.blocks[begin + (first // _BLOCK + b) % held]
+        rings[r, _BEGIN], rings[r, _SIZE], rings[r, _FIRST] = state[_LIST_USED], wider * _BLOCK, first % _BLOCK
+        state[_LIST_USED] += wider
+    return bool(state[_POOL_USED] + 2 <= len(store.pool) // _BLOCK)
+
+
+@part
+def _widen(store: _Store, r: int, front: bool) -> None:
+    """Count one more record at one end of a ring, with a block for it where there is none."""
+    rings, state = store.rings, store.state
+    if front:
+        lacking = rings[r, _FIRST] % _BLOCK == 0
+        rings[r, _FIRST] = rings[r, _FIRST] - 1 & rings[r, _SIZE] - 1
+        end = rings[r, _FIRST]
+    else:
+        end = rings[r, _FIRST] + rings[r, _COUNT] & rings[r, _SIZE] - 1
+        lacking = end % _BLOCK == 0
+    rings[r, _COUNT] += 1
+    if not lacking:
+        return
+    block = state[_FREE]
+    if block >= 0:
+        state[_FREE] = store.pool[block * _BLOCK, 0]
+    else:
+        block = state[_POOL_USED]
+        state[_POOL_USED] += 1
+    store.blocks[rings[r, _BEGIN] + end // _BLOCK] = block
+
+
+@part
+def _through(store: _Store, r: int, instant: int) -> int:
+    """How many of a ring's records are of an instant or before it."""
+    low, high = 0, store.rings[r, _COUNT]
+    middle = high - 1
+    while low < high:
+        if store.pool[_at(store, r, middle), _TIME] <= instant:
+            low = middle + 1
+        else:
+            high = middle
+        middle = (low + high) // 2
+    return low
+
+
+@kernel
+def _last(store: _Store, rows: NDArray[np.int64], instant: int) -> NDArray[np.int64]:
+    """(n,) place of the newest record at or before an instant in each ring that is no test, -1 where there is none."""
+    out = np.full(len(rows), -1)
+    for i in range(len(rows)):
+        for k in range(_through(store, rows[i], instant) - 1, -1, -1):
+            p = _at(store, rows[i], k)
+            if store.pool[p, _QUALITY] & _TEST == 0:
+                out[i] = p
                 break
-            self._runs[-_MERGED:] = [self._run(_joined(last))]
-
-    def _run(self, columns: Columns) -> Columns:
-        rows = self._catalogue.find(columns["signal"])
-        known = rows >= 0
-        if not known.all():
-            columns, rows = {name: c[known] for name, c in columns.items()}, rows[known]
-        if self._origin_us is None and len(rows):
-            self._origin_us = int(columns["time"].min()) - _LEAD_US
-        order = np.lexsort((columns["sequence"], columns["time"], rows))
-        run = {name: c[order] for name, c in columns.items()}
-        run["key"] = self._key(rows[order], run["time"])
-        return run
-
-    def _key(self, rows: NDArray[np.int64], times: NDArray[np.int64]) -> NDArray[np.int64]:
-        since = np.clip(times - (self._origin_us or 0), 0, (1 << _BITS) - 1)
-        return np.asarray((rows << _BITS) + since)
+    return out
 
 
-def _joined(parts: list[Columns]) -> Columns:
-    empty = {name: np.zeros(0, dtype=kind) for name, kind in TYPES.items()}
-    return {name: np.concatenate([empty[name], *(p[name] for p in parts)]) for name in TYPES}
+@kernel
+def _all(store: _Store, rows: NDArray[np.int64], instant: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(n,) places of all records at or before an instant in some rings, and their rings."""
+    counts = np.zeros(len(rows), np.int64)
+    for i in range(len(rows)):
+        counts[i] = _through(store, rows[i], instant)
+    place, ring = np.zeros(counts.sum(), np.int64), np.zeros(counts.sum(), np.int64)
+    n = 0
+    for i in range(len(rows)):
+        for k in range(counts[i]):
+            place[n], ring[n] = _at(store, rows[i], k), rows[i]
+            n += 1
+    return place, ring
+
+
+@kernel
+def _drop(store: _Store, before: int, bounds: NDArray[np.int64], kept: NDArray[np.int64]) -> None:
+    """Let go of records before a time, but for the kept ones: [bounds[r], bounds[r + 1]) of ring r, in front of the rest."""
+    signals = len(store.rings) // 2
+    for r in range(signals):
+        stay = bounds[r + 1] - bounds[r]
+        _let_go(store, r, _through(store, r, before - 1) - stay)
+        for k in range(stay):
+            _copy(kept, bounds[r] + k, store.pool, _at(store, r, k))
+    for r in range(signals, 2 * signals):
+        n = store.rings[r, _COUNT]
+        for k in range(n - 1, -1, -1):
+            p = _at(store, r, k)
+            if store.pool[p, _SOURCE] >= before:
+                n -= 1
+                _copy(store.pool, p, store.pool, _at(store, r, n))
+        _let_go(store, r, n)
+
+
+@part
+def _let_go(store: _Store, r: int, gone: int) -> None:
+    """Take the first records away from a ring; blocks that no other of its records lies in become free."""
+    rings, state = store.rings, store.state
+    first, left = rings[r, _FIRST], rings[r, _COUNT] - gone
+    held = (first % _BLOCK + rings[r, _COUNT] + _BLOCK - 1) // _BLOCK
+    freed = (first % _BLOCK + gone) // _BLOCK if left else held
+    for b in range(freed):
+        block = _at(store, r, b * _BLOCK - first % _BLOCK) // _BLOCK
+        store.pool[block * _BLOCK, 0] = state[_FREE]
+        state[_FREE] = block
+    rings[r, _COUNT] = left
+    rings[r, _FIRST] = first + gone & rings[r, _SIZE] - 1 if left else 0

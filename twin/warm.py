@@ -14,7 +14,8 @@ from grid_models.water.network import WaterNetwork
 from twin.estimators import Estimator, InForce
 from twin.estimators.power import PowerEstimator
 from twin.estimators.water import WaterEstimator
-from twin.identities import Seen
+from twin.intake import admit
+from twin.window import Window
 
 
 def estimate_once(network: Network) -> NetworkState:
@@ -40,5 +41,9 @@ def _nothing() -> InForce:
 
 
 def take_once() -> None:
-    """Judge no rows at all."""
-    Seen().judge(Rows.empty(), np.zeros(0, dtype=np.bool_))
+    """Take in no rows at all, and look at none."""
+    catalogue = Catalogue(1, ())
+    window, nobody = Window(catalogue), np.zeros(1, dtype=np.bool_)
+    admit(Rows.empty(), catalogue, nobody, window, receive_us=0, now_us=0, oldest_us=0, outranked=nobody)
+    window.in_force(0, "")
+    window.forget(0)

@@ -1,8 +1,9 @@
 """The lateness window: which value of each signal is in force at an instant, whatever the order of arrival.
 
-Samples are ordered by (signal, time, sequence); of one signal the newest at or before the instant counts. A row without
-source time stands at the twin's time of receipt. A row that only repeats the value without time confirms it and does
-not move its source time. A mark says that from a time on nobody stands for a signal.
+Samples are ordered by (signal, time, sequence), which is a row's identity, too: what is sent twice counts once. Of one signal
+the newest at or before the instant counts. A row without source time stands at the twin's time of receipt. A row that only
+repeats the value without time confirms it and does not move its source time. A mark says that from a time on nobody stands for
+a signal.
 """
 
 from __future__ import annotations
@@ -23,8 +24,7 @@ from grid_models.measurements import (
     sigma_factor,
 )
 from twin.estimators import InForce
-from twin.identities import sample_time
-from twin.samples import TYPES, Columns, Samples
+from twin.samples import Columns, Samples
 
 _TRAVEL_US = 5_000_000  # of a switch between its end positions; longer than this it is a fault
 
@@ -56,31 +56,17 @@ class Window:
 
     def recall(self, saved: Mapping[str, NDArray[Any]]) -> None:
         """Hold what `saved` told, and nothing else."""
-        self._samples = Samples(self._catalogue)
-        self._samples.add({name: saved[name] for name in TYPES})
+        self._samples.recall(saved)
         self._marks = {name: np.array(saved[f"mark_{name}"]) for name in _MARK}
 
-    def insert(self, rows: Rows) -> int | None:
-        """Take rows in.
+    def enter(self, rows: Rows, late: NDArray[np.bool_] | None = None) -> NDArray[np.int8]:
+        """(n,) NEW, DUPLICATE or CONFLICT for each row by its identity; new ones are taken in, late ones not.
 
-        Returns:
-            The earliest time whose states may change [us], None where there is no row.
+        Args:
+            rows: in our direction.
+            late: (n,) which are only looked up; None = none.
         """
-        if not len(rows):
-            return None
-        time = sample_time(rows)
-        self._samples.add(
-            {
-                "signal": rows.signal,
-                "time": time,
-                "sequence": rows.sequence,
-                "value": rows.value,
-                "source": rows.source_time_us,
-                "validity": rows.validity,
-                "flags": rows.flags,
-            }
-        )
-        return int(time.min())
+        return self._samples.enter(rows, np.zeros(len(rows), dtype=np.bool_) if late is None else late)
 
     def mark(self, signals: NDArray[np.uint32], time_us: int, *, topical: bool = False) -> None:
         """From `time_us` on nobody stands for these signals until a newer value comes; or somebody does again."""
@@ -132,20 +118,19 @@ class Window:
         """Of each signal its newest sample at or before an instant, and all where that one does not tell by itself.
 
         A repetition without time has the time of what it repeats; a switch between its positions had one before. With the
-        samples, by signal, time and sequence, come the runs and places where they lie.
+        samples, by signal, time and sequence, come their signals' rows in the catalogue and the places where they lie.
         """
-        run, place = self._samples.last_at(rows, instant_us)
-        run, place, rows = run[run >= 0], place[run >= 0], rows[run >= 0]
-        s = self._samples.take(run, place)
+        place = self._samples.last_at(rows, instant_us)
+        place, rows = place[place >= 0], rows[place >= 0]
+        s = self._samples.take(rows, place)
         moving = (self._catalogue.kind[rows] == SignalKind.SWITCH) & ~_at_end(s["value"])
         asks = (s["source"] == 0) | moving
         if not asks.any():
-            return s, run, place
-        further, there = self._samples.all_of(rows[asks], instant_us)
-        run, place = np.concatenate([run[~asks], further]), np.concatenate([place[~asks], there])
-        s = self._samples.take(run, place)
-        order = np.lexsort((s["sequence"], s["time"], s["signal"]))
-        return {name: column[order] for name, column in s.items()}, run[order], place[order]
+            return s, rows, place
+        further, theirs = self._samples.all_of(rows[asks], instant_us)
+        place, rows = np.concatenate([place[~asks], further]), np.concatenate([rows[~asks], theirs])
+        order = np.argsort(rows, kind="stable")
+        return self._samples.take(rows[order], place[order]), rows[order], place[order]
 
     def _settled(
         self, s: Mapping[str, NDArray[Any]], values: NDArray[np.int64], newest: NDArray[np.int64], instant_us: int
@@ -166,14 +151,14 @@ class Window:
 
     def forget(self, before_us: int) -> None:
         """Drop what no instant from `before_us` on looks at: all but each signal's last value and last mark."""
-        s, run, place = self._relevant(np.arange(len(self._catalogue.signals)), before_us - 1)
+        s, rows, place = self._relevant(np.arange(len(self._catalogue.signals)), before_us - 1)
         values = np.arange(len(s["signal"]))
         last = values[_last_of_each(s["signal"])]
         s["source"][last] = _confirmed(s, values, last)
         row = self._catalogue.find(s["signal"][last])
         between = last[(self._catalogue.kind[row] == SignalKind.SWITCH) & ~_at_end(s["value"][last])]
         kept = np.unique(np.concatenate([last, *(self._travel(s, values, i) for i in between)]))
-        self._samples.keep(before_us, run[kept], place[kept], s["source"][kept])
+        self._samples.keep(before_us, rows[kept], place[kept], s["source"][kept])
         old = np.flatnonzero(self._marks["time"] < before_us)
         stays = self._marks["time"] >= before_us
         stays[old[_last_of_each(self._marks["signal"][old])]] = True

@@ -10,19 +10,19 @@ from numpy.typing import NDArray
 
 from grid_models.measurements import Catalogue, Flag, Rows, TimeQuality, Validity
 from tests.simulation.small_twin import CATALOGUE, POWER, SECOND, T0, rows, signal
-from twin.identities import Seen
 from twin.intake import Admission, admit
 from twin.port import RowFault
+from twin.window import Window
 
 
 def mask(catalogue: Catalogue, uids: tuple[int, ...]) -> NDArray[np.bool_]:
     return np.append(np.isin(catalogue.uid, uids), False)
 
 
-def admitted(batch: Rows, *, seen: Seen | None = None, now: float = 0, catalogue: Catalogue = CATALOGUE) -> Admission:
+def admitted(batch: Rows, *, window: Window | None = None, now: float = 0, catalogue: Catalogue = CATALOGUE) -> Admission:
     now_us = T0 + round(now * SECOND)
     return admit(
-        batch, catalogue, mask(catalogue, POWER), Seen() if seen is None else seen,
+        batch, catalogue, mask(catalogue, POWER), Window(catalogue) if window is None else window,
         receive_us=now_us + 5, now_us=now_us, oldest_us=now_us - 10 * SECOND, outranked=mask(catalogue, ()),
     )  # fmt: skip
 
@@ -93,14 +93,14 @@ def test_a_row_without_time_stands_at_now_and_never_in_1970() -> None:
 
 
 def test_identities_of_rows_without_time_are_signal_and_sequence() -> None:
-    seen = Seen()
+    window = Window(CATALOGUE)
     first = rows((1, 0, 1.0, 5), quality=TimeQuality.NONE)
-    assert len(admitted(first, seen=seen, now=1).history) == 1
-    assert admitted(first, seen=seen, now=30).tally().duplicate == 1
-    other = admitted(rows((1, 0, 2.0, 5), quality=TimeQuality.NONE), seen=seen, now=30)
+    assert len(admitted(first, window=window, now=1).history) == 1
+    assert admitted(first, window=window, now=30).tally().duplicate == 1
+    other = admitted(rows((1, 0, 2.0, 5), quality=TimeQuality.NONE), window=window, now=30)
     assert [e.fault for e in other.errors()[0]] == [RowFault.CONFLICT]
-    seen.forget(T0 + 40 * SECOND)
-    assert len(admitted(first, seen=seen, now=60).history) == 1
+    window.forget(T0 + 40 * SECOND)
+    assert len(admitted(first, window=window, now=60).history) == 1
 
 
 def test_a_duplicate_within_one_batch_counts_once() -> None:

@@ -1,84 +1,135 @@
-"""Runs of samples, held against a list that is walked from end to end."""
+"""Rings of samples, held against a dictionary and against a list that is walked from end to end."""
 
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from tests.simulation.small_twin import CATALOGUE, T0, rows
-from twin import samples
-from twin.identities import sample_time
-from twin.samples import Columns, Samples
+from grid_models.measurements import Catalogue, Flag, Rows, TimeQuality
+from tests.simulation.small_twin import CATALOGUE, SECOND, T0, rows, signal
+from twin.samples import CONFLICT, DUPLICATE, NEW, Samples
 
 UIDS = [s.uid for s in CATALOGUE.signals]
 ROWS = np.arange(len(UIDS))
-item = st.tuples(st.sampled_from([*UIDS, 77]), st.integers(-90 * 86_400, 90 * 86_400) | st.integers(0, 9), st.integers(0, 2))
-batches = st.lists(st.lists(item, min_size=1, max_size=8), max_size=12)
+UNKNOWN = 77
+
+Item = tuple[int, int, int, bool, bool]  # uid, second, sequence, whether it is a test, whether it tells no time
+item = st.tuples(
+    st.sampled_from([*UIDS[:3], UNKNOWN]), st.integers(-90 * 86_400, 90 * 86_400) | st.integers(0, 9), st.integers(0, 2),
+    st.booleans(), st.booleans(),
+)  # fmt: skip
+batches = st.lists(st.tuples(st.lists(item, min_size=1, max_size=8), st.booleans()), max_size=12)
 
 
-def columns(batch: list[tuple[int, int, int]]) -> Columns:
-    r = rows(*((uid, t, float(7 * t + sequence), sequence) for uid, t, sequence in batch))
-    return {
-        "signal": r.signal, "time": sample_time(r), "sequence": r.sequence, "value": r.value, "source": r.source_time_us,
-        "validity": r.validity, "flags": r.flags,
-    }  # fmt: skip
+def one(uid: int, second: int, sequence: int, test: bool, timeless: bool, value: float) -> Rows:
+    quality = TimeQuality.NONE if timeless else TimeQuality.SYNCED
+    made = rows((uid, second, value, sequence), flags=Flag.TEST if test else 0, quality=quality)
+    made.receive_time_us[:] = T0 + second * SECOND
+    if timeless:
+        made.source_time_us[:] = 0
+    return made
 
 
-def told(store: Samples, second: int) -> dict[int, float]:
-    run, place = store.last_at(ROWS, T0 + second * 1_000_000)
-    s = store.take(run[run >= 0], place[run >= 0])
+def newest(store: Samples, second: int) -> dict[int, float]:
+    place = store.last_at(ROWS, T0 + second * SECOND)
+    s = store.take(ROWS[place >= 0], place[place >= 0])
     return dict(zip(s["signal"].tolist(), s["value"].tolist(), strict=True))
 
 
-def expected(all_items: list[tuple[int, int, int]], second: int) -> dict[int, float]:
-    best: dict[int, tuple[int, int]] = {}
-    for uid, t, sequence in all_items:
-        if t <= second and uid != 77:
-            best[uid] = max(best.get(uid, (t, sequence)), (t, sequence))
-    return {uid: float(7 * t + sequence) for uid, (t, sequence) in sorted(best.items())}
+class Plain:
+    """The slow, obvious twin: identities in a dictionary, samples in a list."""
 
+    def __init__(self) -> None:
+        self.known: dict[tuple[int, int | None, int], float] = {}
+        self.samples: list[tuple[int, int, int, bool, bool, float]] = []
 
-@pytest.fixture(autouse=True)
-def short_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(samples, "_LONGEST_RUN", 20)
+    def enter(self, given_item: Item, value: float, late: bool) -> int:
+        uid, second, sequence, test, timeless = given_item
+        if uid == UNKNOWN:
+            return NEW
+        identity = (uid, None if timeless else second, sequence)
+        if identity in self.known:
+            return DUPLICATE if self.known[identity] == value else CONFLICT
+        if not late:
+            self.known[identity] = value
+            self.samples.append((uid, second, sequence, timeless, test, value))
+        return NEW
+
+    def newest(self, second: int) -> dict[int, float]:
+        """Of rows of one time and sequence, the one that tells its time stands before the other."""
+        ordered = sorted(s for s in self.samples if s[1] <= second and not s[4])
+        return {s[0]: s[5] for s in sorted(ordered, key=lambda s: (s[0], s[1], s[2], s[3]))}
 
 
 @given(batches, st.integers(-95 * 86_400, 95 * 86_400) | st.integers(0, 9), st.integers(0, 9))
 @settings(max_examples=150, deadline=None)
-def test_the_newest_at_an_instant_is_the_newest_of_all(
-    given_batches: list[list[tuple[int, int, int]]], second: int, horizon: int
+def test_it_agrees_with_a_dictionary_and_a_list(
+    given_batches: list[tuple[list[Item], bool]], second: int, horizon: int
 ) -> None:
-    store, so_far = Samples(CATALOGUE), list[tuple[int, int, int]]()
-    for batch in given_batches:
-        store.add(columns(batch))
-        so_far += batch
-        assert told(store, second) == expected(so_far, second)
-    every = store.take(*store.all_of(ROWS, T0 + second * 1_000_000))
-    wanted = sorted((uid, t, q) for uid, t, q in so_far if t <= second and uid != 77)
-    assert list(zip(every["signal"].tolist(), every["value"].tolist(), strict=True)) == [
-        (uid, float(7 * t + q)) for uid, t, q in wanted
-    ]
-    before = T0 + horizon * 1_000_000
-    run, place = store.last_at(ROWS, before - 1)
-    there = run >= 0
-    store.keep(before, run[there], place[there], store.take(run[there], place[there])["source"])
-    assert told(store, horizon + 3) == expected(so_far, horizon + 3)
-    assert len(store) == len([i for i in so_far if i[0] != 77 and i[1] >= horizon]) + _repeated_last(so_far, horizon)
+    store, plain = Samples(CATALOGUE), Plain()
+    for n, (batch, late) in enumerate(given_batches):
+        made = Rows.concatenate(one(*i, value=float((k + n) % 3)) for k, i in enumerate(batch))
+        expected = [plain.enter(i, float((k + n) % 3), late) for k, i in enumerate(batch)]
+        assert store.enter(made, np.full(len(batch), late)).tolist() == expected
+        assert newest(store, second) == plain.newest(second)
+        again = Samples(CATALOGUE)
+        again.recall(store.saved())
+        store = again
+    place, row = store.all_of(ROWS, T0 + second * SECOND)
+    every = store.take(row, place)
+    wanted = sorted((s for s in plain.samples if s[1] <= second and not s[4]), key=lambda s: (s[0], s[1], s[2], s[3]))
+    assert list(zip(every["signal"].tolist(), every["value"].tolist(), strict=True)) == [(s[0], s[5]) for s in wanted]
+    drop(store, horizon)
+    assert newest(store, horizon + 3) == plain.newest(horizon + 3)
+    assert len(store) == len([s for s in plain.samples if s[1] >= horizon]) + len(plain.newest(horizon - 1))
 
 
-def _repeated_last(so_far: list[tuple[int, int, int]], horizon: int) -> int:
-    return len(expected(so_far, horizon - 1))
+def drop(store: Samples, second: int) -> None:
+    before = T0 + second * SECOND
+    place = store.last_at(ROWS, before - 1)
+    there = place >= 0
+    store.keep(before, ROWS[there], place[there], store.take(ROWS[there], place[there])["source"])
 
 
-def test_a_twin_that_runs_for_years_finds_its_newest_samples() -> None:
+def test_what_is_forgotten_may_come_again() -> None:
+    store = Samples(CATALOGUE)
+    batch = Rows.concatenate(one(UIDS[0], k, k, False, k % 2 == 1, 1.0) for k in range(8))
+    never = np.zeros(8, bool)
+    assert store.enter(batch, never).tolist() == [NEW] * 8
+    assert store.enter(batch, never).tolist() == [DUPLICATE] * 8
+    drop(store, 6)
+    # The newest before the time stays.
+    assert store.enter(batch, ~never).tolist() == [NEW] * 5 + [DUPLICATE] * 3
+
+
+def test_a_twin_that_runs_for_years_keeps_little_and_stays_small() -> None:
     store = Samples(CATALOGUE)
     day = 86_400
     for d in range(0, 1500, 10):
-        store.add(columns([(1, d * day, 0), (2, d * day + 5, 1)]))
-        assert told(store, d * day + 5) == expected([(1, d * day, 0), (2, d * day + 5, 1)], d * day + 5)
-        run, place = store.last_at(ROWS, T0 + (d * day + 2) * 1_000_000)
-        there = run >= 0
-        store.keep(T0 + (d * day + 3) * 1_000_000, run[there], place[there], store.take(run[there], place[there])["source"])
+        store.enter(Rows.concatenate([one(1, d * day, 0, False, False, 1.0), one(2, d * day + 5, 1, False, False, 2.0)]), two())
+        assert newest(store, d * day + 5) == {1: 1.0, 2: 2.0}
+        drop(store, d * day + 3)
         assert len(store) <= 3
+    assert store._store.state.max() < 20
+
+
+def two() -> NDArray[np.bool_]:
+    return np.zeros(2, dtype=bool)
+
+
+def test_samples_in_any_order_of_arrival_lie_in_order_of_time() -> None:
+    """Forwards, backwards, and both at once: none of them takes a walk over what is there."""
+    m, n = 100, 3_000
+    many = Catalogue(1, tuple(signal(k, "power") for k in range(1, m + 1)))
+    for order in (np.arange(n), np.arange(n)[::-1], np.argsort(np.abs(np.arange(n) - n // 2), kind="stable")):
+        store = Samples(many)
+        for t in np.array_split(order, 10):
+            batch = rows((1, 0, 0.0)).take(np.zeros(m * len(t), dtype=np.int64))
+            batch.signal[:], batch.source_time_us[:] = np.tile(np.arange(1, m + 1), len(t)), T0 + np.repeat(t, m)
+            batch.value[:] = np.repeat(t, m)
+            assert not store.enter(batch, np.zeros(m * len(t), dtype=bool)).any()
+        place, row = store.all_of(np.arange(m), T0 + n)
+        assert store.take(row, place)["value"].tolist() == np.tile(np.arange(n), m).tolist()
+        assert set(newest(store, 0)) == set(range(1, len(ROWS) + 1)) & set(many.uid.tolist())

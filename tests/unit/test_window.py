@@ -34,7 +34,7 @@ def at(window: Window, second: float, network: str = "power") -> InForce:
 def window(*batches: Rows) -> Window:
     out = Window(CATALOGUE)
     for batch in batches:
-        out.insert(batch)
+        out.enter(batch)
     return out
 
 
@@ -73,7 +73,7 @@ def test_a_mark_makes_a_signal_stale_until_a_newer_value_or_somebody_stands_for_
     w = window(rows((1, 0, 1.0)))
     w.mark(np.array([1], np.uint32), T0 + 2 * SECOND)
     assert [at(w, t).stale.tolist() for t in (1, 2, 50)] == [[False], [True], [True]]
-    w.insert(rows((1, 4, 2.0)))
+    w.enter(rows((1, 4, 2.0)))
     assert [at(w, t).stale.tolist() for t in (3, 4)] == [[True], [False]]
     w.mark(np.array([1], np.uint32), T0 + 6 * SECOND)
     w.mark(np.array([1], np.uint32), T0 + 8 * SECOND, topical=True)
@@ -85,14 +85,14 @@ def test_a_repetition_without_time_confirms_and_does_not_move_the_source_time() 
     confirmed = at(w, 12)
     assert confirmed.source_time_us.tolist() == [T0]
     assert confirmed.stale.tolist() == [False]
-    w.insert(timeless(13, 2.0, uid=2, sequence=2))
+    w.enter(timeless(13, 2.0, uid=2, sequence=2))
     assert at(w, 13).source_time_us.tolist() == [0]
 
 
 def test_a_late_value_in_between_takes_back_a_confirmation() -> None:
     w = window(rows((1, 0, 1.0)), timeless(4, 1.0))
     assert at(w, 5).source_time_us.tolist() == [T0]
-    w.insert(rows((1, 2, 9.0)))
+    w.enter(rows((1, 2, 9.0)))
     assert at(w, 5).source_time_us.tolist() == [0]
 
 
@@ -112,7 +112,7 @@ def test_a_switch_in_travel_keeps_its_position_for_its_travel_time_and_is_then_u
         w.forget(T0 + 13 * SECOND)
     assert at(w, 15).value.tolist() == [CLOSED]
     assert np.isnan(at(w, 15.1).value).all()
-    w.insert(rows((4, 16, OPEN)))
+    w.enter(rows((4, 16, OPEN)))
     assert at(w, 16).value.tolist() == [OPEN]
 
 
@@ -149,7 +149,6 @@ def test_order_of_arrival_and_forgetting_change_nothing(
     for w in (straight, other):
         w.mark(np.array([1, 4], np.uint32), T0 + 7 * SECOND)
     for v in mixed:
-        other.insert(rows(v))
-        at(other, 20)  # sorts what is there
+        other.enter(rows(v))
     other.forget(T0 + horizon * SECOND)
     assert columns(at(straight, horizon + later)) == columns(at(other, horizon + later))
