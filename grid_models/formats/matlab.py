@@ -1,8 +1,8 @@
 """The part of MATLAB in which case files are written: assignments of numbers, matrices and text, and arithmetic on them.
 
 A program is read statement by statement; each assigns to a name (`mpc.bus` is one name), to some elements of a matrix
-(`mpc.bus(:, [PD QD]) = ...`) or to several names at once (`[PQ, PV] = idx_bus`). What cannot be read is remembered, and
-told only if a later statement needs it. Nothing is ever executed but arithmetic.
+(`mpc.bus(:, [PD QD]) = ...`) or to several names at once (`[PQ, PV] = idx_bus`); an `if` chooses among statements. What
+cannot be read is remembered, and told only if a later statement needs it. Nothing is ever executed but arithmetic.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import numpy as np
 from grid_models.errors import InvalidInput, Issue
 from grid_models.formats.matlab_expression import CONTINUED, Expression, Matrix, Unreadable, Value
 
-_KEYWORDS = ("if", "for", "while", "switch", "else", "elseif", "try", "do", "parfor")
+_LOOPS = ("for", "while", "switch", "try", "do", "parfor", "unwind_protect")
+_ENDS = ("end", "endif", "endfor", "endwhile", "endswitch", "end_try_catch", "end_unwind_protect")
 _PLAIN = frozenset("0123456789.,;+-eE \t\r\nInfaN")
 
 
@@ -51,13 +52,60 @@ def run(text: str, libraries: Mapping[str, Mapping[str, float]], file: str = "")
     >>> float(run("a = [1 2; 3 4];\na(:, 2) = a(:, 2) / 2;", {}).values["a"][1, 1])
     2.0
     """
-    program = Program()
+    program, blocks = Program(), _Blocks()
+    line = 0
     for line, statement in _statements(text):
         try:
+            if blocks.take(statement, program):
+                continue
+            if statement == "return":
+                return program
             _execute(program, statement, line, libraries)
         except Unreadable as error:
             raise InvalidInput([Issue("", "", (), str(error), file=file, line=line)]) from None
+    if not blocks.closed:
+        raise InvalidInput([Issue("", "", (), "an `if` has no `end`", file=file, line=line)])
     return program
+
+
+class _Blocks:
+    """The `if`s around a statement, and what else of theirs wants an `end`."""
+
+    def __init__(self) -> None:
+        self._open: list[tuple[bool, bool]] = []  # whether the present branch is read, whether one was
+
+    @property
+    def closed(self) -> bool:
+        """Whether every `if` has had its `end`."""
+        return not self._open
+
+    def take(self, statement: str, program: Program) -> bool:
+        """Whether a statement is dealt with: it belongs to an `if`, or stands in a branch that is not read."""
+        reading = all(live for live, _ in self._open)
+        match = re.match(r"([A-Za-z]\w*)(.*)", statement, re.DOTALL)
+        word, condition = match.groups() if match else ("", "")
+        if word == "if":
+            holds = reading and _holds(program, condition)
+            self._open.append((holds, holds or not reading))
+        elif word in _LOOPS and not reading:
+            self._open.append((False, True))
+        elif word in ("elseif", "else") and self._open:
+            had = self._open.pop()[1]
+            outside = all(live for live, _ in self._open)
+            holds = outside and not had and (word == "else" or _holds(program, condition))
+            self._open.append((holds, had or holds))
+        elif word in _ENDS and self._open:
+            self._open.pop()
+        else:
+            return not reading
+        return True
+
+
+def _holds(program: Program, condition: str) -> bool:
+    value = Expression(program.values, program.unread, condition).value()
+    if not isinstance(value, np.ndarray):
+        raise Unreadable("text stands where a condition is needed")
+    return bool(value.size and value.all())
 
 
 def _statements(text: str) -> Iterator[tuple[int, str]]:
@@ -138,9 +186,11 @@ def _execute(program: Program, statement: str, line: int, libraries: Mapping[str
     if first == "function":
         match = re.match(r"function\s+(?:\[?[\w\s,]*\]?\s*=\s*)?(\w+)", statement)
         program.function = match.group(1) if match else ""
-    elif first in _KEYWORDS:
-        raise Unreadable(f"`{first}` is not read, only assignments; run the file in MATLAB or Octave and save mpc as .mat")
-    elif statement in ("end", "return", "endfunction"):
+    elif first in (*_LOOPS, "if", "elseif", "else"):
+        raise Unreadable(
+            f"`{first}` is not read, only assignments and `if`; run the file in MATLAB or Octave and save mpc as .mat"
+        )
+    elif statement in ("end", "endfunction"):
         pass
     elif statement in libraries:
         program.values |= {name: np.array([[value]]) for name, value in libraries[statement].items()}

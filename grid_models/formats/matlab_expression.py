@@ -35,6 +35,9 @@ _OPERATORS: Mapping[str, Callable[[Matrix, Matrix], Any]] = {
 }  # fmt: skip
 _FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "sqrt": np.sqrt, "abs": np.abs, "exp": np.exp, "log": np.log, "sin": np.sin, "cos": np.cos, "tan": np.tan,
+    "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "atan2": np.arctan2, "log10": np.log10,
+    "isinf": np.isinf, "isnan": np.isnan, "isempty": lambda a: a.size == 0, "any": lambda a: a.any(axis=0 if len(a) > 1 else 1),
+    "all": lambda a: a.all(axis=0 if len(a) > 1 else 1),
     "round": np.round, "floor": np.floor, "ceil": np.ceil, "sign": np.sign, "deg2rad": np.deg2rad, "rad2deg": np.rad2deg,
     "max": np.maximum, "min": np.minimum, "sum": lambda a: a.sum(axis=0 if len(a) > 1 else 1),
     "zeros": lambda m, n: np.zeros((int(m.item()), int(n.item()))),

@@ -155,6 +155,26 @@ def test_trailing_statements_convert_units() -> None:
     assert_follows_the_manual(to_network(case), case.bus, case.gen, case.branch, 50 / 3)
 
 
+def test_an_if_chooses_among_statements() -> None:
+    after = """
+heavy = 0; factor = 3;
+if heavy
+    mpc.bus(:, 3) = 9 * mpc.bus(:, 3);
+    for k = 1:3, mpc.bus(k, 3) = 0; end
+elseif any(mpc.bus(:, 3) > 30) && ~isinf(factor)
+    if factor == 3, mpc.bus(:, 3) = 2 * mpc.bus(:, 3); else, mpc.bus(:, 3) = 5 * mpc.bus(:, 3); end
+else
+    mpc.bus(:, 3) = 7 * mpc.bus(:, 3);
+end
+mpc.bus(:, 4) = mpc.bus(:, 3) * sin(acos(0.8));
+return
+mpc.bus(:, 3) = 0;
+"""
+    load = network(text(after=after)).tables["load"]
+    np.testing.assert_allclose(load["p_mw"], [80, 60, 40])
+    np.testing.assert_allclose(load["q_mvar"], [48, 36, 24])
+
+
 def test_a_mat_file_holds_the_same_case(tmp_path: Path) -> None:
     fields = {"version": "2", "baseMVA": 100.0, "bus": numbers(BUS), "gen": numbers(GEN), "branch": numbers(BRANCH)}
     savemat(tmp_path / "case_test.mat", {"mpc": fields})
@@ -229,7 +249,9 @@ def test_the_report_names_what_was_defaulted_and_dropped() -> None:
         (text(branch=["1 2 0 0 0 0 0 0 0 0 1"]), r"case\.m:16: branch 1: x: has neither resistance nor reactance"),
         (text(base="0"), r"case\.m: baseMVA: must be one number greater than 0"),
         (text(after="mpc.bus(:, 99) = 1;"), r"case\.m:21: there is no element \[99\.0\] among 13"),
-        (text(after="if true\n"), r"case\.m:21: `if` is not read"),
+        (text(after="if true\n"), r"case\.m:21: an `if` has no `end`"),
+        (text(after="if unheard\nend\n"), r"case\.m:21: unheard is unknown"),
+        (text(after="for k = 1:3\nend\n"), r"case\.m:21: `for` is not read"),
         (text(after="mpc = loadcase('case9');"), r"case\.m:21: mpc is given as a whole"),
         (text().split("0.02 0 0")[0], r"case\.m:19: branch: ends in the middle of an expression"),
     ],
