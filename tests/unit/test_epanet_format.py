@@ -1,4 +1,4 @@
-"""Reading and writing .inp files: every unit, every fault named, nothing lost on the way out."""
+"""Reading .inp files: every unit means what EPANET takes it for, and what was only read goes out as it came."""
 
 from __future__ import annotations
 
@@ -11,15 +11,13 @@ import pytest
 
 from grid_models import formats
 from grid_models.errors import InvalidInput
-from grid_models.formats.epanet import read_inp, read_text
+from grid_models.formats.epanet import read_inp
 from grid_models.formats.epanet_export import inp_text, write_inp
 from grid_models.formats.epanet_project import opened
 from grid_models.formats.epanet_text import InpText
-from grid_models.library.water import looped_town, pumped_tank
-from grid_models.scenario import Patch, apply
-from grid_models.tables import Table
-from grid_models.water.network import WaterNetwork
+from grid_models.library.water import looped_town
 from grid_models.water.units import FLOW_UNITS_PER_CFS, PRESSURE_UNITS, Units
+from tests.unit.inp_files import FULL, assert_same, read
 
 WNTR = Path(str(files("wntr"))) / "library" / "networks"
 WNTR_TESTS = Path(str(files("wntr"))) / "tests" / "networks_for_testing"
@@ -30,123 +28,6 @@ GOOD = [WNTR / f"{name}.inp" for name in ("Net1", "Net2", "Net3", "ky4", "ky10")
     WNTR_TESTS / "io.inp",
     WNTR_TESTS / "latin1.inp",
 ]
-
-FULL = """
-[JUNCTIONS]
- J 0.123456789 0
- K 1 0.123456789
- A 2 0
- B 3 0
-[RESERVOIRS]
- R 250
-[TANKS]
- T 10 1.23456789 0 5 10.123456789 0
-[PIPES]
- P R J 10.123456789 300.123456789 130.123456789 0.123456789
- Q R A 10 300 130 0 CV
- S A T 10 300 130 0 Closed
-[PUMPS]
- U J A POWER 10.123456789
- W J A HEAD C SPEED 1.123456789 PATTERN a
-[VALVES]
- V A B 300 PRV 20.123456789 0
- Y J K 300 FCV 1.123456789 0
- G J K 300 GPV loss 0
-[STATUS]
- V CLOSED
- Y OPEN
- U CLOSED
-[PATTERNS]
- a 1.123456789 2.123456789e-5
-[CURVES]
- C 1.123456789 2.123456789
- loss 0 0
- loss 10 2.5
-[DEMANDS]
- K 0.123456789 a ;homes
- K 0.2
-[EMITTERS]
- A 0.123456789
-[LEAKAGE]
- P 100 10
-[CONTROLS]
- LINK P OPEN IF NODE T BELOW 1.123456789
- LINK V 1.123456789 AT TIME 1.123456789
- LINK V OPEN AT CLOCKTIME 3:12 pm
- LINK W 1.123456789 IF NODE K ABOVE 8
- LINK Y CLOSED AT TIME 8:00:01
-[RULES]
-RULE 1
-IF TANK T LEVEL > 1.123456789
-OR JUNCTION K PRESSURE <= 7.5
-OR TANK T FILLTIME > 1.123456789
-AND SYSTEM CLOCKTIME > 3:12:01 PM
-AND LINK V STATUS IS ACTIVE
-THEN PUMP W SETTING IS 1.123456789
-AND VALVE Y SETTING IS 2
-ELSE PIPE P STATUS IS CLOSED
-PRIORITY 3
-[QUALITY]
- J 0.5
-[SOURCES]
- J MASS 2
-[REACTIONS]
- BULK P -0.5
-[ENERGY]
- GLOBAL PRICE 0.123456789
-[TIMES]
- DURATION 24:00:07
- PATTERN TIMESTEP 0:05
- QUALITY TIMESTEP 0:01
-[OPTIONS]
- UNITS LPS
- QUALITY Chlorine mg/L
- PRESSURE KPA
- DEMAND MULTIPLIER 1.123456789
- DEMAND MODEL PDA
- REQUIRED PRESSURE 200
- VISCOSITY 1.123456789
-[TAGS]
- LINK P old
-[COORDINATES]
- J 1.5 2.5
-[VERTICES]
- P 1 1
-[END]
-"""
-
-
-def read(text: str) -> WaterNetwork:
-    return read_text(InpText(text, "net.inp"), "net")
-
-
-def lines_of(failure: pytest.ExceptionInfo[InvalidInput]) -> list[tuple[str, int | None]]:
-    return [(issue.component, issue.line) for issue in failure.value.issues]
-
-
-def assert_same(a: WaterNetwork, b: WaterNetwork, rtol: float) -> None:
-    """Same ids, text and options; floats to `rtol`."""
-    for name, table in a.tables.items():
-        other = b.tables[name]
-        assert table.index.tolist() == other.index.tolist(), name
-        for column, values in table.items():
-            if values.dtype.kind == "f":
-                np.testing.assert_allclose(other[column], values, rtol=rtol, atol=0, err_msg=f"{name} {column}")
-            elif len(values) and isinstance(values[0], np.ndarray):
-                for mine, theirs in zip(values, other[column], strict=True):
-                    np.testing.assert_allclose(theirs, mine, rtol=rtol, atol=0, err_msg=f"{name} {column}")
-            else:
-                assert values.tolist() == other[column].tolist(), f"{name} {column}"
-    assert [(c.link, c.status, c.condition, c.node, c.enabled) for c in a.controls] == [
-        (c.link, c.status, c.condition, c.node, c.enabled) for c in b.controls
-    ]
-    np.testing.assert_allclose([c.value for c in b.controls], [c.value for c in a.controls], rtol=rtol)
-    assert len(a.rules) == len(b.rules)
-    for mine, theirs in zip(a.rules, b.rules, strict=True):
-        assert [replace(p, value=None) for p in mine.premises] == [replace(p, value=None) for p in theirs.premises]
-        values = [p.value or 0.0 for p in mine.premises]
-        np.testing.assert_allclose([p.value or 0.0 for p in theirs.premises], values, rtol=rtol)
-        assert [(x.link, x.status) for x in mine.then] == [(x.link, x.status) for x in theirs.then]
 
 
 @pytest.mark.parametrize("path", GOOD, ids=lambda p: p.stem)
@@ -306,97 +187,6 @@ def test_leaks_mean_what_epanet_s_own_solver_takes_them_for(flow_unit: str) -> N
     assert ours == pytest.approx(leaked, rel=1e-3)  # EPANET's g is 32.2 ft/s2, its leak coefficient has 8 digits
 
 
-def edited(network: WaterNetwork, table: str, column: str, label: str, value: object) -> WaterNetwork:
-    t = network.tables[table]
-    return replace(network, tables={**network.tables, table: t.replace(column, t.rows([label]), value)})
-
-
-@pytest.mark.parametrize(
-    ("table", "column", "label", "value"),
-    [
-        ("pipe", "status", "S", "open"),
-        ("pipe", "roughness", "P", 90.25),
-        ("pump", "status", "U", "open"),
-        ("pump", "speed", "W", 0.75),
-        ("valve", "status", "V", "active"),
-        ("valve", "setting", "V", 12.3456789012),
-        ("tank", "initial_level_m", "T", 2.00001),
-        ("junction", "elevation_m", "J", 7.125),
-        ("junction", "emitter_coefficient", "A", 0.0),
-        ("reservoir", "pattern", "R", "a"),
-    ],
-)
-def test_one_edit_comes_back_and_nothing_else_changes(table: str, column: str, label: str, value: object) -> None:
-    network = edited(read(FULL), table, column, label, value)
-    text = inp_text(network)
-    assert_same(network, read(text), rtol=1e-12)
-    assert " BULK P -0.5" in text
-    assert " J MASS 2" in text
-    assert "QUALITY Chlorine mg/L" in text
-
-
-def test_patterns_keep_their_digits() -> None:
-    network = read(FULL)
-    pattern = network.tables["pattern"]
-    values = np.array([1.23456789012345e-7, 2.0])
-    cells = np.empty(1, dtype=object)
-    cells[0] = values
-    tables = {**network.tables, "pattern": Table(pattern.index, {"multipliers": cells})}
-    again = read(inp_text(replace(network, tables=tables)))
-    np.testing.assert_allclose(again.tables["pattern"]["multipliers"][0], values, rtol=1e-14)
-
-
-def test_a_demand_edit_replaces_the_demand_in_the_junction_line_too() -> None:
-    network = read(FULL)
-    demand = network.tables["demand"]
-    tables = {**network.tables, "demand": demand.replace("base_m3_per_s", slice(None), 0.005)}
-    again = read(inp_text(replace(network, tables=tables)))
-    np.testing.assert_allclose(again.tables["demand"]["base_m3_per_s"], 0.005, rtol=1e-12)
-    assert again.tables["demand"]["category"].tolist() == demand["category"].tolist()
-
-
-def test_options_are_replaced_and_what_is_not_ours_stays() -> None:
-    network = read(FULL)
-    options = replace(network.options, duration_s=7200, demand_multiplier=0.5, minimum_pressure_m=1.0)
-    text = inp_text(replace(network, options=options))
-    again = read(text)
-    assert (again.options.duration_s, again.options.demand_multiplier) == (7200, 0.5)
-    assert again.options.minimum_pressure_m == pytest.approx(1.0)
-    assert "QUALITY TIMESTEP 0:01" in text
-    assert text.count("DURATION") == 1
-
-
-def test_a_removed_pipe_takes_its_lines_in_other_sections_along() -> None:
-    network = read(FULL)
-    pipe = network.tables["pipe"]
-    keep = pipe.index != "P"
-    without = Table(pipe.index[keep], {name: column[keep] for name, column in pipe.items()})
-    tables = {**network.tables, "pipe": without}
-    gone = replace(network, tables=tables, controls=network.controls[1:], rules=())
-    text = inp_text(gone)
-    assert read(text).tables["pipe"].index.tolist() == ["Q", "S"]
-    for line in (" BULK P -0.5", " LINK P old", " P 1 1", " P 100 10"):
-        assert line not in text
-
-
-def test_an_added_pipe_comes_last() -> None:
-    network = looped_town(2, 2)
-    pipe = network.tables["pipe"]
-    new = {name: np.append(column, column[:1]) for name, column in pipe.items()}
-    new["position"][-1] = np.iinfo(np.int64).max
-    tables = {**network.tables, "pipe": Table(np.append(pipe.index, "bypass"), new)}
-    again = read(inp_text(replace(network, tables=tables)))
-    assert again.link_ids[-1] == "bypass"
-
-
-def test_what_an_inp_cannot_say_is_refused() -> None:
-    network = pumped_tank()
-    options = replace(network.options, default_pattern="day")
-    demand = network.tables["demand"].replace("pattern", [1], "")
-    with pytest.raises(InvalidInput, match="default pattern day"):
-        inp_text(replace(network, options=options, tables={**network.tables, "demand": demand}))
-
-
 def test_a_file_is_written_in_utf_8(tmp_path: Path) -> None:
     network = replace(looped_town(2, 2), name="Straße")
     write_inp(replace(network, source=""), tmp_path / "out.inp")
@@ -413,89 +203,6 @@ def test_encodings_and_line_ends(tmp_path: Path, encoding: str, newline: str) ->
     assert read_inp(path).node_ids.tolist() == ["Brücke", "R"]
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "section", "message"),
-    [
-        (" R 250", " R nan", "[RESERVOIRS]", "not a finite"),
-        (" J 0.123456789 0", " J inf 0", "[JUNCTIONS]", "not a finite"),
-        ("10 300 130 0 CV", "10 1e400 130 0 CV", "[PIPES]", "not a finite"),
-        ("POWER 10.123456789", "POWER infinity", "[PUMPS]", "not a finite"),
-        ("PRV 20.123456789", "PRV NaN", "[VALVES]", "not a finite"),
-        (" a 1.123456789 2.123456789e-5", " a 1 -inf", "[PATTERNS]", "not a finite"),
-        (" C 1.123456789", " C 0x10", "[CURVES]", "not a finite"),
-        ("DEMAND MULTIPLIER 1.123456789", "DEMAND MULTIPLIER nan", "[OPTIONS]", "not a finite"),
-        ("BELOW 1.123456789", "BELOW nan", "[CONTROLS]", "not a finite"),
-        ("SETTING IS 1.123456789", "SETTING IS inf", "[RULES]", "not a finite"),
-        (" R 250", " R 2\x0050", "[RESERVOIRS]", "NUL"),
-        (" T 10 1.23456789 0 5 10.123456789 0", " T 10 1", "[TANKS]", "ends early"),
-        (" J 0.123456789 0", " J", "[JUNCTIONS]", "ends early"),
-        (" J MASS 2", " J MASS", "[SOURCES]", "ends early"),
-        ("DURATION 24:00:07", "DURATION 0:00:00:07", "[TIMES]", "is not a time"),
-        (" P R J 10.12", " P R nowhere 10.12", "[PIPES]", "undefined node"),
-        (" Q R A 10 300", " P R A 10 300", "[PIPES]", "duplicate ID"),
-        (" Q R A 10 300", " Q R A -10 300", "[PIPES]", "EPANET error"),
-        ("[EMITTERS]", "[EMITTER]", "[EMITTER]", "unknown section"),
-        ("IF TANK T LEVEL", "IF TANK X LEVEL", "[RULES]", "undefined node"),
-        (" T 10 1.23456789 0 5", " T 10 6 0 5", "[TANKS]", "must lie between"),
-        (" V A B 300 PRV", " V A T 300 PRV", "[VALVES]", "tank"),
-    ],
-)
-def test_a_fault_is_named_with_section_and_line(old: str, new: str, section: str, message: str) -> None:
-    assert FULL.count(old) == 1
-    broken = FULL.replace(old, new)
-    with pytest.raises(InvalidInput, match=message) as failure:
-        read(broken)
-    line = broken[: broken.index(new)].count("\n") + 1
-    assert (section, line) in lines_of(failure)
-
-
-def test_a_file_that_stops_in_the_middle_of_a_line_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="middle of this line"):
-        read(FULL[: FULL.index(" 130.123456789")])
-
-
-def test_all_faults_are_told_at_once() -> None:
-    broken = FULL.replace(" R 250", " R nan").replace("POWER 10.123456789", "POWER inf")
-    with pytest.raises(InvalidInput) as failure:
-        read(broken)
-    assert [component for component, _ in lines_of(failure)] == ["[RESERVOIRS]", "[PUMPS]"]
-
-
-@pytest.mark.parametrize(
-    ("path", "place"),
-    [
-        (WNTR_TESTS / "bad_syntax.inp", ("[FOO]", 330)),
-        (WNTR_TESTS / "bad_times.inp", ("[TIMES]", 324)),
-        (WNTR_TESTS / "bad_values.inp", ("[PIPES]", 56)),
-        (EPYT / "asce-tf-wdst" / "Net1broken.inp", ("[TANKS]", 28)),
-    ],
-    ids=lambda p: getattr(p, "stem", ""),
-)
-def test_files_known_to_be_bad_are_refused_with_their_line(path: Path, place: tuple[str, int]) -> None:
-    with pytest.raises(InvalidInput) as failure:
-        read_inp(path)
-    assert place in lines_of(failure)
-
-
-@pytest.mark.parametrize("text", ["", "\n\n", "[END]", "garbage", "\x00" * 40, "[JUNCTIONS]\n[PIPES]\n"])
-def test_a_file_without_a_network_is_refused(text: str) -> None:
-    with pytest.raises(InvalidInput) as failure:
-        read(text)
-    assert all(issue.line is not None for issue in failure.value.issues)
-
-
-def test_what_the_source_had_no_section_for_is_put_where_epanet_finds_it() -> None:
-    tank = pumped_tank().tables["tank"]
-    network = read("[JUNCTIONS]\n J 1 1\n[RESERVOIRS]\n R 50\n[PIPES]\n P R J 10 100 100\n[OPTIONS]\n UNITS LPS\n[END]\n")
-    pipe = network.tables["pipe"]
-    longer = {name: np.append(column, column) for name, column in pipe.items()}
-    longer["from_node"][1] = "tower"
-    tables = {**network.tables, "tank": tank, "pipe": Table(np.append(pipe.index, "Q"), longer)}
-    text = inp_text(replace(network, tables=tables))
-    assert read(text).tables["tank"].index.tolist() == ["tower"]
-    assert text.index("[TANKS]") < text.index("[PIPES]")
-
-
 def test_networks_of_installed_packages_are_read_by_name() -> None:
     assert formats.read("wntr:Net1").n_junction == formats.read("epyt:Net1").n_junction == 9
     with pytest.raises(InvalidInput, match="L-TOWN"):
@@ -506,34 +213,3 @@ def test_the_suffix_finds_reader_and_writer(tmp_path: Path) -> None:
     network = looped_town()
     formats.write(network, tmp_path / "town.inp")
     assert formats.read(tmp_path / "town.inp").revision == network.revision
-
-
-PATCHES = {
-    "close a pipe": 'set = { element = "pipe 10", column = "status", value = "closed" }',
-    "stop a pump": 'set = { element = "pump 9", column = "status", value = "closed" }',
-    "all demands up": 'scale = { element = "demand *", column = "base_m3_per_s", factor = 1.25 }',
-    "one demand": 'set = { element = "demand 12", column = "base_m3_per_s", value = 0.02 }',
-    "another day": 'set = { element = "pattern 1", column = "multipliers", value = [1.0, 0.25, 1.5] }',
-    "lower the tank": 'set = { element = "tank 2", column = "initial_level_m", value = 31.5 }',
-    "cut a pipe out": 'remove = { element = "pipe 110" }',
-    "lay a pipe": 'create = { table = "pipe", id = "new", fields = { from_node = "10", to_node = "13", '
-    "length_m = 100.0, diameter_m = 0.3, roughness = 110.0 } }",
-}
-
-
-@pytest.mark.parametrize("change", PATCHES.values(), ids=PATCHES.keys())
-def test_a_patched_network_is_exported_and_read_back(change: str) -> None:
-    patch = Patch.from_toml(f"[[change]]\n{change}")
-    network = apply(formats.read("wntr:Net1"), patch)
-    again = read(inp_text(network))
-    assert Patch.from_toml(patch.to_toml()) == patch
-    assert set(again.link_ids.tolist()) == set(network.link_ids.tolist())
-    for name in ("junction", "demand", "tank", "pipe", "pump", "pattern"):
-        mine, theirs = network.tables[name], again.tables[name]
-        rows = theirs.rows(mine.index.tolist())
-        for column in set(mine) - {"position"}:
-            if mine[column].dtype.kind == "f":
-                # The patch speaks metres, the file feet, with 15 digits.
-                np.testing.assert_allclose(theirs[column][rows], mine[column], rtol=1e-14, err_msg=column)
-            else:
-                assert repr(theirs[column][rows].tolist()) == repr(mine[column].tolist()), column
