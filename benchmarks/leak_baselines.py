@@ -1,7 +1,9 @@
 """Two simple ways to search a year for leaks, for comparison: causal, learnt from the same history.
 
-Night flow: the mean inflow of each metered zone between 2 and 4 o'clock against the median of the fortnight before; three
-nights in a row five deviations above are an alarm. It knows the zone alone, so it names the pipe in its middle.
+Night flow: the mean inflow of each metered zone between 2 and 4 o'clock against the median of the same weekday's nights in
+the four weeks before (people stay up at weekends); three nights in a row four deviations above are an alarm. The deviation
+is that of a night by itself: what a night gains on the one before, less the same a week earlier, in the history. It knows the
+zone alone, so it names the pipe in its middle.
 
 Pressure regression and likelihood ratio: each pressure by least squares on 1, inflow^1.852, pumped flow, levels, and the
 hour of the day; a day's mean residual less the mean of the week before it is tested for a leak at every pipe with the
@@ -23,7 +25,7 @@ from twin.scada_year import ScadaYear
 
 Floats = NDArray[np.float64]
 Found = list[tuple[str, int]]  # pipe and the hour at whose end it is told
-_NIGHTS, _FORTNIGHT, _DEVIATIONS = 3, 14, 5.0
+_NIGHTS, _WEEKS, _DEVIATIONS = 3, 4, 4.0
 _QUIET_H = 24 * 10
 _THRESHOLD = 8.0
 
@@ -35,14 +37,15 @@ def night_flow(network: WaterNetwork, past: ScadaYear, year: ScadaYear) -> Found
     out: Found = []
     for zone in np.flatnonzero(town.zones.balanced):
         learnt, seen = (_nights(town, hours, int(zone)) for hours in (past.hours, year.hours))
-        deviation = float(np.nanstd(_above(learnt))) or 1.0
+        gain = np.diff(learnt[7:] - learnt[:-7])
+        deviation = 0.5 * 1.4826 * float(np.median(np.abs(gain))) or 1.0  # leaks hardly move a median; four nights make a gain
         mine = np.flatnonzero(town.zone_of_pipe == zone)
         middle = mine[distance[np.ix_(mine, mine)].sum(axis=1).argmin()] if len(mine) else -1
-        high, quiet = _above(np.concatenate([learnt[-_FORTNIGHT:], seen]))[_FORTNIGHT:] > _DEVIATIONS * deviation, 0
+        high, quiet = _above(np.concatenate([learnt[-7 * _WEEKS :], seen]))[7 * _WEEKS :] > _DEVIATIONS * deviation, 0
         for day in range(_NIGHTS - 1, len(seen)):
             if middle >= 0 and day >= quiet and high[day - _NIGHTS + 1 : day + 1].all():
                 out.append((town.pipe_ids[middle], 24 * day + 4))
-                quiet = day + _FORTNIGHT
+                quiet = day + 7 * _WEEKS
     return out
 
 
@@ -55,10 +58,10 @@ def _nights(town: Town, hours: Hours, zone: int) -> Floats:
 
 
 def _above(nights: Floats) -> Floats:
-    """Each night less the median of the fortnight before it, 0 where there is none."""
+    """Each night less the median of the same weekday's in the weeks before it, 0 where there are none."""
     out = np.zeros(len(nights))
-    for day in range(_FORTNIGHT, len(nights)):
-        out[day] = nights[day] - np.median(nights[day - _FORTNIGHT : day])
+    for day in range(7 * _WEEKS, len(nights)):
+        out[day] = nights[day] - np.median(nights[day - 7 * _WEEKS : day : 7])
     return out
 
 

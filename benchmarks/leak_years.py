@@ -3,8 +3,9 @@
 The hidden truth is the nominal network with roughness, diameter and base demands changed by up to ten percent, its
 weekly profiles bent, and a few pipes closed; `--truth` is its seed, so that a history and the years after it share it.
 `--leaks` is the seed of the leaks: bursts and slow ones, some repaired, some running into the next year. The year is made
-by EPANET, leaks as emitters at both ends of their pipe, demands in a yearly, weekly and daily rhythm with noise; meters
-have noise, gaps, and two of them faults where asked for. The folder has the format that `twin leaks` reads.
+by EPANET, leaks as emitters at both ends of their pipe, demands in a yearly, weekly and daily rhythm with noise (a profile's
+week begins on Monday, whatever day the year begins on); meters have noise, gaps, and two of them faults where asked for. The
+folder has the format that `twin leaks` reads.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from twin.scada_year import read_year
 
 READ_S = 300  # what `--noise-cm` is stated for
 DAY_S = 24 * 3600
+_METRES = 2  # EPANET's code for the unit of pressures, which a network in US units would have in psi
+MONDAY = np.datetime64("2018-01-01")  # on which a week's profile begins
 LEAKS_A_YEAR = 20
 Floats = NDArray[np.float64]
 
@@ -189,6 +192,7 @@ def _run(
 ) -> tuple[Floats, Floats, Floats, Floats, Floats]:
     n, step_s = len(time), int((time[1] - time[0]) / np.timedelta64(1, "s"))
     toolkit.setflowunits(ph, toolkit.CMH)
+    toolkit.setoption(ph, toolkit.PRESS_UNITS, _METRES)
     _disturb(ph, network, truth)
     total = _total(truth, time)
     pressure_at = [toolkit.getnodeindex(ph, i) for i in sensors["pressure"]]
@@ -202,6 +206,8 @@ def _run(
     toolkit.settimeparam(ph, toolkit.DURATION, int(n) * step_s)
     toolkit.settimeparam(ph, toolkit.HYDSTEP, step_s)
     toolkit.settimeparam(ph, toolkit.REPORTSTEP, step_s)
+    weekday = int((time[0] - MONDAY) / np.timedelta64(1, "D")) % 7
+    toolkit.settimeparam(ph, toolkit.PATTERNSTART, int(network.options.pattern_start_s) + weekday * DAY_S)
     out = [np.zeros((n, len(i))) for i in (pressure_at, flow_at, level_at, drawn_at, leaks)]
     toolkit.openH(ph)
     toolkit.initH(ph, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -146,8 +147,8 @@ def learn(network: WaterNetwork, past: ScadaYear, told: Told) -> tuple[Calibrati
             hour = int((instant.astype("datetime64[s]").astype(np.int64) - first) // 3600)
             if 0 < hour <= len(past.hours):
                 repaired.append((row[pipe], hour))
-    stages = iter(range(1, 99))
-    calibration = calibrate(town, past.hours, leaks, repaired, told=lambda text: told(text, next(stages) / 6))
+    stages = count(1)
+    calibration = calibrate(town, past.hours, leaks, repaired, told=lambda text: told(text, min(next(stages), 5) / 6))
     told("learning the noise", 0.9)
     return calibration, learn_noise(calibration, past.hours)
 

@@ -97,6 +97,19 @@ def test_calibration_explains_what_the_nominal_model_does_not() -> None:
     assert after < 0.2 * before
 
 
+def test_calibration_goes_on_until_a_model_that_is_far_off_is_near() -> None:
+    town, n = learnt()[0], 24 * 16
+    worn = truth(1)
+    pipe = worn.tables["pipe"]
+    worn = replace(worn, tables={**worn.tables, "pipe": pipe.replace("roughness", slice(None), 0.6 * pipe["roughness"])})
+    none, told = np.zeros((n, len(town.pipe))), list[str]()
+    calibrate(town, readings(worn, n, 0, none, seed=1), none, told=told.append)
+    cells_mm = [float(text.split(" by ")[1].split(" ")[0]) for text in told]
+    assert cells_mm[0] > 1000.0
+    assert len(cells_mm) > 4  # rounds
+    assert cells_mm[-1] < 5.0
+
+
 def test_signatures_are_the_changes_that_a_small_leak_makes() -> None:
     town, hours, _, _ = learnt()
     view = town.view(hours, 10, np.zeros(len(town.pipe)))

@@ -47,10 +47,12 @@ class Telling:
     _told: list[_Told] = field(default_factory=list)
 
     def tell(self, h: int, belief: Belief, track: Track, place: Place, z: float) -> Iterator[Event]:
-        """The alarm about a leak, unless nearly the same has been told."""
-        track.issued = True
+        """The alarm about a leak, unless nothing is left of it, or nearly the same has been told."""
         k = belief.index(track.number)
         flow = float(belief.flow[k]) if k >= 0 else track.peak
+        if flow < self.scene.walks.unit:
+            return  # the hours since its onset, gone through again with it, have given its water to others
+        track.issued = True
         distance = self.scene.noise.distance_m[place.pipe]
         same = [told for told in self._told if distance[told.pipe] < _SAME_M and self._goes_on(told, h, belief)]
         before = max((float(belief.flow[i]) for t in same if (i := belief.index(t.number)) >= 0), default=0.0)
