@@ -23,6 +23,7 @@ from benchmarks import water_peers
 from grid_models.errors import InvalidInput
 from grid_models.formats.epanet import read_inp
 from grid_models.formats.epanet_packaged import packaged_file, packaged_names
+from solvers.lending import lend
 from solvers.solution import Status
 from solvers.water.extended import Simulation
 from solvers.water.laws import link_law
@@ -200,13 +201,13 @@ def _usable(
 
 def _lawless(plan: WaterPlan, status: NDArray[np.int64], setting: Floats, head: Floats, flow: Floats) -> str:
     """The first pipe or pump that loses or adds another head than its law says; empty where all obey."""
-    laws, network = plan.laws, plan.network
+    laws, lent, network = plan.laws, lend(plan.laws), plan.network
     for k in np.flatnonzero((laws.kind <= PUMP) & (status > CLOSED) & (setting != 0.0)).tolist():
         fall = head[laws.start[k]] - head[laws.end[k]]
         still = abs(flow[k]) <= 1e-7
         if still and not (laws.kind[k] == PUMP and laws.pump[k] == CONSTANT_POWER):
             continue  # EPANET may have shut it: a check valve, a pump at its limit, a full tank
-        loss, _ = link_law(laws, k, int(status[k]), float(setting[k]), float(flow[k]))
+        loss, _ = link_law(lent, k, int(status[k]), float(setting[k]), float(flow[k]))
         if abs(loss - fall) > LAWFUL_M:
             return f"{'pump' if laws.kind[k] == PUMP else 'pipe'} {network.link_ids[k]}"
     return ""

@@ -17,15 +17,11 @@ from collections.abc import Callable, Iterator
 from functools import cache, lru_cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import ParamSpec, TypeVar, cast
 
 import llvmlite
 import numba
 from llvmlite import binding as llvm
-from numba import types
-from numba.core import cgutils
-from numba.core.typing import templates
-from numba.extending import lower_builtin
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -123,38 +119,3 @@ def _compiled(function: Callable[P, R], **options: bool) -> Callable[P, R]:
         return cast("Callable[P, R]", numba.njit(nogil=True, cache=True, error_model="numpy", **options)(function))
     finally:
         numba.config.CACHE_DIR = before
-
-
-def borrowed(value: R) -> R:
-    """The same arrays, in tuples of tuples, without their owners: for a kernel's arguments, which its caller holds.
-
-    Else each function that takes a tuple of a hundred arrays counts a hundred references up and down, atomically.
-    """
-    return value
-
-
-class _Borrowed(templates.AbstractTemplate):  # type: ignore[misc]  # numba ships no annotations: its base class is Any to mypy
-    key = borrowed
-
-    def generic(self, arguments: tuple[Any, ...], _keywords: Any) -> Any:
-        return templates.signature(arguments[0], *arguments)
-
-
-def _disown(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-    return _without_owner(context, builder, signature.args[0], values[0])
-
-
-def _without_owner(context: Any, builder: Any, kind: Any, value: Any) -> Any:
-    if isinstance(kind, types.Array):
-        array = context.make_array(kind)(context, builder, value)
-        array.meminfo = cgutils.get_null_value(array.meminfo.type)
-        array.parent = cgutils.get_null_value(array.parent.type)
-        return array._getvalue()
-    if isinstance(kind, types.BaseTuple):
-        members = [_without_owner(context, builder, t, builder.extract_value(value, i)) for i, t in enumerate(kind.types)]
-        return context.make_tuple(builder, kind, members)
-    return value
-
-
-templates.infer_global(borrowed, types.Function(_Borrowed))
-lower_builtin(borrowed, types.Any)(_disown)

@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 from grid_models.errors import InvalidInput, Issue
 from grid_models.water.network import WaterNetwork
 from solvers.labelled import Provenance, water_dataset
+from solvers.lending import lend
 from solvers.solution import Solution, Stats
 from solvers.water.columns import columns
-from solvers.water.extended import Simulation, SimulationState, new_record, new_run, reports, timetable
+from solvers.water.extended import Simulation, SimulationState, new_record, new_run, reports
 from solvers.water.instants import Run, Timetable
 from solvers.water.lane_runs import Book, Found, Told, play_lanes
 from solvers.water.lanes import fit_lanes, lanes
-from solvers.water.plan import ACTIVE, CLOSED, LANES, OPEN, PUMP, Index, WaterPlan, prepare
+from solvers.water.plan import ACTIVE, CLOSED, LANES, OPEN, PUMP, WaterPlan, prepare
 from solvers.water.state import State
 from solvers.water.steady import VERDICTS, Scratch
 
@@ -75,16 +76,15 @@ def run_batch(
     _check(network, scenarios)
     end = int(network.options.duration_s if duration_s is None else duration_s)
     n_time = reports(network, end)
-    n, size = scenarios.sizes["scenario"], n_time * (26 * len(plan.laws.row) + 40 * len(plan.laws.kind)) + 1
-    times, own = _with_leaks(network, scenarios)
+    n, size = scenarios.sizes["scenario"], n_time * (25 * len(plan.laws.row) + 33 * len(plan.laws.kind)) + 1
     simulation = Simulation(network, plan=plan)
     begin = simulation.state
     simulation.solve()
     base = simulation.run.state
     for first in range(0, n, max(1, chunk_bytes // size)):
         chunk = slice(first, min(n, first + max(1, chunk_bytes // size)))
-        told = _told(network, plan, times, own, begin, scenarios.isel(scenario=chunk))
-        yield _run(plan, times, told, base, end, n_time, pool, scenarios["scenario"].values[chunk])
+        told = _told(network, plan, begin, scenarios.isel(scenario=chunk))
+        yield _run(plan, simulation.timetable, told, base, end, n_time, pool, scenarios["scenario"].values[chunk])
 
 
 def _check(network: WaterNetwork, scenarios: xr.Dataset) -> None:
@@ -105,42 +105,25 @@ def _check(network: WaterNetwork, scenarios: xr.Dataset) -> None:
         raise InvalidInput(issues)
 
 
-def _with_leaks(network: WaterNetwork, scenarios: xr.Dataset) -> tuple[Timetable, Index]:
-    """The timetable with a constant demand at each node that leaks somewhere; and these nodes."""
-    times = timetable(network)
-    leaks = scenarios.get("node_leak_m3_per_s")
-    node = np.zeros(0, dtype=np.int64) if leaks is None else np.flatnonzero((leaks.values != 0).any(axis=0))
-    s = times.schedule
-    if len(node):
-        s = s._replace(
-            demand_node=np.r_[s.demand_node, node], demand_base=np.r_[s.demand_base, np.zeros(len(node))],
-            demand_pattern=np.r_[s.demand_pattern, np.full(len(node), -1)],
-        )  # fmt: skip
-    return times._replace(schedule=s), node
-
-
-def _told(
-    network: WaterNetwork, plan: WaterPlan, times: Timetable, leaking: Index, begin: SimulationState, chosen: xr.Dataset
-) -> Told:
-    """The chunk's inputs as kernels take them."""
-    n, s, kind = chosen.sizes["scenario"], times.schedule, plan.laws.kind
+def _told(network: WaterNetwork, plan: WaterPlan, begin: SimulationState, chosen: xr.Dataset) -> Told:
+    """The chunk's inputs as kernels take them: a row for each scenario, or one for all."""
+    kind = plan.laws.kind
 
     def given(name: str, own: NDArray[np.generic]) -> NDArray[np.float64]:
-        values = chosen[name].values if name in chosen else np.broadcast_to(own, (n, len(own)))
-        return np.array(values, dtype=np.float64, order="C")  # a kernel is compiled again for other orders
+        values = chosen[name].values if name in chosen else own[None]
+        return np.require(values, np.float64, ["C", "W"])  # a kernel is compiled again for others
 
-    base = np.multiply(given("node_demand_factor", np.ones(len(network.node_ids)))[:, s.demand_node], s.demand_base, order="C")
-    if len(leaking):
-        base[:, -len(leaking) :] = given("node_leak_m3_per_s", np.zeros(0))[:, leaking] / s.multiplier
-    status: NDArray[np.int64] = np.broadcast_to(begin.status, (n, len(kind)))
+    status = begin.status[None]
     if "link_open" in chosen:
-        is_open = chosen["link_open"].values != 0
         opened = np.where(kind > PUMP, ACTIVE, OPEN)
-        status = np.where(is_open, np.where(status <= CLOSED, opened, status), CLOSED)
+        status = np.where(chosen["link_open"].values != 0, np.where(status <= CLOSED, opened, status), CLOSED)
+    leak = given("node_leak_m3_per_s", np.zeros(len(plan.laws.row)))
+    leaking = np.flatnonzero((leak != 0).any(axis=0))
     factor = chosen["link_resistance_factor"].values if "link_resistance_factor" in chosen else np.ones((1, 1))
     return Told(
-        base, np.array(status, dtype=np.int64, order="C"), given("link_setting", begin.setting), factor * plan.laws.resistance,
-        given("tank_level_m", times.tanks.initial),
+        given("node_demand_factor", np.ones(len(plan.laws.row))), leaking, np.require(leak[:, leaking], None, ["C"]), status,
+        given("link_setting", begin.setting), factor * plan.laws.resistance,
+        given("tank_level_m", network.tables["tank"]["initial_level_m"]),
     )  # fmt: skip
 
 
@@ -162,18 +145,15 @@ def _run(
     plan: WaterPlan, times: Timetable, told: Told, base: State, end: int, n_time: int,
     pool: ThreadPoolExecutor | None, labels: NDArray[np.generic],
 ) -> xr.Dataset:  # fmt: skip
-    network, n = plan.network, len(told.demand)
+    network, n = plan.network, len(labels)
     out = new_record(plan, told.level.shape[1], (n, n_time))
     found = Found(out, np.zeros(n, dtype=np.int64), np.zeros(n), np.zeros(n, dtype=np.int64))
-    fit = fit_lanes(plan.reduction.core)
+    fit, of_all = fit_lanes(plan.reduction.core), (lend(told), lend(base), lend(found))
 
     def task(first: int) -> None:
-        # Bases and resistances are written by the kernel: this task's own.
-        s = times.schedule
-        mine = times._replace(schedule=s._replace(demand_base=s.demand_base.copy()))
-        of_task = plan.with_resistance(plan.laws.resistance.copy())
-        solver, g = Scratch(of_task).solver(of_task), lanes(of_task.reduction.core)
-        play_lanes(solver, mine, g, _book(of_task, mine), told, base, found, first, min(n, first + size), end, fit)
+        of_task = plan.with_resistance(plan.laws.resistance.copy())  # written by the kernel
+        solver, g, book = Scratch(of_task).solver(of_task), lend(lanes(of_task)), lend(_book(of_task, times))
+        play_lanes(solver, times, g, book, *of_all, first, min(n, first + size), end, fit)
 
     size = _TASK if pool else max(n, 1)
     firsts = range(0, n, size)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid_models.water.network import WaterNetwork
+from solvers.lending import lend
 from solvers.water.plan import CUBIC_FOOT, FOOT, Floats
 from solvers.water.schedule import factor_at, schedule
 
@@ -85,5 +86,5 @@ def _prices(network: WaterNetwork, row: int, time_s: Floats) -> Floats:
     own_price, own_pattern = float(pump.column("energy_price", 0.0)[row]), str(pump.column("energy_price_pattern", "")[row])
     pattern = own_pattern or options.energy_price_pattern
     base = own_price if own_price > 0.0 else options.energy_price
-    times, number = schedule(network), patterns.index(pattern) if pattern else -1
+    times, number = lend(schedule(network)), patterns.index(pattern) if pattern else -1
     return np.array([base * factor_at(times, number, int(t)) for t in time_s.tolist()])

@@ -12,15 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid_models.water.network import WaterNetwork
+from solvers.lending import lend
 from solvers.solution import Cancelled, Solution, Stats, Status, never
-from solvers.water.columns import columns
+from solvers.water.columns import columns, room
 from solvers.water.controls import controls
 from solvers.water.instants import BEGUN, TIME, Record, Run, Timetable, advance, ask_now, play, settle
 from solvers.water.plan import Floats, Index, WaterPlan, prepare
 from solvers.water.rules import rules
 from solvers.water.schedule import schedule
 from solvers.water.state import nothing
-from solvers.water.steady import VERDICTS, Boundary, Hydraulics, Scratch, culprits, hydraulics, link_start
+from solvers.water.steady import VERDICTS, Boundary, Hydraulics, Scratch, culprits, hydraulics, link_start, put
 from solvers.water.tanks import tanks
 
 _AT_ONCE = 64  # instants between two looks at the caller's wish to stop, at most
@@ -80,9 +81,9 @@ class Simulation:
     def __init__(self, network: WaterNetwork, state: SimulationState | None = None, plan: WaterPlan | None = None) -> None:
         self.network = network
         self.plan = plan or prepare(network)
-        self.timetable = timetable(network)
+        self.timetable = lend(timetable(network))
         self.scratch = Scratch(self.plan)
-        self.run = new_run(self.plan, self.timetable)
+        self.run = lend(new_run(self.plan, self.timetable))
         if state is not None:
             self.state = state
 
@@ -98,10 +99,8 @@ class Simulation:
         run = self.run
         run.clock[:] = state.time_s, state.found is not None
         run.level[:], run.status[:], run.setting[:] = state.tank_level_m, state.status, state.setting
-        if (found := state.found) is not None:
-            values = (found.head_m, found.flow_m3_per_s, found.status, found.demand_m3_per_s, found.emitted_m3_per_s)
-            for mine, given in zip(run.state, (*values, found.supplied), strict=True):
-                mine[:] = given
+        if state.found is not None:
+            put(state.found, run.state)
         else:
             run.state.flow[:] = 0.0
 
@@ -115,7 +114,7 @@ class Simulation:
 
     def step(self, until_s: float) -> None:
         """Advance to the next instant at which something may change, and not beyond `until_s`; after a `solve`."""
-        advance(self.plan.laws, self.timetable, self.run, int(until_s))
+        advance(self.scratch.solver(self.plan), self.timetable, self.run, int(until_s))
 
     def boundary(self) -> Boundary:
         """What is asked of the hydraulics at the present instant."""
@@ -137,12 +136,12 @@ class Simulation:
         end, solver = int(end_s), self.scratch.solver(self.plan)
         at_once = min(_AT_ONCE, 1 + _NODES_AT_ONCE // len(self.plan.laws.row))
         out = new_record(self.plan, len(self.run.level), (reports(self.network, end),))
-        named: tuple[str, ...] = ()
+        lent, named = lend(out), tuple[str, ...]()
         verdict, iterations, residual, ended = 0, 0, 0.0, False
         while not ended:
             if cancelled():
                 return Solution(_trace(self.plan, out), Status.CANCELLED, Stats(iterations, residual))
-            ended, spent, left, now = play(solver, self.timetable, self.run, out, end, at_once, verdict)
+            ended, spent, left, now = play(solver, self.timetable, self.run, lent, end, at_once, verdict)
             iterations, residual = iterations + spent, max(residual, left)
             if now > verdict:
                 verdict, named = now, culprits(self.plan, self.scratch, VERDICTS[now])
@@ -182,10 +181,13 @@ def reports(network: WaterNetwork, end_s: int) -> int:
 def new_record(plan: WaterPlan, n_tank: int, shape: tuple[int, ...]) -> Record:
     """Room for report times: (n_time,), or (n_scenario, n_time)."""
     nodes, links = (*shape, len(plan.laws.row)), (*shape, len(plan.laws.kind))
+    number = np.float64
     return Record(
-        np.zeros(shape[:-1] or 1, dtype=np.int64), np.empty(shape), np.empty(nodes), np.empty(nodes),
-        np.empty(nodes, dtype=np.bool_), np.empty(links), np.empty(links, dtype=np.int64), np.empty(links),
-        np.empty((*shape, n_tank)),
+        np.zeros(shape[:-1] or 1, dtype=np.int64),
+        *room(
+            (shape, number), (nodes, number), (nodes, number), (nodes, np.bool_), (links, number), (links, np.int8),
+            (links, number), ((*shape, n_tank), number),
+        ),
     )  # fmt: skip
 
 
@@ -193,7 +195,7 @@ def _trace(plan: WaterPlan, out: Record) -> Trace:
     """What was recorded so far."""
     n = int(out.written[0])
     record = Record(
-        out.written, out.time[:n], out.head[:n], out.demand[:n], out.supplied[:n], out.flow[:n], out.status[:n],
+        out.written, out.time[:n], out.head[:n], out.demand[:n], out.supplied[:n], out.flow[:n], out.code[:n],
         out.setting[:n], out.level[:n],
     )  # fmt: skip
     return Trace(record.time, columns(plan, record))

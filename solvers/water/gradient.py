@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from solvers.accelerate import kernel, part
+from solvers.accelerate import part
 from solvers.linalg.ldl import ldl_factor, ldl_solve
 from solvers.linalg.vector import aligned
 from solvers.water.laws import demand_law, link_law, outflow_law, pipe_lanes
@@ -109,7 +109,7 @@ def work_space(net: Laws) -> Work:
     )  # fmt: skip
 
 
-@kernel
+@part
 def evaluate_links(net: Laws, w: Work, status: Index, setting: Floats, head: Floats, q: Floats) -> None:
     """Set p and r of every link, and the flow of those without law: 0 where shut."""
     flow, shift, losses, slopes = w.lane_q.ravel(), w.shift.ravel(), w.lane_h.ravel(), w.lane_g.ravel()
@@ -145,7 +145,7 @@ def evaluate_links(net: Laws, w: Work, status: Index, setting: Floats, head: Flo
             w.r[k] = loss - (head[net.start[k]] - head[net.end[k]])
 
 
-@kernel
+@part
 def evaluate_outflows(net: Laws, w: Work, demand: Floats, head: Floats) -> None:
     """Set p and r of openings and of demands that depend on pressure; a part without source loses nothing."""
     for o in range(len(net.out_node)):
@@ -167,7 +167,7 @@ def evaluate_outflows(net: Laws, w: Work, demand: Floats, head: Floats) -> None:
             w.served_r[i] = pressure + low - (head[i] - net.elevation[i])
 
 
-@kernel
+@part
 def evaluate_nodes(net: Laws, w: Work, status: Index, setting: Floats, head: Floats, q: Floats) -> None:
     """Set the mass balances, and dH of the nodes that are held."""
     for i in range(len(w.mass)):
@@ -215,7 +215,7 @@ def errors(net: Laws, w: Work, status: Index, setting: Floats, head: Floats, q: 
     return head_error, mass_error, moved, total
 
 
-@kernel
+@part
 def assemble(net: Laws, w: Work, status: Index, setting: Floats, q: Floats) -> None:
     """A in its slots and f in elimination order."""
     a, f, row = w.a, w.f, net.row

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.accelerate import borrowed, kernel, part
+from solvers.accelerate import kernel, part
 from solvers.water.controls import Controls, control_pressures, control_times_and_levels, time_to_control
-from solvers.water.plan import Floats, Index, Laws
+from solvers.water.plan import ACTIVE, CLOSED, Floats, Index, Laws
 from solvers.water.rules import Rules, apply_rules
 from solvers.water.schedule import Schedule, ask
 from solvers.water.state import ACCURACY, TRIALS, Solver, State, solve_state
@@ -23,6 +23,7 @@ from solvers.water.tanks import Tanks, fill, time_to_limit
 
 MOST_REPEATS = 10  # of a junction's pressure switch within one instant
 TIME, BEGUN = 0, 1  # places in `Run.clock`
+_SHUT, _OPEN, _IN_CONTROL = 0, 1, 2  # statuses as results have them
 
 
 class Timetable(NamedTuple):
@@ -65,7 +66,8 @@ class Record(NamedTuple):
         written: (1,) how many there are.
         time: (n_time,) [s].
         head, demand, supplied: (n_time, n_node); `demand` with what openings let out, of fixed nodes the net inflow.
-        flow, status, setting: (n_time, n_link).
+        flow, setting: (n_time, n_link).
+        code: (n_time, n_link) status as results have it: 0 shut, 1 open, 2 in control.
         level: (n_time, n_tank).
     """
 
@@ -75,7 +77,7 @@ class Record(NamedTuple):
     demand: Floats
     supplied: NDArray[np.bool_]
     flow: Floats
-    status: Index
+    code: NDArray[np.int8]
     setting: Floats
     level: Floats
 
@@ -96,7 +98,6 @@ def settle(solver: Solver, plan: Timetable, run: Run) -> tuple[int, float, float
     Returns:
         Iterations, largest head residual [m], largest mass residual [m3/s], verdict.
     """
-    solver, plan, run = borrowed(solver), borrowed(plan), borrowed(run)
     s, clock = run.state, plan.schedule.start_clocktime
     control_times_and_levels(plan.controls, plan.tanks, clock, run.clock[TIME], run.level, s.flow, run.status, run.setting)
     iterations, head_error, mass_error, verdict = 0, 0.0, 0.0, 0
@@ -114,9 +115,8 @@ def settle(solver: Solver, plan: Timetable, run: Run) -> tuple[int, float, float
 
 
 @kernel
-def advance(net: Laws, plan: Timetable, run: Run, until: int) -> None:
+def advance(solver: Solver, plan: Timetable, run: Run, until: int) -> None:
     """Go to the next instant at which something may change, and not beyond `until` [s]."""
-    net, plan, run = borrowed(net), borrowed(plan), borrowed(run)
     s, now, flow = plan.schedule, run.clock[TIME], run.state.flow
     dt = min(s.hydraulic_step, s.pattern_step - (now + s.pattern_start) % s.pattern_step)
     report = s.report_start - now
@@ -137,7 +137,7 @@ def advance(net: Laws, plan: Timetable, run: Run, until: int) -> None:
         fill(plan.tanks, run.level, flow, step)
         run.clock[TIME] += step
         if apply_rules(
-            plan.rules, net, plan.tanks, s.start_clocktime, run.clock[TIME], run.level, run.state.head, flow,
+            plan.rules, solver.net, plan.tanks, s.start_clocktime, run.clock[TIME], run.level, run.state.head, flow,
             run.state.demand, run.state.status, run.status, run.setting,
         ):  # fmt: skip
             return
@@ -152,7 +152,6 @@ def record(net: Laws, run: Run, out: Record) -> None:
     out.head[row] = s.head
     out.supplied[row] = s.supplied
     out.flow[row] = s.flow
-    out.status[row] = s.status
     out.setting[row] = run.asked
     out.level[row] = run.level
     demand = out.demand[row]
@@ -163,6 +162,9 @@ def record(net: Laws, run: Run, out: Record) -> None:
             demand[net.end[k]] += s.flow[k]
         if net.row[net.start[k]] < 0:
             demand[net.start[k]] -= s.flow[k]
+    code = out.code[row]
+    for k in range(len(code)):
+        code[k] = _SHUT if s.status[k] <= CLOSED else (_IN_CONTROL if s.status[k] == ACTIVE else _OPEN)
     out.written[0] = row + 1
 
 
@@ -184,7 +186,6 @@ def play(
     Returns:
         Whether the end is reached, iterations, largest mass residual [m3/s], gravest verdict.
     """
-    solver, plan, run, out = borrowed(solver), borrowed(plan), borrowed(run), borrowed(out)
     iterations, residual = 0, 0.0
     s = plan.schedule
     for _ in range(most):
@@ -196,7 +197,7 @@ def play(
             record(solver.net, run, out)
         ended = run.clock[TIME] >= until
         if not ended:
-            advance(solver.net, plan, run, until)
+            advance(solver, plan, run, until)
         if ended or verdict > gravest:
             return ended, iterations, residual, max(verdict, gravest)
     return False, iterations, residual, gravest

@@ -9,31 +9,35 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from solvers.accelerate import borrowed, kernel, part
+from solvers.accelerate import kernel, part
+from solvers.lending import borrowed
 from solvers.water.controls import control_pressures, control_times_and_levels
-from solvers.water.folding import fits, fold
-from solvers.water.gradient import SETTLED
+from solvers.water.folding import fits
 from solvers.water.instants import BEGUN, MOST_REPEATS, TIME, Record, Run, Timetable, advance, ask_now, record
-from solvers.water.lanes import IDLE, ITERATION, MODE, MOVING, RESTING, Lanes, balance_lanes, load_lane, unload_lane
-from solvers.water.plan import LANES, Floats, Index
-from solvers.water.state import ACCURACY, TRIALS, Solver, State, enter, finish, leave, solve_state, take_demands
+from solvers.water.lane_folding import fold_lanes, resist, unfold_lanes
+from solvers.water.lanes import IDLE, ITERATION, LACKING, MASS, MODE, MOVING, RESTING, Lanes, balance_lanes, load_lane
+from solvers.water.plan import LANES, OPEN, PUMP, XHEAD, Floats, Index, Reduction
+from solvers.water.state import ACCURACY, NEGATIVE_PRESSURE, SOLVED, STALLED_PUMP, TRIALS, Solver, State, solve_state
 
 _SCENARIO, _REPEAT = range(2)  # rows of `Book.at`
-_MASS = 2  # row of the lanes' tally
 _ENOUGH = 4  # lanes at rest for which the others are interrupted
 
 
 class Told(NamedTuple):
-    """What each scenario is told, a row each.
+    """What each scenario is told, a row each, or one row for all.
 
     Args:
-        demand: (n_scenario, n_demand) bases [m3/s].
+        factor: (n_scenario, n_node) on demands [1].
+        leaking: (n_leaking,) nodes.
+        leak: (n_scenario, n_leaking) drawn there besides [m3/s].
         status, setting: (n_scenario, n_link).
-        resistance: (n_scenario, n_link), or one row for all.
+        resistance: (n_scenario, n_link).
         level: (n_scenario, n_tank) [m].
     """
 
-    demand: Floats
+    factor: Floats
+    leaking: Index
+    leak: Floats
     status: Index
     setting: Floats
     resistance: Floats
@@ -82,7 +86,7 @@ def run_of(runs: Run, w: int) -> Run:
 def record_of(out: Record, k: int) -> Record:
     """The record of scenario k."""
     return Record(
-        out.written[k : k + 1], out.time[k], out.head[k], out.demand[k], out.supplied[k], out.flow[k], out.status[k],
+        out.written[k : k + 1], out.time[k], out.head[k], out.demand[k], out.supplied[k], out.flow[k], out.code[k],
         out.setting[k], out.level[k],
     )  # fmt: skip
 
@@ -107,11 +111,9 @@ def take_resistances(solver: Solver, resistance: Floats) -> None:
 
 
 @part
-def take_scenario(solver: Solver, plan: Timetable, told: Told, k: int) -> None:
-    """Turn the shared work space to scenario k."""
-    plan.schedule.demand_base[:] = told.demand[k]
-    if len(told.resistance) > 1:
-        take_resistances(solver, told.resistance[k])
+def row_of(rows: Floats, k: int) -> int:
+    """The row of scenario k."""
+    return k if len(rows) > 1 else 0
 
 
 @part
@@ -122,19 +124,20 @@ def copy_state(a: State, b: State) -> None:
 
 
 @part
-def start_run(solver: Solver, g: Lanes, told: Told, run: Run, base: State, k: int, w: int) -> None:
+def start_run(r: Reduction, g: Lanes, told: Told, run: Run, base: State, k: int, w: int) -> None:
     """Let lane w begin with scenario k, from the base case."""
     run.clock[TIME], run.clock[BEGUN] = 0, 1
-    run.level[:], run.status[:], run.setting[:] = told.level[k], told.status[k], told.setting[k]
+    run.level[:], run.setting[:] = told.level[row_of(told.level, k)], told.setting[row_of(told.setting, k)]
+    run.status[:] = told.status[k if len(told.status) > 1 else 0]
     copy_state(base, run.state)
     if len(told.resistance) > 1:
-        flat = solver.reduction.core.lane_r.ravel()
-        for x in range(len(g.resistance)):
-            g.resistance[x, w] = flat[x]
+        resist(r, g, told.resistance[k], w)
 
 
 @part
-def begin_instant(solver: Solver, plan: Timetable, g: Lanes, run: Run, w: int, fit: bool, again: bool) -> int:
+def begin_instant(
+    solver: Solver, plan: Timetable, g: Lanes, told: Told, run: Run, k: int, w: int, fit: bool, again: bool
+) -> int:
     """Put the present instant, after its controls, into lane w; -1, or its verdict where it had to be solved alone."""
     if not again:
         s = plan.schedule
@@ -142,19 +145,26 @@ def begin_instant(solver: Solver, plan: Timetable, g: Lanes, run: Run, w: int, f
             plan.controls, plan.tanks, s.start_clocktime, run.clock[TIME], run.level, run.state.flow, run.status, run.setting
         )
     ask_now(plan, run)
+    factor, leak = told.factor[row_of(told.factor, k)], told.leak[row_of(told.leak, k)]
+    for i in range(len(factor)):
+        run.demand[i] *= factor[i]
+    for x in range(len(leak)):
+        run.demand[told.leaking[x]] += leak[x]
     g.mark[ITERATION, w] = 0
-    if fit and fits(solver.reduction, run.status):
-        take_demands(solver.net, solver.work, run.demand)
-        enter(solver, run.held, run.status, run.asked, run.state, True)
-        load_lane(solver.reduction.core, g, solver.folded, w)
-        return -1
-    return solve_alone(solver, plan, g, run, w)
+    if not fit or not fits(solver.reduction, run.status):
+        return solve_alone(solver, plan, g, told, run, k, w)
+    load_lane(solver.reduction, g, run.held, run.status, run.asked, run.state, w)
+    for i in range(len(factor)):
+        g.asked[i, w] = run.demand[i] if solver.net.row[i] >= 0 else 0.0
+    return -1
 
 
 @part
-def solve_alone(solver: Solver, plan: Timetable, g: Lanes, run: Run, w: int) -> int:
+def solve_alone(solver: Solver, plan: Timetable, g: Lanes, told: Told, run: Run, k: int, w: int) -> int:
     """The present instant of lane w by itself; its verdict."""
-    spent, _head_error, g.tally[_MASS, w], verdict = solve_state(
+    if len(told.resistance) > 1:
+        take_resistances(solver, told.resistance[k])
+    spent, _head_error, g.tally[MASS, w], verdict = solve_state(
         solver,
         run.demand,
         run.held,
@@ -173,16 +183,23 @@ def solve_alone(solver: Solver, plan: Timetable, g: Lanes, run: Run, w: int) -> 
 
 
 @part
-def end_instant(solver: Solver, plan: Timetable, g: Lanes, run: Run, w: int) -> int:
-    """Take the state of the present instant from lane w, or find it alone; its verdict."""
-    if g.mark[MODE, w] == RESTING:
-        take_demands(solver.net, solver.work, run.demand)
-        c = solver.folded
-        fold(solver.reduction, solver.work.wanted, c.gathered, c.work.wanted, c.work.shift)
-        unload_lane(g, c, w)
-        if leave(solver, run.state, True):
-            return finish(solver.net, solver.work, run.asked, run.state, SETTLED)
-    return solve_alone(solver, plan, g, run, w)
+def take_lane(solver: Solver, g: Lanes, run: Run, w: int) -> int:
+    """The state that lane w has come to; its verdict."""
+    s, core, graph = run.state, solver.reduction.core, solver.reduction.graph
+    for i in range(len(s.head)):
+        s.head[i], s.demand[i] = g.whole_head[i, w], g.asked[i, w]
+    for k in range(len(s.flow)):
+        s.flow[k] = g.whole_flow[k, w]
+    s.emitted[:], s.supplied[:] = 0.0, True
+    for k in graph.removed:
+        s.status[k] = OPEN
+    stalled = False
+    for k in range(len(core.kind)):
+        s.status[graph.pipe[graph.first[k]]] = g.status[w, k]
+        stalled |= core.kind[k] == PUMP and g.status[w, k] == XHEAD
+    if stalled:
+        return STALLED_PUMP
+    return NEGATIVE_PRESSURE if g.tally[LACKING, w] > 0.0 else SOLVED
 
 
 @part
@@ -195,7 +212,7 @@ def close_instant(
     """
     k, s = book.at[_SCENARIO, w], plan.schedule
     found.iterations[k] += g.mark[ITERATION, w]
-    found.residual[k] = max(found.residual[k], g.tally[_MASS, w])
+    found.residual[k] = max(found.residual[k], g.tally[MASS, w])
     found.verdict[k] = max(found.verdict[k], verdict)
     book.at[_REPEAT, w] += 1
     switched = control_pressures(plan.controls, solver.net.elevation, run.state.head, run.status, run.setting)
@@ -204,10 +221,10 @@ def close_instant(
     book.at[_REPEAT, w] = 0
     since = run.clock[TIME] - s.report_start
     if since >= 0 and since % s.report_step == 0:
-        record(solver.net, run, record_of(found.record, k))
+        record(solver.net, run, borrowed(record_of(found.record, k)))
     if run.clock[TIME] >= until:
         return True
-    advance(solver.net, plan, run, until)
+    advance(solver, plan, run, until)
     return False
 
 
@@ -217,10 +234,11 @@ def serve(
     following: int, last: int, until: int, fit: bool,
 ) -> int:  # fmt: skip
     """Bring lane w to where its run, or the next scenario's, needs a balance; returns the scenario that follows."""
-    run, scenario, verdict = run_of(book.runs, w), book.at[_SCENARIO], 0
-    if scenario[w] >= 0:
-        take_scenario(solver, plan, told, scenario[w])
-        verdict = end_instant(solver, plan, g, run, w)
+    run, scenario, verdict = borrowed(run_of(book.runs, w)), book.at[_SCENARIO], 0
+    if g.mark[MODE, w] == RESTING:
+        verdict = take_lane(solver, g, run, w)
+    elif scenario[w] >= 0:
+        verdict = solve_alone(solver, plan, g, told, run, scenario[w], w)
     while True:
         if scenario[w] >= 0 and close_instant(solver, plan, g, book, found, run, w, verdict, until):
             scenario[w] = -1
@@ -229,9 +247,8 @@ def serve(
                 g.mark[MODE, w] = IDLE
                 return following
             scenario[w], following = following, following + 1
-            take_scenario(solver, plan, told, scenario[w])
-            start_run(solver, g, told, run, base, scenario[w], w)
-        verdict = begin_instant(solver, plan, g, run, w, fit, book.at[_REPEAT, w] > 0)
+            start_run(solver.reduction, g, told, run, base, scenario[w], w)
+        verdict = begin_instant(solver, plan, g, told, run, scenario[w], w, fit, book.at[_REPEAT, w] > 0)
         if verdict < 0:
             return following
 
@@ -245,7 +262,7 @@ def play_lanes(
 
     Args:
         solver: of the network, its resistances this task's own.
-        plan: of the network, its bases of demands this task's own.
+        plan: of the network.
         g: lanes of the reduced network.
         book: of the lanes.
         told: of all scenarios.
@@ -256,12 +273,9 @@ def play_lanes(
         until: the end [s].
         fit: whether the lanes know all that the network has.
     """
-    solver, plan, g, book = borrowed(solver), borrowed(plan), borrowed(g), borrowed(book)
-    told, base, found = borrowed(told), borrowed(base), borrowed(found)
     take_resistances(solver, told.resistance[0])
-    flat = solver.reduction.core.lane_r.ravel()
-    for x in range(len(g.resistance)):
-        g.resistance[x] = flat[x]
+    for w in range(LANES):
+        resist(solver.reduction, g, told.resistance[0], w)
     book.at[_SCENARIO], book.at[_REPEAT] = -1, 0
     g.mark[MODE] = IDLE
     following, moving = first, LANES
@@ -272,5 +286,7 @@ def play_lanes(
                 following = serve(solver, plan, g, book, told, base, found, w, following, last, until, fit)
             moving += g.mark[MODE, w] == MOVING
         if moving > 0:
+            fold_lanes(solver.reduction, g)
             enough = min(LANES - moving + _ENOUGH, LANES)
             balance_lanes(solver.reduction.core, g, ACCURACY, plan.check_every, plan.check_until, enough)
+            unfold_lanes(solver.net, solver.reduction, g)

@@ -10,7 +10,8 @@ the flow that Newton's step would give it at fixed heads,
 No operation crosses from one lane to another: a lane's bits depend on what it was told alone. One that has come to rest waits
 without moving; one that finds no rest soon is left to `balance`, which knows more ways (steps one by one, damping, rounding).
 
-Networks with openings, with demands that depend on pressure, or with friction factors go the scalar way.
+Networks with openings, with demands that depend on pressure, or with friction factors go the scalar way, and so does a state
+in which a part has no source (supply.py): here every node has one, and the pins and shares of the others are not asked for.
 """
 
 from __future__ import annotations
@@ -22,18 +23,34 @@ import numpy as np
 from solvers.accelerate import part
 from solvers.linalg.ldl_lanes import ldl_factor_lanes, ldl_solve_lanes
 from solvers.linalg.vector import aligned, f64x8, fma, fnma, larger, load, magnitude, pick, power, store
-from solvers.water.gradient import HEAD_ERROR, MASS_ERROR, judge, rest
+from solvers.water.gradient import HEAD_ERROR, MASS_ERROR, judge
 from solvers.water.laws import FLOOR, LEAST, TINY, link_law
-from solvers.water.plan import ACTIVE, CLOSED, CONSTANT_POWER, FCV, LANES, POWER_LAW, PRV, PSV, PUMP, Floats, Index, Laws
-from solvers.water.state import Folded
+from solvers.water.plan import (
+    ACTIVE,
+    CLOSED,
+    CONSTANT_POWER,
+    FCV,
+    LANES,
+    POWER_LAW,
+    PRV,
+    PSV,
+    PUMP,
+    Floats,
+    Index,
+    Laws,
+    Reduction,
+    WaterPlan,
+)
+from solvers.water.state import State, begin_link
 from solvers.water.supply import Parts, find_parts, no_parts
 
 TRIALS_IN_LANES = 25
 IDLE, MOVING, RESTING, LEFT = range(4)  # modes of a lane
-# Rows of `tally`: 1.0 in lanes that step; largest head and mass residual; sums of flow corrections and of flows.
-_STEPS, _HEAD, _MASS, _MOVED, _TOTAL = range(5)
+# Rows of `tally`: 1.0 in lanes that step; largest head and mass residual; sums of flow corrections and of flows; the sum of
+# demands; by how much a consumer lacks pressure at most.
+_STEPS, _HEAD, MASS, _MOVED, _TOTAL, DRAWN, LACKING = range(7)
 # Rows of `mark`.
-MODE, ITERATION, _CHANGED, _HELD, _MISSING, _FORCED = range(6)
+MODE, ITERATION, _CHANGED, _HELD = range(4)
 
 
 class Lanes(NamedTuple):
@@ -45,21 +62,25 @@ class Lanes(NamedTuple):
         turn: 1.0 where one ends in the node, -1.0 where it starts there.
         valves: PRVs and PSVs.
         powered: whether a pump of constant power is among the links.
-        head, demand, scale: (n_node, 8).
+        head, demand: (n_node, 8).
         flow, p, ahead, opened: (n_link, 8); `ahead` is s, `opened` 0.0 where shut.
         lift, rate: (n_link, 8) of pumps with a power law: what they lift at rest at their speed, and what flow takes from it.
         alone: links whose law is asked lane by lane.
         resistance, shift, loss: (n_pipe, 8) by pipe of the links in lanes.
         a: (n + n_upper, 8), f: (n, 8) of the factor.
-        tally: (5, 8) of the lanes.
-        mark: (6, 8) of the lanes.
+        tally: (7, 8) of the lanes.
+        mark: (4, 8) of the lanes.
         setting, status, seen: (8, n_link).
-        wanted: (8, n_node) demands.
-        parts: of each lane, a row each.
-        held, holder: (8, n_node) nodes whose dH is known, and the valves that hold them, -1 for none.
+        supplied: parts of which each has a source.
+        parts: of the lane that is looked at, where that is asked for.
+        held, holder: (8, n_node) nodes whose dH is known, and the valves that hold them.
         flips: (n_link,) no one's.
-        one_head: (n_node,) heads of the lane that is looked at.
+        one_head, one_demand: (n_node,) of the lane that is looked at.
         one_flow: (n_link,) likewise.
+        asked, gathered, whole_head: (n_whole_node, 8) demands, those with the trees' that hang on a node, and heads, of the
+            network with its trees and series.
+        whole_flow: (n_whole_link, 8) likewise.
+        tree_q, tree_r, tree_m, tree_h, tree_g: (n_tree, 8) of the trees' pipes.
     """
 
     begin: Index
@@ -69,7 +90,6 @@ class Lanes(NamedTuple):
     powered: bool
     head: Floats
     demand: Floats
-    scale: Floats
     flow: Floats
     p: Floats
     ahead: Floats
@@ -87,13 +107,23 @@ class Lanes(NamedTuple):
     setting: Floats
     status: Index
     seen: Index
-    wanted: Floats
+    supplied: Parts
     parts: Parts
     held: Index
     holder: Index
     flips: Index
     one_head: Floats
+    one_demand: Floats
     one_flow: Floats
+    asked: Floats
+    gathered: Floats
+    whole_head: Floats
+    whole_flow: Floats
+    tree_q: Floats
+    tree_r: Floats
+    tree_m: Floats
+    tree_h: Floats
+    tree_g: Floats
 
 
 def fit_lanes(net: Laws) -> bool:
@@ -101,8 +131,9 @@ def fit_lanes(net: Laws) -> bool:
     return net.exponent > 0.0 and net.pressure[0] == 0.0 and len(net.out_node) == 0
 
 
-def lanes(net: Laws) -> Lanes:
-    """Room for eight balances of a network."""
+def lanes(plan: WaterPlan) -> Lanes:
+    """Room for eight balances of a network without its trees and series."""
+    net, tree = plan.reduction.core, plan.reduction.graph.tree_pipe
     n_node, n_link, n, n_pipe = len(net.row), len(net.kind), len(net.up) - 1, int(net.lane_first[-1])
     ends = np.r_[net.start, net.end]
     order = np.argsort(ends, kind="stable")
@@ -113,100 +144,79 @@ def lanes(net: Laws) -> Lanes:
     def each(size: int) -> Floats:
         return aligned((size, LANES))
 
-    one = no_parts(n_node, n_link)
-    flags = [np.repeat(flag[None], LANES, axis=0) for flag in (one.grounded, one.pin, one.short, one.pressed, one.forced)]
+    supplied, minor = no_parts(n_node, n_link), each(len(tree))
+    supplied.grounded[:] = True
+    minor[:] = plan.laws.minor[tree, None]
     return Lanes(
         begin=np.searchsorted(ends[order], np.arange(n_node + 1)), incident=order % n_link,
         turn=np.where(order < n_link, -1.0, 1.0), valves=np.flatnonzero((net.kind == PRV) | (net.kind == PSV)),
         powered=bool((net.pump == CONSTANT_POWER).any()),
-        head=each(n_node), demand=each(n_node), scale=each(n_node),
+        head=each(n_node), demand=each(n_node),
         flow=each(n_link), p=each(n_link), ahead=each(n_link), opened=each(n_link),
         lift=each(n_link), rate=each(n_link), alone=np.setdiff1d(net.single, np.flatnonzero(net.pump == POWER_LAW)),
         resistance=each(n_pipe), shift=each(n_pipe), loss=each(n_pipe), a=each(n + len(net.uj)), f=each(n),
-        tally=each(5), mark=np.zeros((6, LANES), dtype=np.int64),
-        setting=np.zeros((LANES, n_link)), status=numbers(n_link), seen=numbers(n_link) - 1, wanted=np.zeros((LANES, n_node)),
-        parts=Parts(numbers(n_node), flags[0], flags[1], np.ones((LANES, n_node)), *flags[2:]),
-        held=numbers(n_node), holder=numbers(n_node),
-        flips=np.zeros(n_link, dtype=np.int64), one_head=np.zeros(n_node), one_flow=np.zeros(n_link),
+        tally=each(7), mark=np.zeros((4, LANES), dtype=np.int64),
+        setting=np.zeros((LANES, n_link)), status=numbers(n_link), seen=numbers(n_link) - 1,
+        supplied=supplied, parts=no_parts(n_node, n_link), held=numbers(n_node), holder=numbers(n_node),
+        flips=np.zeros(n_link, dtype=np.int64),
+        one_head=np.zeros(n_node), one_demand=np.zeros(n_node), one_flow=np.zeros(n_link),
+        asked=each(len(plan.laws.row)), gathered=each(len(plan.laws.row)), whole_head=each(len(plan.laws.row)),
+        whole_flow=each(len(plan.laws.kind)),
+        tree_q=each(len(tree)), tree_r=each(len(tree)), tree_m=minor, tree_h=each(len(tree)), tree_g=each(len(tree)),
     )  # fmt: skip
 
 
 @part
-def parts_of(g: Lanes, w: int) -> Parts:
-    """The parts of lane w."""
-    p = g.parts
-    return Parts(p.part[w], p.grounded[w], p.pin[w], p.scale[w], p.short[w], p.pressed[w], p.forced[w])
+def load_lane(r: Reduction, g: Lanes, held: Floats, status: Index, setting: Floats, s: State, w: int) -> None:
+    """Let lane w begin from a state of the whole network.
 
-
-@part
-def load_lane(net: Laws, g: Lanes, c: Folded, w: int) -> None:
-    """Put the network that `enter` has prepared into lane w."""
-    core, own = c.work, c.state
-    for i in range(len(own.head)):
-        g.head[i, w], g.demand[i, w] = own.head[i], core.wanted[i]
-    for k in range(len(own.flow)):
-        g.flow[k, w] = own.flow[k]
-    shift = core.shift.ravel()
-    for x in range(len(g.shift)):
-        g.shift[x, w] = shift[x]
-    anew = g.mark[_FORCED, w] > 0 or g.mark[_MISSING, w] > 0 or g.powered
+    Args:
+        r: the network without its trees and series.
+        g: its lanes.
+        held: (n_node,) heads of reservoirs and tanks [m].
+        status: (n_link,) as told.
+        setting: (n_link,) as told.
+        s: the state.
+        w: the lane.
+    """
+    net, graph = r.core, r.graph
+    for i in range(len(g.head)):
+        at = graph.node[i]
+        head = held[at] if net.row[i] < 0 else s.head[at]
+        g.head[i, w] = head if np.isfinite(head) else net.elevation[i]
+    anew = g.powered
     for k in net.single:
-        if g.setting[w, k] != c.setting[k] and net.kind[k] == PUMP:
-            anew |= (g.setting[w, k] == 0.0) != (c.setting[k] == 0.0)
+        now = setting[graph.pipe[graph.first[k]]]
+        if g.setting[w, k] != now and net.kind[k] == PUMP:
+            anew |= (g.setting[w, k] == 0.0) != (now == 0.0)
             if net.pump[k] == POWER_LAW:
-                speed = c.setting[k]
-                g.lift[k, w] = net.pump_law[k, 0] * speed**2
-                g.rate[k, w] = net.pump_law[k, 1] * speed ** (2.0 - net.pump_law[k, 2]) if speed > 0.0 else 0.0
-    for k in range(len(own.status)):
-        anew |= g.seen[w, k] != own.status[k]
-    g.wanted[w], g.setting[w], g.status[w] = core.wanted, c.setting, own.status
+                g.lift[k, w] = net.pump_law[k, 0] * now**2
+                g.rate[k, w] = net.pump_law[k, 1] * now ** (2.0 - net.pump_law[k, 2]) if now > 0.0 else 0.0
+        g.setting[w, k] = now
+    for k in range(len(net.kind)):
+        first = graph.first[k]
+        at = graph.pipe[first]
+        now, flow = begin_link(net, k, status[at], g.setting[w, k], s.status[at], graph.turn[first] * s.flow[at], True)
+        anew |= g.seen[w, k] != now
+        g.status[w, k], g.flow[k, w] = now, flow
     g.mark[MODE, w], g.mark[ITERATION, w] = MOVING, 0
-    if anew:  # else the parts of the lane's last balance still hold
+    if anew:  # else what the lane's last balance saw still holds
         g.seen[w], g.mark[_CHANGED, w] = -1, 1
-        g.parts.forced[w] = False
-
-
-@part
-def unload_lane(g: Lanes, c: Folded, w: int) -> None:
-    """Take lane w's answer to where `leave` looks for it."""
-    core, own = c.work, c.state
-    for i in range(len(own.head)):
-        own.head[i] = g.head[i, w]
-    for k in range(len(own.flow)):
-        own.flow[k] = g.flow[k, w]
-    loss = core.lane_h.ravel()
-    for x in range(len(g.loss)):
-        loss[x] = g.loss[x, w]
-    own.status[:], core.parts.grounded[:] = g.status[w], g.parts.grounded[w]
-    core.parts.scale[:], core.parts.forced[:] = g.parts.scale[w], g.parts.forced[w]
 
 
 @part
 def regard(net: Laws, g: Lanes, w: int) -> None:
-    """After a change of statuses: lane w's parts, its shut links, and the nodes that are held."""
-    parts, status, setting = parts_of(g, w), g.status[w], g.setting[w]
-    missing = 0
+    """After a change of statuses: lane w's shut links, and the nodes that are held; left where a part has no source."""
+    status, setting = g.status[w], g.setting[w]
+    missing, forced, n_held = 0, 0, 0
+    for i in range(len(g.one_demand)):
+        g.one_demand[i] = g.demand[i, w]
+    g.parts.forced[:] = False
     while not np.array_equal(g.seen[w], status):
         g.seen[w] = status
-        missing = find_parts(net, setting, status, g.wanted[w], parts)
-        if missing > 0:
-            for i in range(len(g.head)):
-                g.one_head[i] = g.head[i, w]
-            for k in range(len(g.flow)):
-                g.one_flow[k] = g.flow[k, w]
-            rest(net, parts, g.one_head, g.one_flow)
-            for i in range(len(g.head)):
-                g.head[i, w] = g.one_head[i]
-            for k in range(len(g.flow)):
-                g.flow[k, w] = g.one_flow[k]
-    n_held, forced = 0, 0
-    for i in range(len(g.head)):
-        g.scale[i, w] = parts.scale[i]
-        if parts.pin[i]:
-            g.held[w, n_held], g.holder[w, n_held] = i, -1
-            n_held += 1
+        missing = find_parts(net, setting, status, g.one_demand, g.parts)
     for k in g.valves:
-        forced += parts.forced[k]
+        forced += g.parts.forced[k]
         i = net.end[k] if net.kind[k] == PRV else net.start[k]
         if status[k] == ACTIVE and net.row[i] >= 0:
             x = 0
@@ -214,11 +224,13 @@ def regard(net: Laws, g: Lanes, w: int) -> None:
                 x += 1
             g.held[w, x], g.holder[w, x] = i, k
             n_held = max(n_held, x + 1)
+    if missing > 0 or forced > 0:
+        g.mark[MODE, w], g.seen[w] = LEFT, -1
     for k in range(len(status)):
         shut = status[k] <= CLOSED or (net.kind[k] == PUMP and setting[k] == 0.0)
         g.opened[k, w] = 0.0 if shut else 1.0
         g.flow[k, w] *= g.opened[k, w]
-    g.mark[_CHANGED, w], g.mark[_HELD, w], g.mark[_MISSING, w], g.mark[_FORCED, w] = 0, n_held, missing, forced
+    g.mark[_CHANGED, w], g.mark[_HELD, w] = 0, n_held
 
 
 @part
@@ -229,7 +241,7 @@ def judge_lane(net: Laws, g: Lanes, w: int, which: int) -> int:
     for k in g.valves if which == 0 else net.judged:
         i, j = net.start[k], net.end[k]
         g.one_head[i], g.one_head[j], g.one_flow[k] = g.head[i, w], g.head[j, w], g.flow[k, w]
-    changed = judge(net, parts_of(g, w), g.flips, g.status[w], g.setting[w], g.one_head, g.one_flow, which)
+    changed = judge(net, g.supplied, g.flips, g.status[w], g.setting[w], g.one_head, g.one_flow, which)
     if changed > 0:
         g.mark[_CHANGED, w] = 1
         for k in g.valves if which == 0 else net.judged:
@@ -240,7 +252,7 @@ def judge_lane(net: Laws, g: Lanes, w: int, which: int) -> int:
 @part
 def mass_of(g: Lanes, i: int, w: int) -> float:
     """What node i of lane w has too much [m3/s]."""
-    mass = -float(g.scale[i, w] * g.demand[i, w])
+    mass = -float(g.demand[i, w])
     for x in range(g.begin[i], g.begin[i + 1]):
         mass += g.turn[x] * g.flow[g.incident[x], w]
     return mass
@@ -252,9 +264,7 @@ def evaluate_lanes(net: Laws, g: Lanes) -> None:
     zero, two = f64x8(0.0), f64x8(2.0)
     floor, least, tiny = f64x8(FLOOR), f64x8(LEAST), f64x8(TINY)
     n, line = f64x8(net.exponent), f64x8(FLOOR / net.exponent)
-    head_error, moved, total = zero, zero, zero
-    for i in range(len(g.head)):
-        total = total + magnitude(load(zero, g.scale, i) * load(zero, g.demand, i))
+    head_error, moved, total = zero, zero, load(zero, g.tally, DRAWN)
     minor, c = net.lane_m.ravel(), 0
     for k in range(len(net.kind)):
         i, j = net.start[k], net.end[k]
@@ -264,7 +274,7 @@ def evaluate_lanes(net: Laws, g: Lanes) -> None:
             for x in range(net.lane_first[c], net.lane_first[c + 1]):
                 here = q
                 if x > net.lane_first[c]:
-                    here = fnma(load(zero, g.scale, i), load(zero, g.shift, x), q)
+                    here = q - load(zero, g.shift, x)
                 size, m = magnitude(here), f64x8(minor[x])
                 slope = load(zero, g.resistance, x) * power(larger(size, least), net.exponent - 1.0)
                 gradient = n * slope
@@ -290,7 +300,7 @@ def evaluate_lanes(net: Laws, g: Lanes) -> None:
         moved = fma(p, r, moved)
         total = total + magnitude(q)
     store(g.tally, _HEAD, head_error)
-    store(g.tally, _MASS, zero)
+    store(g.tally, MASS, zero)
     store(g.tally, _MOVED, moved)
     store(g.tally, _TOTAL, total)
     for w in range(LANES):
@@ -312,7 +322,7 @@ def _evaluate_others(net: Laws, g: Lanes, w: int) -> None:
             g.p[k, w] = 0.0
             if kind == FCV:
                 g.ahead[k, w] = setting
-                t[_MASS, w] = max(t[_MASS, w], abs(q - setting))
+                t[MASS, w] = max(t[MASS, w], abs(q - setting))
             else:  # by the balance of the node that it holds
                 g.ahead[k, w] = q - mass_of(g, net.end[k], w) if kind == PRV else q + mass_of(g, net.start[k], w)
             continue
@@ -331,21 +341,21 @@ def _evaluate_others(net: Laws, g: Lanes, w: int) -> None:
 def _known(net: Laws, g: Lanes, x: int, w: int) -> float:
     """What is known of the x-th held node of lane w: its dH."""
     i, k = g.held[w, x], g.holder[w, x]
-    return net.elevation[i] + g.setting[w, k] - g.head[i, w] if k >= 0 else 0.0
+    return float(net.elevation[i] + g.setting[w, k] - g.head[i, w])
 
 
 @part
 def weigh_lanes(net: Laws, g: Lanes) -> None:
     """Add the largest mass residual to the tally of each lane."""
     zero = f64x8(0.0)
-    most = load(zero, g.tally, _MASS)
+    most = load(zero, g.tally, MASS)
     for i in range(len(g.head)):
         if net.row[i] >= 0:
-            mass = -(load(zero, g.scale, i) * load(zero, g.demand, i))
+            mass = -load(zero, g.demand, i)
             for x in range(g.begin[i], g.begin[i + 1]):
                 mass = fma(f64x8(g.turn[x]), load(zero, g.flow, g.incident[x]), mass)
             most = larger(most, magnitude(mass))
-    store(g.tally, _MASS, most)
+    store(g.tally, MASS, most)
 
 
 @part
@@ -357,7 +367,7 @@ def assemble_lanes(net: Laws, g: Lanes) -> None:
         store(a, x, zero)
     for i in range(len(row)):
         if row[i] >= 0:
-            diagonal, right = zero, -(load(zero, g.scale, i) * load(zero, g.demand, i))
+            diagonal, right = zero, -load(zero, g.demand, i)
             for x in range(g.begin[i], g.begin[i + 1]):
                 k = g.incident[x]
                 diagonal = diagonal + load(zero, g.p, k)
@@ -465,7 +475,7 @@ def balance_lanes(net: Laws, g: Lanes, accuracy: float, check_every: int, check_
 def _settle_lane(net: Laws, g: Lanes, w: int, accuracy: float) -> None:
     """Say whether lane w rests, takes its next step, waits for one evaluation with new statuses, or is left."""
     t, total = g.tally, max(g.tally[_TOTAL, w], 1e-9)
-    at_rest = t[_HEAD, w] <= HEAD_ERROR and t[_MASS, w] <= MASS_ERROR * total and t[_MOVED, w] <= accuracy * total
+    at_rest = t[_HEAD, w] <= HEAD_ERROR and t[MASS, w] <= MASS_ERROR * total and t[_MOVED, w] <= accuracy * total
     if at_rest and judge_lane(net, g, w, 1) == 0:
         g.mark[MODE, w] = RESTING
     elif not np.isfinite(t[_MOVED, w]) or g.mark[ITERATION, w] >= TRIALS_IN_LANES:

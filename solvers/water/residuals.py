@@ -14,6 +14,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from grid_models.water.network import LinkKind
+from solvers.lending import lend
 from solvers.water.laws import link_law
 from solvers.water.plan import (
     ACTIVE,
@@ -101,7 +102,7 @@ def _imbalance(plan: WaterPlan, found: Hydraulics) -> tuple[Floats, float]:
 
 def _head_residuals(plan: WaterPlan, boundary: Boundary, found: Hydraulics) -> Floats:
     """(n_link,) [m]; 0 for what is shut or has no law."""
-    laws, head, q = plan.laws, found.head_m, found.flow_m3_per_s
+    laws, lent, head, q = plan.laws, lend(plan.laws), found.head_m, found.flow_m3_per_s
     out = np.zeros(len(q))
     for k in range(len(q)):
         i, j, kind, status, setting = laws.start[k], laws.end[k], laws.kind[k], found.status[k], boundary.setting[k]
@@ -111,7 +112,7 @@ def _head_residuals(plan: WaterPlan, boundary: Boundary, found: Hydraulics) -> F
             held = j if kind == PRV else i
             out[k] = 0.0 if kind == FCV else abs(head[held] - laws.elevation[held] - setting)
             continue
-        loss, _ = link_law(laws, k, status, setting, q[k])
+        loss, _ = link_law(lent, k, status, setting, q[k])
         # Of absurd heads no more can be asked than their own digits.
         out[k] = abs(loss - (head[i] - head[j])) / max(1.0, 1e-6 * max(abs(head[i]), abs(head[j])))
     return out

@@ -12,12 +12,34 @@ from __future__ import annotations
 
 import numpy as np
 
+from solvers.accelerate import kernel
 from solvers.linalg.ldl import ldl_factor, ldl_solve
 from solvers.linalg.ldl_block import ldl_solve_block
 from solvers.water.gradient import assemble, evaluate_links, evaluate_nodes, evaluate_outflows
 from solvers.water.plan import CLOSED, PRV, PSV, Floats, Index, WaterPlan
-from solvers.water.state import take_outflows
+from solvers.water.state import Solver, take_outflows
 from solvers.water.steady import Boundary, Hydraulics, Scratch
+
+
+@kernel
+def factor_around(solver: Solver, status: Index, setting: Floats, demand: Floats, head: Floats, q: Floats) -> None:
+    """Leave the factor of A, and with it p and the nodes that are held, in the work space.
+
+    Args:
+        solver: of the network; its work space has the parts and what is served.
+        status: (n_link,).
+        setting: (n_link,).
+        demand: (n_node,) [m3/s], 0 at reservoirs and tanks.
+        head: (n_node,) [m].
+        q: (n_link,) [m3/s].
+    """
+    net, w = solver.net, solver.work
+    take_outflows(net, w, head, 0.0)
+    evaluate_links(net, w, status, setting, head, q)
+    evaluate_outflows(net, w, demand, head)
+    evaluate_nodes(net, w, status, setting, head, q)
+    assemble(net, w, status, setting, q)
+    ldl_factor(net.up, net.uj, net.target, w.a, w.original, 0.0)
 
 
 class Linear:
@@ -38,12 +60,8 @@ class Linear:
         w.parts.grounded[:] = at.supplied
         w.parts.pin[:], w.parts.scale[:] = ~at.supplied, at.supplied
         w.served[:] = at.demand_m3_per_s
-        take_outflows(laws, w, head, 0.0)
-        evaluate_links(laws, w, at.status, boundary.setting, head, q)
-        evaluate_outflows(laws, w, np.where(laws.row >= 0, boundary.demand_m3_per_s, 0.0), head)
-        evaluate_nodes(laws, w, at.status, boundary.setting, head, q)
-        assemble(laws, w, at.status, boundary.setting, q)
-        ldl_factor(laws.up, laws.uj, laws.target, w.a, w.original, 0.0)
+        demand = np.where(laws.row >= 0, boundary.demand_m3_per_s, 0.0)
+        factor_around(scratch.solver(plan), at.status, boundary.setting, demand, head, q)
         self._a, self._p = w.a.copy(), w.p.copy()
         self._free = (laws.row >= 0) & ~w.held
         p = self._p

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.accelerate import borrowed, kernel, part
+from solvers.accelerate import kernel, part
 from solvers.water.folding import fits, fold, unfold
 from solvers.water.gradient import SETTLED, STUCK, Work, balance
 from solvers.water.plan import ACTIVE, CLOSED, CV, FCV, PRV, PSV, PUMP, XHEAD, Floats, Index, Laws, Reduction
@@ -74,12 +74,34 @@ def nothing(n_node: int, n_link: int) -> State:
     )  # fmt: skip
 
 
-@kernel
+@part
 def take_outflows(net: Laws, w: Work, head: Floats, lift: float) -> None:
     """Begin with the outflows that these heads and `lift` [m] make."""
     for o in range(len(net.out_node)):
         i = net.out_node[o]
         w.out_q[o] = net.out_k[o] * max(head[i] + lift - net.elevation[i], 0.0) ** net.out_n[o]
+
+
+@part
+def begin_link(net: Laws, k: int, told: int, setting: float, was: int, flow: float, warm: bool) -> tuple[int, float]:
+    """Status and flow that link k begins with.
+
+    Args:
+        net: the network's numbers.
+        k: the link.
+        told: its status as told.
+        setting: of the link.
+        was: its status in the state to begin from.
+        flow: likewise [m3/s].
+        warm: whether there is such a state.
+    """
+    kind, status = net.kind[k], told
+    held = (kind in (PRV, PSV)) and (was > CLOSED) == (told > CLOSED) and not np.isnan(setting)
+    if warm and (held or (kind == CV and told > CLOSED)):
+        status = was
+    if status <= CLOSED:
+        return status, 0.0
+    return status, flow if warm and was > CLOSED else net.first_flow[k] * (setting if kind == PUMP else 1.0)
 
 
 @part
@@ -96,19 +118,7 @@ def begin(net: Laws, w: Work, held: Floats, status: Index, setting: Floats, s: S
         warm: whether `s` is a state at all.
     """
     for k in range(len(s.flow)):
-        kind, told, was, flow = net.kind[k], status[k], s.status[k], s.flow[k]
-        fresh = net.first_flow[k] * (setting[k] if kind == PUMP else 1.0)
-        s.status[k] = told
-        s.flow[k] = 0.0 if told <= CLOSED else fresh
-        if not warm:
-            continue
-        controls = (kind in (PRV, PSV)) and (was > CLOSED) == (told > CLOSED) and not np.isnan(setting[k])
-        if controls or (kind == CV and told > CLOSED):
-            s.status[k] = was
-        if s.status[k] <= CLOSED:
-            s.flow[k] = 0.0
-        elif was > CLOSED:
-            s.flow[k] = flow
+        s.status[k], s.flow[k] = begin_link(net, k, status[k], setting[k], s.status[k], s.flow[k], warm)
     for i in range(len(s.head)):
         wanted = max(w.wanted[i], 0.0)
         w.served[i] = min(wanted, s.demand[i]) if warm and s.supplied[i] else wanted
@@ -143,7 +153,6 @@ def solve_state(
     Returns:
         Iterations, largest head residual [m], largest mass residual [m3/s], verdict.
     """
-    solver, s = borrowed(solver), borrowed(s)
     net, w = solver.net, solver.work
     take_demands(net, w, demand)
     iterations, head_error, mass_error, outcome = 0, 0.0, 0.0, STUCK

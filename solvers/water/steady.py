@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid_models.water.network import LinkKind, WaterNetwork
+from solvers.lending import lend
 from solvers.linalg.vector import aligned
 from solvers.solution import Solution, Stats, Status
 from solvers.water.gradient import work_space
@@ -72,10 +73,17 @@ class Scratch:
             work_space(core), nothing(len(core.row), len(core.kind)), np.zeros(len(laws.row)), np.zeros(len(core.row)),
             np.zeros(len(core.kind), dtype=np.int64), np.zeros(len(core.kind)), aligned(rows), aligned(rows), aligned(rows),
         )  # fmt: skip
+        self.state = lend(nothing(len(laws.row), len(laws.kind)))
+        self._plan, self._solver = plan, self._lent(plan)
 
     def solver(self, plan: WaterPlan) -> Solver:
         """With a plan of the same graph, what kernels take."""
-        return Solver(plan.laws, self.work, plan.reduction, self.folded)
+        if plan is not self._plan:
+            self._plan, self._solver = plan, self._lent(plan)
+        return self._solver
+
+    def _lent(self, plan: WaterPlan) -> Solver:
+        return lend(Solver(plan.laws, self.work, plan.reduction, self.folded))
 
 
 def initial_boundary(network: WaterNetwork, time_s: float = 0.0) -> Boundary:
@@ -87,7 +95,7 @@ def initial_boundary(network: WaterNetwork, time_s: float = 0.0) -> Boundary:
     """
     status, setting = link_start(network)
     demand, head = np.zeros(len(network.node_ids)), np.zeros(len(network.node_ids))
-    ask(schedule(network), int(time_s), demand, head, setting)
+    ask(lend(schedule(network)), int(time_s), demand, head, setting)
     tank = network.tables["tank"]
     head[network.tank_node] = tank["elevation_m"] + tank["initial_level_m"]
     return Boundary(demand, head, status, setting)
@@ -136,13 +144,9 @@ def steady(
         naming the links whose law holds least. `stats.extra` has `head_error_m` and `mass_error_m3_per_s`.
     """
     options = plan.network.options
-    if start is None:
-        state = nothing(len(plan.laws.row), len(plan.laws.kind))
-    else:
-        state = State(
-            _own(start.head_m), _own(start.flow_m3_per_s), _own(start.status, np.int64), _own(start.demand_m3_per_s),
-            _own(start.emitted_m3_per_s), _own(start.supplied, np.bool_),
-        )  # fmt: skip
+    state = scratch.state
+    if start is not None:
+        put(start, state)
     iterations, head_error, mass_error, verdict = solve_state(
         scratch.solver(plan), _own(boundary.demand_m3_per_s), _own(boundary.head_m), _own(boundary.status, np.int64),
         _own(boundary.setting), state, start is not None, accuracy, trials, options.check_frequency, options.max_check,
@@ -150,6 +154,12 @@ def steady(
     extra = {"head_error_m": head_error, "mass_error_m3_per_s": mass_error}
     stats = Stats(iterations, mass_error, extra=extra)
     return Solution(hydraulics(state), VERDICTS[verdict], stats, culprits(plan, scratch, VERDICTS[verdict]))
+
+
+def put(found: Hydraulics, state: State) -> None:
+    """Write a solved state into one for kernels."""
+    state.head[:], state.flow[:], state.status[:] = found.head_m, found.flow_m3_per_s, found.status
+    state.demand[:], state.emitted[:], state.supplied[:] = found.demand_m3_per_s, found.emitted_m3_per_s, found.supplied
 
 
 def hydraulics(state: State) -> Hydraulics:
