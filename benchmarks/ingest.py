@@ -55,7 +55,7 @@ def run(quick: bool) -> Iterator[tuple[str, ...]]:
                     percentiles(caller.took_s),
                 )
             seconds = 5 if quick else 30
-            sources = _sources(address, folder, signals, values, seconds * 25 // 2, 1_000, _EVERY_S)
+            sources = _sources(address, folder, signals, values, seconds * 25 // 2, 1_000)
             with Caller(address) as caller:
                 _together(sources, _EVERY_S)
             waits = [x for s in sources for x in s.latencies_s()]
@@ -71,18 +71,18 @@ def run(quick: bool) -> Iterator[tuple[str, ...]]:
 
 
 def _sources(
-    address: str, folder: Path, signals: list[Signal], values: np.ndarray, batches: int, rows: int, every_s: float = 0.0
+    address: str, folder: Path, signals: list[Signal], values: np.ndarray, batches: int, rows: int
 ) -> list[Source]:
     share = len(signals) // _PUBLISHERS
     parts = [slice(k * share, (k + 1) * share) for k in range(_PUBLISHERS)]
     made = [Source(address, f"p{part.start}-{rows}-{batches}", folder, signals[part], values[part]) for part in parts]
     for source in made:
-        source.prepare(batches, rows, 0.01, every_s or 0.001)
+        source.prepare(batches, rows, 0.01)
     return made
 
 
-def _together(sources: list[Source], every_s: float = 0.0) -> None:
-    threads = [threading.Thread(target=s.play, args=(every_s,)) for s in sources]
+def _together(sources: list[Source], every_s: float = 0.0, late_s: float = 0.0) -> None:
+    threads = [threading.Thread(target=s.play, args=(every_s, late_s)) for s in sources]
     for thread in threads:
         thread.start()
     for thread in threads:

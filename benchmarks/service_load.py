@@ -98,15 +98,17 @@ class Source:
         self._opening = ingest_pb2.IngestRequest(open=opening).SerializeToString()
         self._uids = np.array([s.uid for s in signals], dtype=np.uint32)
         self._values, self._sigma = values, np.array([s.sigma for s in signals])
-        self._messages: list[bytes] = []
+        self._messages: list[bytearray] = []
+        self._ahead_us = np.zeros(0, dtype=np.int64)
+        self._times_at = 0  # where the source times stand in each message
         self.sent_s: dict[int, float] = {}
         self.durable_s: dict[int, float] = {}
         self.admitted = 0
 
-    def prepare(self, batches: int, rows: int, bad_share: float, every_s: float) -> None:
-        """Make the messages: true values with their meters' noise, `bad_share` of them NaN, `every_s` apart from now on."""
+    def prepare(self, batches: int, rows: int, bad_share: float) -> None:
+        """Make the messages, but for their times: true values with their meters' noise, `bad_share` of them NaN."""
         chance = np.random.default_rng(len(self._uids))
-        start_us, every_us = time.time_ns() // 1000, round(every_s * 1e6)
+        self._ahead_us = np.arange(rows) // len(self._uids)  # a signal that comes twice has two times
         for k in range(batches):
             batch = ingest_pb2.IngestRequest.Batch(batch_id=k + 1)
             at = np.arange(k * rows, (k + 1) * rows) % len(self._uids)
@@ -114,11 +116,17 @@ class Source:
             value[chance.random(rows) < bad_share] = np.nan
             wire.fill(batch.rows, "signal", self._uids[at])
             wire.fill(batch.rows, "value", value)
-            wire.fill(batch.rows, "source_time_us", start_us + k * every_us + np.arange(rows) // len(self._uids))
-            self._messages.append(ingest_pb2.IngestRequest(batch=batch).SerializeToString())
+            wire.fill(batch.rows, "source_time_us", self._ahead_us)
+            self._messages.append(bytearray(ingest_pb2.IngestRequest(batch=batch).SerializeToString()))
+            self._times_at = self._messages[-1].rindex(self._ahead_us.tobytes())
 
-    def play(self, every_s: float = 0.0) -> None:
-        """Send everything, a batch every `every_s` seconds, and hear the acks until the service has answered all."""
+    def play(self, every_s: float = 0.0, late_s: float = 0.0) -> None:
+        """Send everything and hear the acks until the service has answered all.
+
+        Args:
+            every_s: between two batches; 0 = as fast as the service takes them.
+            late_s: how far rows' source times lie before their sending.
+        """
         begun = time.perf_counter()
 
         def requests() -> Iterator[bytes]:
@@ -127,7 +135,9 @@ class Source:
                 if every_s and (wait := begun + k * every_s - time.perf_counter()) > 0:
                     time.sleep(wait)
                 self.sent_s[k] = time.perf_counter()
-                yield message
+                times = time.time_ns() // 1000 - round(late_s * 1e6) + self._ahead_us
+                message[self._times_at : self._times_at + 8 * len(times)] = times.tobytes()
+                yield bytes(message)
 
         for body in self._call(requests()):
             now = time.perf_counter()

@@ -29,6 +29,8 @@ NEW, DUPLICATE, CONFLICT = 0, 1, 2
 
 _TIME, _SEQUENCE, _VALUE, _SOURCE, _QUALITY = range(5)
 _BEGIN, _SIZE, _FIRST, _COUNT = range(4)  # of a ring: where its blocks are listed, C B, first, count
+_NEWEST, _NEXT = 4, 5  # time of its last record; place behind that in the same block, -1 for none: what most records ask for
+_RING = 8  # words, a line of the processor's cache
 _FREE, _POOL_USED, _LIST_USED = range(3)  # first free block, -1 for none; blocks, and entries of the list, ever used
 _UNSIGNED = np.uint64(1 << 63)  # turns the order of unsigned words into that of signed ones
 _FLAGS_AT, _TIMELESS_AT = 8, 16  # bits of the quality above the validity's
@@ -43,7 +45,7 @@ class _Store(NamedTuple):
     Args:
         pool: (n, 5) records; the first word of a free block is the number of the next one.
         blocks: (k,) the rings' lists of blocks.
-        rings: (2 m, 4) of each signal the ring of its samples; behind all these, of each the ring of its rows without time.
+        rings: (2 m, 8) of each signal the ring of its samples; behind all these, of each the ring of its rows without time.
         state: (3,).
     """
 
@@ -65,7 +67,8 @@ class Samples:
         self._store = self._empty()
 
     def _empty(self) -> _Store:
-        rings = np.zeros((2 * len(self._catalogue.signals), 4), dtype=np.int64)
+        rings = np.zeros((2 * len(self._catalogue.signals), _RING), dtype=np.int64)
+        rings[:, _NEXT] = -1
         return _Store(np.zeros((0, 5), dtype=np.int64), np.zeros(0, dtype=np.int64), rings, np.array([-1, 0, 0]))
 
     def __len__(self) -> int:
@@ -194,6 +197,10 @@ def _enter(
         r = ring[i]
         if r < 0:
             continue
+        if store.rings[r, _NEXT] >= 0 and words[i, _TIME] > store.rings[r, _NEWEST] and words[i, _QUALITY] >> _TIMELESS_AT == 0:
+            if not late[i]:
+                _put_behind(store, r, words, i)
+            continue
         timeless = identify and words[i, _QUALITY] >> _TIMELESS_AT != 0
         if not late[i] and not (_has_room(store, r) and (not timeless or _has_room(store, signals + r))):
             return i
@@ -222,6 +229,27 @@ def _copy(source: NDArray[np.int64], i: int, target: NDArray[np.int64], j: int) 
 
 
 @part
+def _put_behind(store: _Store, r: int, words: NDArray[np.int64], i: int) -> None:
+    """Put a record behind the last one, in the same block."""
+    rings, place = store.rings, store.rings[r, _NEXT]
+    _copy(words, i, store.pool, place)
+    rings[r, _COUNT] += 1
+    rings[r, _NEWEST] = words[i, _TIME]
+    rings[r, _NEXT] = place + 1 if (place + 1) % _BLOCK else -1
+
+
+@part
+def _settled(store: _Store, r: int) -> None:
+    """Note where the next record goes, after a ring has changed."""
+    rings, count = store.rings, store.rings[r, _COUNT]
+    rings[r, _NEXT] = -1
+    if count:
+        last = _at(store, r, count - 1)
+        rings[r, _NEWEST] = store.pool[last, _TIME]
+        rings[r, _NEXT] = last + 1 if (last + 1) % _BLOCK else -1
+
+
+@part
 def _judged(store: _Store, r: int, words: NDArray[np.int64], i: int, late: bool) -> int:
     """Whether a record is known to its ring; if not, it is put there unless it is late."""
     count, k = store.rings[r, _COUNT], _before(store, r, words, i)
@@ -243,6 +271,7 @@ def _judged(store: _Store, r: int, words: NDArray[np.int64], i: int, late: bool)
         for j in range(count, k, -1):
             _copy(store.pool, _at(store, r, j - 1), store.pool, _at(store, r, j))
     _copy(words, i, store.pool, _at(store, r, k))
+    _settled(store, r)
     return NEW
 
 
@@ -361,6 +390,7 @@ def _drop(store: _Store, before: int, bounds: NDArray[np.int64], kept: NDArray[n
         _let_go(store, r, _through(store, r, before - 1) - stay)
         for k in range(stay):
             _copy(kept, bounds[r] + k, store.pool, _at(store, r, k))
+        _settled(store, r)
     for r in range(signals, 2 * signals):
         n = store.rings[r, _COUNT]
         for k in range(n - 1, -1, -1):
@@ -369,6 +399,7 @@ def _drop(store: _Store, before: int, bounds: NDArray[np.int64], kept: NDArray[n
                 n -= 1
                 _copy(store.pool, p, store.pool, _at(store, r, n))
         _let_go(store, r, n)
+        _settled(store, r)
 
 
 @part
