@@ -66,13 +66,11 @@ def run(quick: bool) -> Iterator[tuple[str, ...]]:
                 "p99 <= 40 ms; call p99 <= 10 ms",
                 percentiles(caller.took_s),
             )
-    load = f"{os.getloadavg()[0]:.0f} processes ready to run on {len(service | load)} processors"
-    yield "the machine meanwhile, the last minute's mean", "", load, "2: the service and its load", ""
+    ready = f"{os.getloadavg()[0]:.0f} processes ready to run on {len(service | load)} processors"
+    yield "the machine meanwhile, the last minute's mean", "", ready, "2: the service and its load", ""
 
 
-def _sources(
-    address: str, folder: Path, signals: list[Signal], values: np.ndarray, batches: int, rows: int
-) -> list[Source]:
+def _sources(address: str, folder: Path, signals: list[Signal], values: np.ndarray, batches: int, rows: int) -> list[Source]:
     share = len(signals) // _PUBLISHERS
     parts = [slice(k * share, (k + 1) * share) for k in range(_PUBLISHERS)]
     made = [Source(address, f"p{part.start}-{rows}-{batches}", folder, signals[part], values[part]) for part in parts]

@@ -11,6 +11,8 @@ from grid_models.state import NetworkState
 from twin.packing import packed
 from twin.port import PublishedState
 
+_REST = 3  # times as long as a correction took, until the next one
+
 
 def digest(state: NetworkState) -> bytes:
     """Hash of all that subscribers see of a state; equal bits, equal digest."""
@@ -61,6 +63,9 @@ class Chain:
         busy_us: the instant being computed, None when none is.
         pending_us: the earliest instant to correct; taken up when the live edge has been reached, so that late rows,
             however many, hold it up only once each round.
+        begun_us: the twin's now when the correction that is being computed was taken up, None where none is.
+        rested_us: the twin's now from which on the next one may be: corrections that follow each other take a quarter of the
+            time, so that a flood of late rows leaves the processor to the rows.
         sealed_us: the last instant that has left the lateness window and been seen by the late watches.
         links: instant -> Link, as far back as this network or one that waits for it may ask.
         late_memory: what the late watches remember after `sealed_us`.
@@ -75,6 +80,8 @@ class Chain:
     todo_us: int | None = None
     busy_us: int | None = None
     pending_us: int | None = None
+    begun_us: int | None = None
+    rested_us: int = 0
     sealed_us: int | None = None
     links: dict[int, Link] = field(default_factory=dict)
     late_memory: dict[str, Any] = field(default_factory=dict)
@@ -104,12 +111,17 @@ class Chain:
         elif instant < self.todo_us or instant == self.busy_us:
             self.pending_us = instant if self.pending_us is None else min(instant, self.pending_us)
 
-    def take_up(self, edge_us: int) -> int | None:
+    def take_up(self, edge_us: int, now_us: int) -> int | None:
         """Begin the pending correction once nothing else is due; returns its first instant, None where there is none."""
-        first = self.pending_us
-        if first is None or self.todo_us is None or self.busy_us is not None or self.todo_us <= edge_us:
+        if self.todo_us is None or self.busy_us is not None or self.todo_us <= edge_us:
             return None
-        self.todo_us, self.pending_us = min(first, self.todo_us), None
+        if self.begun_us is not None:
+            self.rested_us = now_us + _REST * (now_us - self.begun_us)
+            self.begun_us = None
+        first = self.pending_us
+        if first is None or now_us < self.rested_us:
+            return None
+        self.todo_us, self.pending_us, self.begun_us = min(first, self.todo_us), None, now_us
         return first
 
     def is_final(self, instant: int) -> bool:
@@ -155,6 +167,6 @@ class Chain:
         self.links = dict(memory.links) if same else {}
         self.late_memory |= memory.late_memory if same else {}
         self.todo_us = memory.first_us if memory.sealed_us is None else memory.sealed_us + self.cycle_us
-        self.pending_us = self.busy_us = None
+        self.pending_us = self.busy_us = self.begun_us = None
         self.said = dict(memory.said)
         self.ever_us = max([-1 if memory.sealed_us is None else memory.sealed_us, *memory.said])

@@ -64,10 +64,10 @@ class Chains(Mapping[str, Chain]):
 
     # What is due
 
-    def corrections(self, edge_us: int) -> Iterator[tuple[Chain, int]]:
+    def corrections(self, edge_us: int, now_us: int) -> Iterator[tuple[Chain, int]]:
         """Take up pending corrections whose chain has reached the live edge: the chain, and the first instant of each."""
         for chain in self.values():
-            first = chain.take_up(edge_us)
+            first = chain.take_up(edge_us, now_us)
             if first is not None:
                 self._retouch_followers(chain, first)
                 yield chain, first

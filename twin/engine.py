@@ -516,7 +516,8 @@ class Engine:
     def _schedule(self) -> list[Effect]:
         """Start every network's next due instant whose inputs are there."""
         effects = self._expired()
-        for chain, first in self._chains.corrections(self._edge_us):
+        # Where the data are the clock, it may stand still for ever: nothing waits for time to pass.
+        for chain, first in self._chains.corrections(self._edge_us, 0 if self.setup.stream_clock else self.now_us):
             effects += self._corrected(chain, first)
         for chain, instant in self._chains.due(self._edge_us):
             before = chain.links.get(instant - chain.cycle_us)

@@ -17,7 +17,7 @@ from twin.lease import Lease
 from twin.service import TwinService
 from twin.warm import rehearse
 
-_SWITCH_S = 0.001  # how long a thread may hold the interpreter while the event loop waits for it
+_SWITCH_S = 0.00005  # how long a thread may hold the interpreter while the event loop waits for it
 
 
 async def host(config_path: Path, announce: Callable[[str], None], *, until_eof: bool = False) -> None:

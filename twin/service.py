@@ -54,7 +54,7 @@ from twin.stream import Stream
 log = logging.getLogger(__name__)
 
 _TICK_S = 0.2
-_GATHER_S = 0.002  # what comes within it is taken in together
+_GATHER_S = 0.01  # what comes within it, after a batch that was taken in at once, is taken in together
 _ROWS_AT_ONCE = 10_000  # or a few more: the loop has others to serve
 _IN_FLIGHT_BYTES = 64 << 20  # of rows that are not yet durable
 
@@ -92,6 +92,7 @@ class TwinService:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._failure: TwinError | None = None
         self._unwritten: deque[tuple[Position, asyncio.Future[None]]] = deque()
+        self._written_to: deque[tuple[Position, TwinError | None]] = deque()  # from the journal's thread
 
     async def start(self) -> None:
         """Take up where the store's last epoch ended, and begin to live."""
@@ -366,9 +367,18 @@ class TwinService:
                         self._streams[publisher].tell(ack)
 
     def _from_journal(self, position: Position, error: TwinError | None) -> None:
+        """On the journal's thread: wake the loop, once for all that has been written since it last looked."""
         assert self._loop is not None
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._committed, position, error)
+        self._written_to.append((position, error))
+        if len(self._written_to) == 1 and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._hear_journal)
+
+    def _hear_journal(self) -> None:
+        while self._written_to:
+            position, error = self._written_to.popleft()
+            while error is None and self._written_to and self._written_to[0][1] is None:
+                position = self._written_to.popleft()[0]
+            self._committed(position, error)
 
     def _committed(self, position: Position, error: TwinError | None) -> None:
         if error is not None:

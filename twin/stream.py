@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 from twin.errors import PreconditionFailed, TooSlow, TwinError, Unavailable
 from twin.port import Ack, AckLevel, Batch, Claim, Opened
 from twin.room import Room
+from twin.together import joined, may_join
 
 _IN_FLIGHT_BYTES = 16 << 20  # of rows that are not yet durable
 _ROW_BYTES = 39
@@ -47,7 +48,8 @@ class Stream:
     def __init__(self, twin: Taker, claim: Claim, opened: Opened, shared: Room) -> None:
         self.opened = opened
         self._twin, self._name, self._lease_s = twin, claim.publisher, claim.lease_s
-        self._acks: asyncio.Queue[Ack | TwinError | None] = asyncio.Queue()
+        self._acks: deque[Ack | TwinError | None] = deque()
+        self._news = asyncio.Event()  # there are some
         self._listens = asyncio.Event()  # the sender reads its acks
         self._listens.set()
         self._places = asyncio.Semaphore(opened.max_in_flight_batches)
@@ -90,20 +92,29 @@ class Stream:
 
     async def acks(self) -> AsyncIterator[Ack]:
         """Acks in order, until the stream closes."""
-        while (ack := await self._acks.get()) is not None:
-            if self._acks.qsize() <= _UNREAD:
+        while True:
+            while not self._acks:
+                self._news.clear()
+                await self._news.wait()
+            if (ack := self._acks.popleft()) is None:
+                return
+            if len(self._acks) <= _UNREAD:
                 self._listens.set()
             if isinstance(ack, TwinError):
                 raise ack
             yield ack
 
     def tell(self, ack: Ack) -> None:
-        """An answer of the engine."""
+        """An answer of the engine; it takes along the one before where that has not been heard yet and may be left out."""
         if ack.level >= AckLevel.DURABLE:
             while self._in_flight and self._in_flight[0].batch_id <= ack.through_batch_id:
                 self._let_go(self._in_flight.popleft())
-        self._acks.put_nowait(ack)
-        if self._acks.qsize() > _UNREAD and not self._ended:
+        if self._acks and isinstance(before := self._acks[-1], Ack) and may_join(before, ack):
+            self._acks.pop()
+            ack = joined(before, ack)
+        self._acks.append(ack)
+        self._news.set()
+        if len(self._acks) > _UNREAD and not self._ended:
             self._listens.clear()
 
     def keep_alive(self) -> None:
@@ -127,7 +138,8 @@ class Stream:
         self._places.release()
         while self._in_flight:
             self._let_go(self._in_flight.popleft())
-        self._acks.put_nowait(reason)
+        self._acks.append(reason)
+        self._news.set()
 
     async def close(self) -> None:
         """End the stream: its signals become NOT_TOPICAL."""

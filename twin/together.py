@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from grid_models.state import Position
 from twin.intake import Admission
@@ -36,3 +37,19 @@ def received(run: Sequence[Batch], admission: Admission, position: Position, not
             )  # fmt: skip
             counted = end
         begin = end
+
+
+def may_join(before: Ack, ack: Ack) -> bool:
+    """Whether an ack may be told together with the next one: it is of the same level, and names no row and nothing else."""
+    return before.level is ack.level and not before.errors and not before.notice
+
+
+def joined(before: Ack, ack: Ack) -> Ack:
+    """Two acks of a level as one."""
+    return replace(
+        ack,
+        through_batch_id=max(before.through_batch_id, ack.through_batch_id),
+        admitted=before.admitted + ack.admitted,
+        duplicate=before.duplicate + ack.duplicate,
+        questionable=before.questionable + ack.questionable,
+    )

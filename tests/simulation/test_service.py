@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from grid_models.measurements import Rows, TimeQuality
-from grid_models.state import Freshness
+from grid_models.state import Freshness, Position
 from tests.simulation.small_twin import SECOND, T0, claim, parts, rows
 from twin.assembly import Parts
 from twin.chain import digest
@@ -21,7 +21,7 @@ from twin.errors import NotFound, TooOld, TooSlow, TwinError, Unavailable
 from twin.journal import EntryKind, Journal
 from twin.lease import Lease
 from twin.packing import unpacked
-from twin.port import FOREVER_US, AckLevel, AsOf, Batch, EventKind, ManualEntry, RowFault
+from twin.port import FOREVER_US, Ack, AckLevel, AsOf, Batch, EventKind, ManualEntry, RowError, RowFault
 from twin.records import read_records
 from twin.replay import compared
 from twin.room import Room
@@ -249,18 +249,32 @@ async def test_who_does_not_read_its_acks_is_not_listened_to(start: Start) -> No
     async def send() -> None:
         nonlocal sent
         while sent < 2000:
-            await asyncio.wait_for(stream.submit(Batch(1, Rows.empty())), 5)
+            await asyncio.wait_for(stream.submit(Batch(sent + 2, rows((99, 0, 1.0)))), 5)  # each answer names a row
             await asyncio.sleep(0.003)  # so that it is answered
             sent += 1
 
     with pytest.raises(TimeoutError):
         await send()
-    assert 200 < sent < 400
+    assert 100 < sent < 400
     heard = stream.acks()
     for _ in range(sent):
         await asyncio.wait_for(anext(heard), 5)
-    await asyncio.wait_for(stream.submit(Batch(2, rows((1, 1, 1.0)))), 5)
-    await reached(stream, AckLevel.DURABLE, 2)
+    await asyncio.wait_for(stream.submit(Batch(sent + 2, rows((1, 1, 1.0)))), 5)
+    await reached(stream, AckLevel.DURABLE, sent + 2)
+
+
+async def test_acks_that_wait_to_be_heard_are_told_as_one_unless_they_name_a_row(start: Start) -> None:
+    stream = await (await start()).open_publisher(claim())
+    error = RowError(0, 99, RowFault.UNKNOWN_SIGNAL, "no signal has this uid")
+    for n in (1, 2, 3):
+        stream.tell(Ack(AckLevel.DURABLE, n, Position(1, n), admitted=n, duplicate=1))
+    for n in (4, 5, 6):
+        stream.tell(Ack(AckLevel.RECEIVED, n, Position(1, n), admitted=n, errors=(error,) if n == 5 else ()))
+    heard = stream.acks()
+    told = [await asyncio.wait_for(anext(heard), 5) for _ in range(3)]
+    assert [(a.level, a.through_batch_id, a.admitted, a.duplicate, len(a.errors)) for a in told] == [
+        (AckLevel.DURABLE, 3, 6, 3, 0), (AckLevel.RECEIVED, 5, 9, 0, 1), (AckLevel.RECEIVED, 6, 6, 0, 0)
+    ]  # fmt: skip
 
 
 async def test_a_replaced_stream_ends_and_says_so(start: Start) -> None:

@@ -314,6 +314,33 @@ def test_time_of_the_system_clock_moves_with_the_batches_too() -> None:
     assert [twin.x("power", t)[0] for t in range(4)] == [1, 1.5, 1.75, 1.875]
 
 
+def test_corrections_that_follow_each_other_leave_time_to_the_rows() -> None:
+    """One took two seconds: the next one waits for six, and is then the same as if it had not waited."""
+
+    def corrected(twin: Driver) -> int:
+        return sum(p.correction for p in twin.published)
+
+    twin = driver(stream_clock=False).open()
+    twin.send(rows((1, 0, 1.0), (1, 4, 4.0)), at=T0 + 4 * SECOND)
+    twin.perform(twin.engine.tick(T0 + 5 * SECOND))
+    twin.lag = 1
+    twin.send(rows((1, 1, 7.0)), at=T0 + 5 * SECOND)
+    twin.perform(twin.engine.tick(T0 + 7 * SECOND))
+    twin.settle()
+    first = corrected(twin)
+    assert first > 0
+    twin.lag = 0
+    twin.send(rows((1, 2, 9.0)), at=T0 + 7 * SECOND)
+    twin.perform(twin.engine.tick(T0 + 13 * SECOND - 1))
+    assert corrected(twin) == first
+    twin.perform(twin.engine.tick(T0 + 13 * SECOND))
+    assert corrected(twin) > first
+    straight = driver(stream_clock=False).open()
+    straight.send(rows((1, 0, 1.0), (1, 1, 7.0), (1, 2, 9.0), (1, 4, 4.0)), at=T0 + 4 * SECOND)
+    straight.perform(straight.engine.tick(T0 + 13 * SECOND))
+    assert twin.chain() == straight.chain()
+
+
 def test_memory_stays_bounded_while_time_goes_on() -> None:
     twin: Driver = driver().open()
     for t in range(200):
