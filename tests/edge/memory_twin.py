@@ -141,6 +141,14 @@ class MemoryTwin:
         self._wake()
         return published
 
+    def forget(self) -> None:
+        """Drop what was kept; a long test does not want it."""
+        self.kept.clear()
+        self.snapshots.clear()
+        self.batches.clear()
+        self.closed.clear()
+        self.manual.clear()
+
     def tell(self, **changes: Any) -> TwinEvent:
         event = TwinEvent(
             len(self.events) + 1, Position(1, len(self.states)), START_US, START_US + 1, EventKind.ALARM,

@@ -108,22 +108,43 @@ def value(field: Any, chance: random.Random, depth: int) -> Any:
     return bool(chance.getrandbits(1)) if field.type == FieldDescriptor.TYPE_BOOL else chance.choice(NUMBERS)
 
 
-@pytest.mark.parametrize("method", METHODS, ids=lambda m: m.full_name.removeprefix("twin.api.v1."))
-async def test_every_body_gets_a_listed_code(method: Any, core: MemoryTwin, channel: grpc.aio.Channel) -> None:
+MALFORMED = ([b"\xff" * 11], [b"\x0a\xff\xff\xff\xff\x0f"], [b"\x0a\x02\xc3\x28"], [b"\x0b" * 200], [b""])
+
+
+async def withstands(method: Any, core: MemoryTwin, channel: grpc.aio.Channel, chance: random.Random, n: int) -> int:
+    """Send `n` random and `n` well-formed wrong requests at once; the number of bodies."""
     core.publish()
     core.tell()
     states, signals = len(core.states), core.catalogue
-    chance = random.Random(method.full_name)
-    random_bodies = [[chance.randbytes(chance.choice((1, 2, 8, 40, 300)))] for _ in range(25)]
-    malformed = [[b"\xff" * 11], [b"\x0a\xff\xff\xff\xff\x0f"], [b"\x0a\x02\xc3\x28"], [b"\x0b" * 200]]
-    structured = [[fuzzed(method.input_type, chance).SerializeToString() for _ in range(3)] for _ in range(25)]
-    codes = await asyncio.gather(*(answer(channel, method, b) for b in [*malformed, *random_bodies, *structured, [b""]]))
+    random_bodies = [[chance.randbytes(chance.choice((1, 2, 8, 40, 300)))] for _ in range(n)]
+    bodies = 3 if method.client_streaming else 1
+    structured = [[fuzzed(method.input_type, chance).SerializeToString() for _ in range(bodies)] for _ in range(n)]
+    requests = [*MALFORMED, *random_bodies, *structured]
+    codes = await asyncio.gather(*(answer(channel, method, b) for b in requests))
     assert set(codes) <= allowed(method)
-    if method.containing_service.full_name not in FOREIGN:
-        assert await answer(channel, method, malformed[0], patience_s=20.0) == "INVALID_ARGUMENT"
     assert core.catalogue is signals
     if method.containing_service.name != "IngestService":
         assert len(core.states) == states
+    return sum(map(len, requests))
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda m: m.full_name.removeprefix("twin.api.v1."))
+async def test_every_body_gets_a_listed_code(method: Any, core: MemoryTwin, channel: grpc.aio.Channel) -> None:
+    await withstands(method, core, channel, random.Random(method.full_name), 25)
+    if method.containing_service.full_name not in FOREIGN:
+        assert await answer(channel, method, MALFORMED[0], patience_s=20.0) == "INVALID_ARGUMENT"
+
+
+@pytest.mark.heavy
+async def test_a_million_bodies_get_listed_codes(core: MemoryTwin, channel: grpc.aio.Channel) -> None:
+    chance, sent, told = random.Random(20261125), 0, 0
+    while sent < 1_000_000:
+        for method in METHODS:
+            sent += await withstands(method, core, channel, chance, 250)
+        core.forget()
+        if sent >= told + 100_000:
+            told = sent
+            print(f"{sent:,} bodies")
 
 
 async def test_too_large_a_message_is_refused_by_name(channel: grpc.aio.Channel) -> None:
