@@ -6,6 +6,7 @@ ext_grid, as in pandapower.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,7 +102,23 @@ def shunt_mva(network: PowerNetwork) -> Complex:
     vn_bus = network.equivalents.node_vn_kv[node]
     vn = table.column("vn_kv", np.nan).astype(float)
     ratio = np.where(np.isfinite(vn), (vn_bus / vn) ** 2, 1.0)
-    return np.asarray((table["p_mw"] + 1j * table["q_mvar"]) * table.column("step", 1) * ratio)
+    power = (table["p_mw"] + 1j * table["q_mvar"]) * table.column("step", 1)
+    by_table, row = shunt_steps(network.tables)
+    if by_table.any():
+        steps = network.tables["shunt_characteristic_table"]
+        power[by_table] = steps["p_mw"][row] + 1j * steps["q_mvar"][row]
+    return np.asarray(power * ratio)
+
+
+def shunt_steps(tables: Mapping[str, Table]) -> tuple[NDArray[np.bool_], Index]:
+    """Which shunts draw what a table says of their step, and that table's row for each of these; -1 where it has none."""
+    shunt, steps = tables["shunt"], tables.get("shunt_characteristic_table")
+    by_table = np.asarray(shunt.column("step_dependency_table", False) == True)  # noqa: E712 - the column may hold None
+    rows: dict[tuple[float, float], int] = {}
+    if steps is not None:
+        rows = {key: row for row, key in enumerate(zip(steps["id_characteristic"], steps["step"], strict=True))}
+    asked = zip(shunt.column("id_characteristic_table", np.nan)[by_table], shunt.column("step", 1)[by_table], strict=True)
+    return by_table, np.array([rows.get(key, -1) for key in asked], dtype=np.int64)
 
 
 def injected(network: PowerNetwork) -> Injected:

@@ -25,6 +25,7 @@ _NUMBERS: Mapping[str, tuple[str, ...]] = {
     "sgen": (*_PQ, "scaling"),
     "storage": _PQ,
     "shunt": _PQ,
+    "shunt_characteristic_table": ("id_characteristic", "step", *_PQ),
     "ward": _WARD,
     "xward": (*_WARD, "r_ohm", "x_ohm", "vm_pu"),
     "gen": ("p_mw", "vm_pu"),

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from grid_models.errors import Issue
+from grid_models.power.injections import shunt_steps
 from grid_models.power.network import BRANCH_BUSES, BUS_ELEMENTS, PowerNetwork
 from grid_models.power.required import shapes
 from grid_models.tables import Array, Table
@@ -105,6 +106,11 @@ def _values(tables: Mapping[str, Table]) -> Iterator[Issue]:
                 shown = f"must be {'at least' if inclusive else 'greater than'} {least:g}, is {values[wrong][0]:g}"
                 yield Issue(name, column, _ids(tables[name], wrong), shown)
     yield from _impedances(tables)
+    if "shunt" in tables:
+        by_table, row = shunt_steps(tables)
+        if (row < 0).any():
+            ids = tuple(tables["shunt"].index[by_table][row < 0].tolist())
+            yield Issue("shunt", "step", ids, "shunt_characteristic_table has no such step of its id_characteristic_table")
 
 
 def _impedances(tables: Mapping[str, Table]) -> Iterator[Issue]:

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pandapower as pp
 import pandapower.networks as pn
+import pandas as pd
 import pytest
 
+from grid_models.errors import InvalidInput
 from grid_models.formats.pandapower import from_pandapower
 from solvers.power.load_flow import load_flow
 from solvers.power.results import results
@@ -126,6 +128,40 @@ def test_direct_current_lines_wards_and_odd_loads() -> None:
     pp.create_shunt(net, 2, q_mvar=-5.0, p_mw=0.2, step=2, vn_kv=115.0)
     pp.create_impedance(net, 2, 3, 0.01, 0.05, 100.0)
     assert_equals_pandapower(net)
+
+
+def with_stepped_shunts() -> Any:
+    """Two shunts whose steps a table tells, one of them reversed, and one of equal steps."""
+    net = small()
+    net.shunt_characteristic_table = pd.DataFrame(
+        {
+            "id_characteristic": [0, 0, 0, 4, 4],
+            "step": [1, 2, 3, 1, 2],
+            "q_mvar": [-1.0, -2.2, -3.9, 1.5, 2.5],
+            "p_mw": [0.1, 0.2, 0.2, 0.0, 0.05],
+        }
+    )
+    for bus, step, characteristic in ((2, 3, 0), (1, 2, 4)):
+        pp.create_shunt(
+            net, bus, q_mvar=-1.0, step=step, max_step=3, step_dependency_table=True, id_characteristic_table=characteristic
+        )
+    pp.create_shunt(net, 3, q_mvar=-0.5, step=2, max_step=3, vn_kv=115.0)
+    return net
+
+
+def test_shunts_whose_steps_a_table_tells() -> None:
+    assert_equals_pandapower(with_stepped_shunts())
+
+
+def test_a_step_that_the_table_does_not_know_names_the_shunt() -> None:
+    net = with_stepped_shunts()
+    net.shunt.loc[1, "step"] = 3
+    with pytest.raises(InvalidInput, match="shunt_characteristic_table has no such step") as caught:
+        from_pandapower(net)
+    assert caught.value.issues[0].ids == (1,)
+    net.shunt_characteristic_table = net.shunt_characteristic_table.drop(columns="p_mw")
+    with pytest.raises(InvalidInput, match="this column is missing"):
+        from_pandapower(net)
 
 
 def test_loads_that_depend_on_voltage() -> None:
