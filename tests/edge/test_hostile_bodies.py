@@ -49,7 +49,7 @@ async def answer(channel: grpc.aio.Channel, method: Any, bodies: list[bytes], pa
 
     try:
         endless = method.server_streaming or method.client_streaming
-        async with asyncio.timeout(patience_s if endless else 10.0):
+        async with asyncio.timeout(patience_s if endless else 60.0):
             if method.client_streaming:
                 call = channel.stream_stream(path)(sent())
             elif method.server_streaming:
