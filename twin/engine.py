@@ -178,11 +178,9 @@ class Engine:
         ahead = (admission.lead or 0) > AHEAD_US
         notice = f"the clock of {publisher} is {(admission.lead or 0) / 1e6:.1f} s ahead" if ahead else ""
         effects: list[Effect] = [Append(Entry(position, EntryKind.ROWS, payload))]
-        effects += [Tell(publisher, ack) for ack in received(run, admission, position, notice)]
-        whole = admission.tally()
-        durable = Ack(
-            AckLevel.DURABLE, last, position, whole.admitted, whole.duplicate, whole.questionable, (), notice
-        )  # fmt: skip
+        heard = received(run, admission, position, notice)
+        effects.append(Tell(publisher, heard))
+        durable = replace(heard, level=AckLevel.DURABLE, errors=(), unlisted=0)
         self._on_commit(position, lambda: self._durable(sender, durable))
         times = sample_time(admission.window)
         # No state covers a row of the far future; it is not waited for.

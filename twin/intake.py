@@ -84,18 +84,17 @@ class Admission:
     refreshed: NDArray[np.uint32]
     lead: int | None
 
-    def tally(self, begin: int = 0, end: int | None = None) -> Tally:
-        """Of the rows in [begin, end), all unless told."""
-        part = slice(begin, end)
-        masks = self.fresh[part], self.duplicate[part], self.outside[part] & self.fresh[part]
+    def tally(self) -> Tally:
+        """Of all rows."""
+        masks = self.fresh, self.duplicate, self.outside & self.fresh
         return Tally(*(int(np.count_nonzero(mask)) for mask in masks))
 
-    def errors(self, begin: int = 0, end: int | None = None) -> tuple[tuple[RowError, ...], int]:
-        """Refused or late rows in [begin, end), by their place from `begin` on: the first of them, and how many more."""
+    def errors(self, batch_id: int, begin: int = 0, end: int | None = None) -> tuple[list[RowError], int]:
+        """Refused or late rows in [begin, end), which are those of a batch: the first of them, and how many more."""
         found = np.flatnonzero(self.fault[begin:end])
         listed = found[:_LISTED]
         signals, faults = self.signal[begin + listed].tolist(), self.fault[begin + listed].tolist()
-        errors = tuple(RowError(i, uid, *_SAID[f]) for i, uid, f in zip(listed.tolist(), signals, faults, strict=True))
+        errors = [RowError(i, uid, *_SAID[f], batch_id) for i, uid, f in zip(listed.tolist(), signals, faults, strict=True)]
         return errors, len(found) - len(listed)
 
 

@@ -95,6 +95,7 @@ class RowError:
     signal: int
     fault: RowFault
     message: str
+    batch_id: int
 
 
 @dataclass(frozen=True)

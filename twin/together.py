@@ -7,7 +7,9 @@ from dataclasses import replace
 
 from grid_models.state import Position
 from twin.intake import Admission
-from twin.port import Ack, AckLevel, Batch, Snapshot
+from twin.port import Ack, AckLevel, Batch, RowError, Snapshot
+
+_ERRORS = 200  # of acks that are told as one
 
 
 def runs(batches: Sequence[Batch]) -> Iterator[list[Batch]]:
@@ -23,25 +25,25 @@ def runs(batches: Sequence[Batch]) -> Iterator[list[Batch]]:
         yield run
 
 
-def received(run: Sequence[Batch], admission: Admission, position: Position, notice: str) -> Iterator[Ack]:
-    """RECEIVED for batches that came in together: one ack for each that has faults, and one for the others up to it."""
-    begin = counted = 0
+def received(run: Sequence[Batch], admission: Admission, position: Position, notice: str) -> Ack:
+    """RECEIVED for batches that came in together."""
+    errors: list[RowError] = []
+    begin = unlisted = 0
     for batch in run:
-        end = begin + len(batch.rows)
-        last = batch is run[-1]
-        if last or admission.fault[begin:end].any():
-            tally, (errors, more) = admission.tally(counted, end), admission.errors(begin, end)
-            yield Ack(
-                AckLevel.RECEIVED, batch.batch_id, position, tally.admitted, tally.duplicate, tally.questionable, errors,
-                notice if last else "", more,
-            )  # fmt: skip
-            counted = end
-        begin = end
+        listed, more = admission.errors(batch.batch_id, begin, begin + len(batch.rows))
+        errors += listed
+        unlisted += more
+        begin += len(batch.rows)
+    tally = admission.tally()
+    return Ack(
+        AckLevel.RECEIVED, run[-1].batch_id, position, tally.admitted, tally.duplicate, tally.questionable, tuple(errors),
+        notice, unlisted,
+    )  # fmt: skip
 
 
 def may_join(before: Ack, ack: Ack) -> bool:
-    """Whether an ack may be told together with the next one: it is of the same level, and names no row and nothing else."""
-    return before.level is ack.level and not before.errors and not before.notice
+    """Whether an ack may be told together with the next one: it is of the same level, has no news, and the list stays short."""
+    return before.level is ack.level and not before.notice and len(before.errors) + len(ack.errors) <= _ERRORS
 
 
 def joined(before: Ack, ack: Ack) -> Ack:
@@ -52,4 +54,6 @@ def joined(before: Ack, ack: Ack) -> Ack:
         admitted=before.admitted + ack.admitted,
         duplicate=before.duplicate + ack.duplicate,
         questionable=before.questionable + ack.questionable,
+        errors=before.errors + ack.errors,
+        unlisted=before.unlisted + ack.unlisted,
     )

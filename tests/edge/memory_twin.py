@@ -65,7 +65,7 @@ class MemoryPublisher:
             finite = np.isfinite(rows.value)
             for row in np.flatnonzero((known < 0) | ~finite).tolist():
                 fault = RowFault.UNKNOWN_SIGNAL if known[row] < 0 else RowFault.NOT_FINITE
-                errors.append(RowError(row, int(rows.signal[row]), fault, fault.name))
+                errors.append(RowError(row, int(rows.signal[row]), fault, fault.name, batch.batch_id))
             self.twin.kept.append(rows.take((known >= 0) & finite))
             self.twin.snapshots.append(batch.snapshot)
             self.twin.batches[key] = batch.batch_id

@@ -1,4 +1,4 @@
-"""Batches that wait together are taken in at once and answered one by one."""
+"""Batches that wait together are taken in at once and answered at once."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from twin.packing import unpacked
 from twin.port import AckLevel, Batch, RowFault, Snapshot
 
 
-def test_batches_taken_in_together_are_told_of_one_by_one_where_they_have_faults() -> None:
+def test_batches_taken_in_together_are_told_of_together_and_each_fault_by_its_batch() -> None:
     twin = driver(stream_clock=False).open()
     nan = float("nan")
     batches = [
         rows((1, 0, 1.0)),
         rows((1, 0.1, 2.0)),
         rows((2, 0, 1.0), (2, 0, nan), (77, 0, 1.0)),
-        rows((3, 0, 1.0), (1, 0, 1.0)),
+        rows((3, 0, 1.0), (1, 0, 1.0), (3, 0, 2.0)),
     ]
     twin.perform(twin.engine.receive("scada", [Batch(n, b) for n, b in enumerate(batches, start=1)], T0 + SECOND))
     acks = [a for _, a in twin.acks if a.level is AckLevel.RECEIVED]
-    assert [(a.through_batch_id, a.admitted, a.duplicate) for a in acks] == [(3, 3, 0), (4, 1, 1)]
-    assert [(e.row, e.signal, e.fault) for e in acks[0].errors] == [
-        (1, 2, RowFault.NOT_FINITE),
-        (2, 77, RowFault.UNKNOWN_SIGNAL),
+    assert [(a.through_batch_id, a.admitted, a.duplicate) for a in acks] == [(4, 4, 1)]
+    assert [(e.batch_id, e.row, e.signal, e.fault) for e in acks[0].errors] == [
+        (3, 1, 2, RowFault.NOT_FINITE),
+        (3, 2, 77, RowFault.UNKNOWN_SIGNAL),
+        (4, 2, 3, RowFault.CONFLICT),
     ]
-    assert acks[1].errors == ()
     durable = [a for _, a in twin.acks if a.level is AckLevel.DURABLE]
     assert [(a.through_batch_id, a.admitted, a.duplicate) for a in durable] == [(4, 4, 1)]
     entries = [unpacked(e.payload) for e in twin.journal if e.kind is EntryKind.ROWS]

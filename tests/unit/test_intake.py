@@ -44,7 +44,7 @@ def admitted(batch: Rows, *, window: Window | None = None, now: float = 0, catal
 def test_a_bad_row_is_refused_by_name_and_its_neighbours_count(batch: Rows, fault: RowFault) -> None:
     mixed = Rows.concatenate([rows((2, 0, 5.0)), batch, rows((3, 0, 6.0))])
     result = admitted(mixed)
-    assert [(e.row, e.signal, e.fault) for e in result.errors()[0]] == [(1, int(batch.signal[0]), fault)]
+    assert [(e.row, e.signal, e.fault) for e in result.errors(1)[0]] == [(1, int(batch.signal[0]), fault)]
     assert result.history.value.tolist() == [5.0, 6.0]
     assert len(result.window) == 2
 
@@ -53,7 +53,7 @@ def test_a_value_outside_its_plausible_range_is_admitted_and_marked() -> None:
     result = admitted(rows((1, 0, 5000.0), (2, 0, 1000.0)))
     assert result.history.validity.tolist() == [Validity.QUESTIONABLE, Validity.GOOD]
     assert result.tally().questionable == 1
-    assert result.errors()[0] == ()
+    assert result.errors(1)[0] == []
 
 
 def test_a_worse_validity_stays_as_it_came() -> None:
@@ -98,7 +98,7 @@ def test_identities_of_rows_without_time_are_signal_and_sequence() -> None:
     assert len(admitted(first, window=window, now=1).history) == 1
     assert admitted(first, window=window, now=30).tally().duplicate == 1
     other = admitted(rows((1, 0, 2.0, 5), quality=TimeQuality.NONE), window=window, now=30)
-    assert [e.fault for e in other.errors()[0]] == [RowFault.CONFLICT]
+    assert [e.fault for e in other.errors(1)[0]] == [RowFault.CONFLICT]
     window.forget(T0 + 40 * SECOND)
     assert len(admitted(first, window=window, now=60).history) == 1
 
@@ -106,21 +106,21 @@ def test_identities_of_rows_without_time_are_signal_and_sequence() -> None:
 def test_a_duplicate_within_one_batch_counts_once() -> None:
     result = admitted(rows((1, 0, 1.0), (1, 0, 1.0), (1, 0, 2.0), (1, 0, 2.0, 1)))
     assert (len(result.history), result.tally().duplicate) == (2, 1)
-    assert [(e.row, e.fault) for e in result.errors()[0]] == [(2, RowFault.CONFLICT)]
+    assert [(e.row, e.fault) for e in result.errors(1)[0]] == [(2, RowFault.CONFLICT)]
 
 
 def test_a_late_row_goes_to_history_only() -> None:
     result = admitted(rows((1, 9.9, 1.0), (1, 10, 2.0)), now=20)
     assert result.history.value.tolist() == [1.0, 2.0]
     assert result.window.value.tolist() == [2.0]
-    assert [e.fault for e in result.errors()[0]] == [RowFault.TOO_LATE]
+    assert [e.fault for e in result.errors(1)[0]] == [RowFault.TOO_LATE]
 
 
 def test_a_thousand_errors_are_counted_and_a_hundred_listed() -> None:
     result = admitted(rows(*((99, 0, 1.0) for _ in range(1000))))
-    assert (len(result.errors()[0]), result.errors()[1]) == (100, 900)
+    assert (len(result.errors(1)[0]), result.errors(1)[1]) == (100, 900)
 
 
 def test_an_empty_batch_is_nothing() -> None:
     result = admitted(Rows.empty())
-    assert (len(result.history), result.errors()[0], result.lead) == (0, (), None)
+    assert (len(result.history), result.errors(1)[0], result.lead) == (0, [], None)

@@ -185,8 +185,8 @@ def _ack(message: pb.IngestResponse.Ack) -> Ack:
         duplicate=message.duplicate,
         questionable=message.questionable,
         errors=tuple(
-            RowError(row, uid, RowFault(fault), text)
-            for row, uid, fault, text in zip(e.row, e.signal, e.fault, e.message, strict=True)
+            RowError(row, uid, RowFault(fault), text, batch)
+            for row, uid, fault, text, batch in zip(e.row, e.signal, e.fault, e.message, e.batch_id, strict=True)
         ),
         notice=message.notice,
     )

@@ -22,7 +22,6 @@ from twin.errors import BadRequest, TooSlow
 from twin.port import Ack, AckLevel, Batch, Claim, ClaimedSignal, Opened, Publisher, RowError, Snapshot, Twin
 
 _OPEN_WITHIN_S = 10.0
-_LISTED_ERRORS = 100
 _MOST_NAME = 200
 _SHORTEST_LEASE_S, _LONGEST_LEASE_S = 0.1, 3600.0
 
@@ -183,11 +182,11 @@ def _ack(ack: Ack) -> pb.IngestResponse.Ack:
 
 
 def _row_errors(errors: tuple[RowError, ...], unlisted: int) -> pb.IngestResponse.RowErrors:
-    listed = errors[:_LISTED_ERRORS]
     return pb.IngestResponse.RowErrors(
-        row=[e.row for e in listed],
-        signal=[e.signal for e in listed],
-        fault=[pb.RowFault.Name(e.fault) for e in listed],
-        message=[e.message for e in listed],
-        not_listed=unlisted + len(errors) - len(listed),
+        row=[e.row for e in errors],
+        signal=[e.signal for e in errors],
+        fault=[pb.RowFault.Name(e.fault) for e in errors],
+        message=[e.message for e in errors],
+        batch_id=[e.batch_id for e in errors],
+        not_listed=unlisted,
     )

@@ -27,19 +27,19 @@ from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from twin.api.v1 import common_pb2 as twin_dot_api_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18twin/api/v1/ingest.proto\x12\x0btwin.api.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\x1a\x18twin/api/v1/common.proto\"\xe7\x04\n\rIngestRequest\x12/\n\x04open\x18\x01 \x01(\x0b\x32\x1f.twin.api.v1.IngestRequest.OpenH\x00\x12\x31\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32 .twin.api.v1.IngestRequest.BatchH\x00\x12:\n\nkeep_alive\x18\x03 \x01(\x0b\x32$.twin.api.v1.IngestRequest.KeepAliveH\x00\x1a\xf5\x01\n\x04Open\x12\x0c\n\x04twin\x18\x01 \x01(\t\x12\x11\n\tpublisher\x18\x02 \x01(\t\x12\x17\n\x0fpublisher_epoch\x18\x03 \x01(\x06\x12\x10\n\x08priority\x18\x04 \x01(\r\x12\x18\n\x10\x63\x61talog_revision\x18\x05 \x01(\x06\x12\x39\n\x07signals\x18\x06 \x03(\x0b\x32(.twin.api.v1.IngestRequest.ClaimedSignal\x12\"\n\x03\x61\x63k\x18\x07 \x01(\x0e\x32\x15.twin.api.v1.AckLevel\x12(\n\x05lease\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x1a\x38\n\rClaimedSignal\x12\x0b\n\x03uid\x18\x01 \x01(\x07\x12\x0c\n\x04unit\x18\x02 \x01(\t\x12\x0c\n\x04sign\x18\x03 \x01(\x11\x1ao\n\x05\x42\x61tch\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\x06\x12+\n\x04rows\x18\x02 \x01(\x0b\x32\x1d.twin.api.v1.MeasurementBatch\x12\'\n\x08snapshot\x18\x03 \x01(\x0e\x32\x15.twin.api.v1.Snapshot\x1a\x0b\n\tKeepAliveB\x06\n\x04kind\"\x90\x06\n\x0eIngestResponse\x12\x34\n\x06opened\x18\x01 \x01(\x0b\x32\".twin.api.v1.IngestResponse.OpenedH\x00\x12.\n\x03\x61\x63k\x18\x02 \x01(\x0b\x32\x1f.twin.api.v1.IngestResponse.AckH\x00\x12\x36\n\x07refused\x18\x03 \x01(\x0b\x32#.twin.api.v1.IngestResponse.RefusedH\x00\x1a\xae\x01\n\x06Opened\x12\'\n\x08position\x18\x01 \x01(\x0b\x32\x15.twin.api.v1.Position\x12\x1d\n\x15last_durable_batch_id\x18\x02 \x01(\x06\x12\x1d\n\x15max_in_flight_batches\x18\x03 \x01(\r\x12\x10\n\x08max_rows\x18\x04 \x01(\r\x12+\n\x08lateness\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x1a\xf0\x01\n\x03\x41\x63k\x12\x18\n\x10through_batch_id\x18\x01 \x01(\x06\x12$\n\x05level\x18\x02 \x01(\x0e\x32\x15.twin.api.v1.AckLevel\x12\'\n\x08position\x18\x03 \x01(\x0b\x32\x15.twin.api.v1.Position\x12\x10\n\x08\x61\x64mitted\x18\x04 \x01(\x07\x12\x11\n\tduplicate\x18\x05 \x01(\x07\x12\x14\n\x0cquestionable\x18\x06 \x01(\x07\x12\x35\n\x06\x65rrors\x18\x07 \x01(\x0b\x32%.twin.api.v1.IngestResponse.RowErrors\x12\x0e\n\x06notice\x18\x08 \x01(\t\x1as\n\tRowErrors\x12\x0b\n\x03row\x18\x01 \x03(\x07\x12\x0e\n\x06signal\x18\x02 \x03(\x07\x12$\n\x05\x66\x61ult\x18\x03 \x03(\x0e\x32\x15.twin.api.v1.RowFault\x12\x0f\n\x07message\x18\x04 \x03(\t\x12\x12\n\nnot_listed\x18\x05 \x01(\x07\x1a?\n\x07Refused\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\x06\x12\"\n\x06status\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusB\x06\n\x04kind*m\n\x08\x41\x63kLevel\x12\x19\n\x15\x41\x43K_LEVEL_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41\x43K_LEVEL_RECEIVED\x10\x01\x12\x15\n\x11\x41\x43K_LEVEL_DURABLE\x10\x02\x12\x17\n\x13\x41\x43K_LEVEL_ESTIMATED\x10\x03*C\n\x08Snapshot\x12\x11\n\rSNAPSHOT_NONE\x10\x00\x12\x12\n\x0eSNAPSHOT_BEGIN\x10\x01\x12\x10\n\x0cSNAPSHOT_END\x10\x02*\x8b\x02\n\x08RowFault\x12\x19\n\x15ROW_FAULT_UNSPECIFIED\x10\x00\x12\x1c\n\x18ROW_FAULT_UNKNOWN_SIGNAL\x10\x01\x12\x19\n\x15ROW_FAULT_NOT_CLAIMED\x10\x02\x12\x18\n\x14ROW_FAULT_NOT_FINITE\x10\x03\x12\x19\n\x15ROW_FAULT_BAD_QUALITY\x10\x04\x12\x16\n\x12ROW_FAULT_BAD_TIME\x10\x05\x12\x16\n\x12ROW_FAULT_CONFLICT\x10\x06\x12\x16\n\x12ROW_FAULT_TOO_LATE\x10\x07\x12\x15\n\x11ROW_FAULT_REBOUND\x10\x08\x12\x17\n\x13ROW_FAULT_OUTRANKED\x10\t2V\n\rIngestService\x12\x45\n\x06Ingest\x12\x1a.twin.api.v1.IngestRequest\x1a\x1b.twin.api.v1.IngestResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18twin/api/v1/ingest.proto\x12\x0btwin.api.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\x1a\x18twin/api/v1/common.proto\"\xe7\x04\n\rIngestRequest\x12/\n\x04open\x18\x01 \x01(\x0b\x32\x1f.twin.api.v1.IngestRequest.OpenH\x00\x12\x31\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32 .twin.api.v1.IngestRequest.BatchH\x00\x12:\n\nkeep_alive\x18\x03 \x01(\x0b\x32$.twin.api.v1.IngestRequest.KeepAliveH\x00\x1a\xf5\x01\n\x04Open\x12\x0c\n\x04twin\x18\x01 \x01(\t\x12\x11\n\tpublisher\x18\x02 \x01(\t\x12\x17\n\x0fpublisher_epoch\x18\x03 \x01(\x06\x12\x10\n\x08priority\x18\x04 \x01(\r\x12\x18\n\x10\x63\x61talog_revision\x18\x05 \x01(\x06\x12\x39\n\x07signals\x18\x06 \x03(\x0b\x32(.twin.api.v1.IngestRequest.ClaimedSignal\x12\"\n\x03\x61\x63k\x18\x07 \x01(\x0e\x32\x15.twin.api.v1.AckLevel\x12(\n\x05lease\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x1a\x38\n\rClaimedSignal\x12\x0b\n\x03uid\x18\x01 \x01(\x07\x12\x0c\n\x04unit\x18\x02 \x01(\t\x12\x0c\n\x04sign\x18\x03 \x01(\x11\x1ao\n\x05\x42\x61tch\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\x06\x12+\n\x04rows\x18\x02 \x01(\x0b\x32\x1d.twin.api.v1.MeasurementBatch\x12\'\n\x08snapshot\x18\x03 \x01(\x0e\x32\x15.twin.api.v1.Snapshot\x1a\x0b\n\tKeepAliveB\x06\n\x04kind\"\xa3\x06\n\x0eIngestResponse\x12\x34\n\x06opened\x18\x01 \x01(\x0b\x32\".twin.api.v1.IngestResponse.OpenedH\x00\x12.\n\x03\x61\x63k\x18\x02 \x01(\x0b\x32\x1f.twin.api.v1.IngestResponse.AckH\x00\x12\x36\n\x07refused\x18\x03 \x01(\x0b\x32#.twin.api.v1.IngestResponse.RefusedH\x00\x1a\xae\x01\n\x06Opened\x12\'\n\x08position\x18\x01 \x01(\x0b\x32\x15.twin.api.v1.Position\x12\x1d\n\x15last_durable_batch_id\x18\x02 \x01(\x06\x12\x1d\n\x15max_in_flight_batches\x18\x03 \x01(\r\x12\x10\n\x08max_rows\x18\x04 \x01(\r\x12+\n\x08lateness\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x1a\xf0\x01\n\x03\x41\x63k\x12\x18\n\x10through_batch_id\x18\x01 \x01(\x06\x12$\n\x05level\x18\x02 \x01(\x0e\x32\x15.twin.api.v1.AckLevel\x12\'\n\x08position\x18\x03 \x01(\x0b\x32\x15.twin.api.v1.Position\x12\x10\n\x08\x61\x64mitted\x18\x04 \x01(\x07\x12\x11\n\tduplicate\x18\x05 \x01(\x07\x12\x14\n\x0cquestionable\x18\x06 \x01(\x07\x12\x35\n\x06\x65rrors\x18\x07 \x01(\x0b\x32%.twin.api.v1.IngestResponse.RowErrors\x12\x0e\n\x06notice\x18\x08 \x01(\t\x1a\x85\x01\n\tRowErrors\x12\x0b\n\x03row\x18\x01 \x03(\x07\x12\x0e\n\x06signal\x18\x02 \x03(\x07\x12$\n\x05\x66\x61ult\x18\x03 \x03(\x0e\x32\x15.twin.api.v1.RowFault\x12\x0f\n\x07message\x18\x04 \x03(\t\x12\x12\n\nnot_listed\x18\x05 \x01(\x07\x12\x10\n\x08\x62\x61tch_id\x18\x06 \x03(\x06\x1a?\n\x07Refused\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\x06\x12\"\n\x06status\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusB\x06\n\x04kind*m\n\x08\x41\x63kLevel\x12\x19\n\x15\x41\x43K_LEVEL_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41\x43K_LEVEL_RECEIVED\x10\x01\x12\x15\n\x11\x41\x43K_LEVEL_DURABLE\x10\x02\x12\x17\n\x13\x41\x43K_LEVEL_ESTIMATED\x10\x03*C\n\x08Snapshot\x12\x11\n\rSNAPSHOT_NONE\x10\x00\x12\x12\n\x0eSNAPSHOT_BEGIN\x10\x01\x12\x10\n\x0cSNAPSHOT_END\x10\x02*\x8b\x02\n\x08RowFault\x12\x19\n\x15ROW_FAULT_UNSPECIFIED\x10\x00\x12\x1c\n\x18ROW_FAULT_UNKNOWN_SIGNAL\x10\x01\x12\x19\n\x15ROW_FAULT_NOT_CLAIMED\x10\x02\x12\x18\n\x14ROW_FAULT_NOT_FINITE\x10\x03\x12\x19\n\x15ROW_FAULT_BAD_QUALITY\x10\x04\x12\x16\n\x12ROW_FAULT_BAD_TIME\x10\x05\x12\x16\n\x12ROW_FAULT_CONFLICT\x10\x06\x12\x16\n\x12ROW_FAULT_TOO_LATE\x10\x07\x12\x15\n\x11ROW_FAULT_REBOUND\x10\x08\x12\x17\n\x13ROW_FAULT_OUTRANKED\x10\t2V\n\rIngestService\x12\x45\n\x06Ingest\x12\x1a.twin.api.v1.IngestRequest\x1a\x1b.twin.api.v1.IngestResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'twin.api.v1.ingest_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ACKLEVEL']._serialized_start=1529
-  _globals['_ACKLEVEL']._serialized_end=1638
-  _globals['_SNAPSHOT']._serialized_start=1640
-  _globals['_SNAPSHOT']._serialized_end=1707
-  _globals['_ROWFAULT']._serialized_start=1710
-  _globals['_ROWFAULT']._serialized_end=1977
+  _globals['_ACKLEVEL']._serialized_start=1548
+  _globals['_ACKLEVEL']._serialized_end=1657
+  _globals['_SNAPSHOT']._serialized_start=1659
+  _globals['_SNAPSHOT']._serialized_end=1726
+  _globals['_ROWFAULT']._serialized_start=1729
+  _globals['_ROWFAULT']._serialized_end=1996
   _globals['_INGESTREQUEST']._serialized_start=125
   _globals['_INGESTREQUEST']._serialized_end=740
   _globals['_INGESTREQUEST_OPEN']._serialized_start=303
@@ -51,15 +51,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INGESTREQUEST_KEEPALIVE']._serialized_start=721
   _globals['_INGESTREQUEST_KEEPALIVE']._serialized_end=732
   _globals['_INGESTRESPONSE']._serialized_start=743
-  _globals['_INGESTRESPONSE']._serialized_end=1527
+  _globals['_INGESTRESPONSE']._serialized_end=1546
   _globals['_INGESTRESPONSE_OPENED']._serialized_start=920
   _globals['_INGESTRESPONSE_OPENED']._serialized_end=1094
   _globals['_INGESTRESPONSE_ACK']._serialized_start=1097
   _globals['_INGESTRESPONSE_ACK']._serialized_end=1337
-  _globals['_INGESTRESPONSE_ROWERRORS']._serialized_start=1339
-  _globals['_INGESTRESPONSE_ROWERRORS']._serialized_end=1454
-  _globals['_INGESTRESPONSE_REFUSED']._serialized_start=1456
-  _globals['_INGESTRESPONSE_REFUSED']._serialized_end=1519
-  _globals['_INGESTSERVICE']._serialized_start=1979
-  _globals['_INGESTSERVICE']._serialized_end=2065
+  _globals['_INGESTRESPONSE_ROWERRORS']._serialized_start=1340
+  _globals['_INGESTRESPONSE_ROWERRORS']._serialized_end=1473
+  _globals['_INGESTRESPONSE_REFUSED']._serialized_start=1475
+  _globals['_INGESTRESPONSE_REFUSED']._serialized_end=1538
+  _globals['_INGESTSERVICE']._serialized_start=1998
+  _globals['_INGESTSERVICE']._serialized_end=2084
 # @@protoc_insertion_point(module_scope)

@@ -137,18 +137,20 @@ class IngestResponse(_message.Message):
         notice: str
         def __init__(self, through_batch_id: _Optional[int] = ..., level: _Optional[_Union[AckLevel, str]] = ..., position: _Optional[_Union[_common_pb2.Position, _Mapping]] = ..., admitted: _Optional[int] = ..., duplicate: _Optional[int] = ..., questionable: _Optional[int] = ..., errors: _Optional[_Union[IngestResponse.RowErrors, _Mapping]] = ..., notice: _Optional[str] = ...) -> None: ...
     class RowErrors(_message.Message):
-        __slots__ = ("row", "signal", "fault", "message", "not_listed")
+        __slots__ = ("row", "signal", "fault", "message", "not_listed", "batch_id")
         ROW_FIELD_NUMBER: _ClassVar[int]
         SIGNAL_FIELD_NUMBER: _ClassVar[int]
         FAULT_FIELD_NUMBER: _ClassVar[int]
         MESSAGE_FIELD_NUMBER: _ClassVar[int]
         NOT_LISTED_FIELD_NUMBER: _ClassVar[int]
+        BATCH_ID_FIELD_NUMBER: _ClassVar[int]
         row: _containers.RepeatedScalarFieldContainer[int]
         signal: _containers.RepeatedScalarFieldContainer[int]
         fault: _containers.RepeatedScalarFieldContainer[RowFault]
         message: _containers.RepeatedScalarFieldContainer[str]
         not_listed: int
-        def __init__(self, row: _Optional[_Iterable[int]] = ..., signal: _Optional[_Iterable[int]] = ..., fault: _Optional[_Iterable[_Union[RowFault, str]]] = ..., message: _Optional[_Iterable[str]] = ..., not_listed: _Optional[int] = ...) -> None: ...
+        batch_id: _containers.RepeatedScalarFieldContainer[int]
+        def __init__(self, row: _Optional[_Iterable[int]] = ..., signal: _Optional[_Iterable[int]] = ..., fault: _Optional[_Iterable[_Union[RowFault, str]]] = ..., message: _Optional[_Iterable[str]] = ..., not_listed: _Optional[int] = ..., batch_id: _Optional[_Iterable[int]] = ...) -> None: ...
     class Refused(_message.Message):
         __slots__ = ("batch_id", "status")
         BATCH_ID_FIELD_NUMBER: _ClassVar[int]

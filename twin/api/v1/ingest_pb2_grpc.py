@@ -59,7 +59,7 @@ class IngestServiceServicer(object):
         Overflow: the server stops reading while max_in_flight_batches or 16 MiB of rows (64 MiB of all streams together) are
         not yet durable, so the sender is held by flow control; nothing is dropped. Nor does it read on while 256 answers wait to be read. Sending a batch id again is
         harmless.
-        Limits: max_rows per batch (told in Opened), 4 MiB per message, 100 row errors listed per Ack.
+        Limits: max_rows per batch (told in Opened), 4 MiB per message, 100 row errors listed per batch.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
