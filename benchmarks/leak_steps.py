@@ -1,0 +1,55 @@
+"""What a step of the search for leaks costs: `python -m benchmarks.leak_steps NETWORK.inp --history DIR --year DIR`.
+
+The search takes in whole hours. All work of an hour falls on the five-minute step that completes it, so that step's time is
+the hour's; the other eleven only add up a mean. Time of this thread, on one core, learning and reading aside.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from time import thread_time
+
+import numpy as np
+
+from grid_models.formats import read
+from grid_models.water.network import WaterNetwork
+from solvers.water.leak_search.search import Known, LeakSearch
+from twin.leak_report import learn
+from twin.scada_year import in_common, read_year
+
+_STEPS_AN_HOUR = 12
+
+
+def main() -> int:
+    """Search one year and print what its hours cost."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.leak_steps", description=__doc__.split("\n", 1)[0])
+    parser.add_argument("network")
+    parser.add_argument("--history", type=Path, required=True, help="a year folder with the flows of its leaks")
+    parser.add_argument("--year", type=Path, required=True)
+    a = parser.parse_args()
+    network = read(a.network)
+    assert isinstance(network, WaterNetwork)
+    past, year = in_common(read_year(a.history, network), read_year(a.year, network))
+    calibration, noise = learn(network, past, lambda _, __: None)
+    assert past.truth is not None
+    last = past.truth.flow_m3_per_h[-1]
+    ids = calibration.town.pipe_ids
+    known = tuple(Known(ids.index(p), float(q)) for p, q in zip(past.truth.pipe, last, strict=True) if q > 0)
+    search = LeakSearch(calibration.town, year.hours, noise, known)
+    taken = np.empty(len(year.hours))
+    for h in range(len(taken)):
+        begun = thread_time()
+        search.step(h)
+        taken[h] = 1e3 * (thread_time() - begun)
+    middle, late, worst = np.quantile(taken[24:], (0.5, 0.99, 1.0))  # the first day compiles kernels
+    sys.stdout.write(
+        f"{len(taken)} hours in {taken.sum() / 1e3:.0f} s: an hour {taken[24:].mean():.1f} ms, median {middle:.1f} ms, "
+        f"99 % below {late:.0f} ms, worst {worst:.0f} ms; a five-minute step {taken[24:].mean() / _STEPS_AN_HOUR:.2f} ms\n"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
