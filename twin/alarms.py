@@ -89,6 +89,9 @@ class AlarmWatch:
         del catalogue
         return cls(network, (no_water(model),))
 
+    def found(self, memory: dict[str, Standing]) -> None:
+        """Nothing: it looks at the live edge."""
+
     def empty(self) -> dict[str, Standing]:
         """No alarm stands."""
         return {}

@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import Any
 
 from grid_models.state import NetworkState
+from twin.estimators import Found
 from twin.packing import packed
 from twin.port import PublishedState
 
@@ -39,6 +40,7 @@ class ChainMemory:
         links: those at or before `sealed_us`.
         late_memory: as in `Chain`.
         said: instant -> digest of the state published last, for instants after `sealed_us`.
+        found: as in `Chain`.
     """
 
     first_us: int
@@ -46,6 +48,7 @@ class ChainMemory:
     links: Mapping[int, Link]
     late_memory: Mapping[str, Any]
     said: Mapping[int, bytes]
+    found: Mapping[int, Found | None] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -56,6 +59,7 @@ class Chain:
         network: its name.
         cycle_us: distance of instants.
         waits_for: networks whose states up to an instant must be there first.
+        lateness_us: how late a row may come and still change states.
 
     Attributes:
         first_us: the instant of the first measurement, where the chain begins; None before it.
@@ -71,11 +75,13 @@ class Chain:
         late_memory: what the late watches remember after `sealed_us`.
         ever_us: the newest instant computed, before a restart too.
         said: instant -> digest of the state published before the restart, as long as it has not been computed again.
+        found: sealed instant -> what the late watches had found after it, as far back as an estimate may ask.
     """
 
     network: str
     cycle_us: int
     waits_for: tuple[str, ...]
+    lateness_us: int = 0
     first_us: int | None = None
     todo_us: int | None = None
     busy_us: int | None = None
@@ -87,6 +93,7 @@ class Chain:
     late_memory: dict[str, Any] = field(default_factory=dict)
     ever_us: int = -1
     said: dict[int, bytes] = field(default_factory=dict)
+    found: dict[int, Found | None] = field(default_factory=dict)
 
     def grid_at_or_after(self, time_us: int) -> int:
         """The first instant at or after a time."""
@@ -129,6 +136,24 @@ class Chain:
         due = [t for t in (self.todo_us, self.pending_us) if t is not None]
         return bool(due) and min(due) > instant
 
+    def note(self, found: Found | None) -> None:
+        """Keep what the late watches have found up to the instant that is sealed now; drop what nobody asks for any more."""
+        assert self.sealed_us is not None
+        self.found[self.sealed_us] = found
+        oldest = max((t for t in self.found if t < self.sealed_us - self.lateness_us), default=0)
+        for instant in [t for t in self.found if t < oldest]:
+            del self.found[instant]
+
+    def known(self, instant: int) -> Found | None:
+        """What an instant is estimated with of what the late watches have found.
+
+        By the time the instant before has been computed, everything older than the lateness window before that one is
+        sealed. Only this is looked at, so that it is the same whenever the instant is computed.
+        """
+        limit = instant - self.cycle_us - self.lateness_us
+        best = max((t for t in self.found if t < limit), default=None)
+        return None if best is None else self.found[best]
+
     def newest(self, at_or_before_us: int) -> PublishedState | None:
         """The newest computed state at or before an instant, as far as the chain is valid."""
         best = max((t for t in self.links if t <= at_or_before_us), default=None)
@@ -158,7 +183,7 @@ class Chain:
         sealed = -1 if self.sealed_us is None else self.sealed_us
         links = {t: link for t, link in self.links.items() if t <= sealed}
         said = self.said | {t: link.digest for t, link in self.links.items() if t > sealed}
-        return ChainMemory(self.first_us, self.sealed_us, links, dict(self.late_memory), said)
+        return ChainMemory(self.first_us, self.sealed_us, links, dict(self.late_memory), said, dict(self.found))
 
     def recall(self, memory: ChainMemory, model_revision: str | None) -> None:
         """Go on from a checkpoint; states of another model than `model_revision` tell where to begin, and no more."""
@@ -166,6 +191,7 @@ class Chain:
         same = all(model_revision in (None, k.published.state.model_revision) for k in memory.links.values())
         self.links = dict(memory.links) if same else {}
         self.late_memory |= memory.late_memory if same else {}
+        self.found = dict(memory.found) if same else {}
         self.todo_us = memory.first_us if memory.sealed_us is None else memory.sealed_us + self.cycle_us
         self.pending_us = self.busy_us = self.begun_us = None
         self.said = dict(memory.said)

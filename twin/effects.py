@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from grid_models.state import NetworkState
-from twin.estimators import InForce
+from twin.estimators import Found, InForce
 from twin.journal import Entry
 from twin.port import Ack, PublishedState, TwinEvent
 
@@ -26,6 +26,7 @@ class Estimate:
     measured: InForce
     previous: NetworkState | None
     coupled: Mapping[str, NetworkState]
+    found: Found | None = None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The engine: events in, effects out; no clock, no disk, no socket, one writer.
 
-A state is a pure function of the model, the measurements in force at its instant, and the state of the instant before.
+A state is a pure function of the model, the measurements in force at its instant, the state of the instant before, and
+what the late watches had found in states older than the lateness window.
 Instants lie on a fixed grid. A late row makes its instant dirty, and the chain is computed again from there to the live
 edge; so every order of arrival within the lateness window ends in the same chain. What the engine wants done it returns
 as effects; whoever runs it performs them in order and reports back with `committed` and `estimated`.
@@ -65,7 +66,8 @@ class Engine:
         self.now_us = 0
         self.position = Position(setup.epoch, 0)
         self._window = Window(setup.catalogue)
-        self._chains = Chains([Chain(n.name, n.cycle_us, n.waits_for) for n in setup.networks], setup.catalogue)
+        chains = [Chain(n.name, n.cycle_us, n.waits_for, setup.lateness_us) for n in setup.networks]
+        self._chains = Chains(chains, setup.catalogue)
         self._senders: dict[str, Sender] = {}
         self._last_batch: dict[tuple[str, int], int] = {}
         self._after_commit: deque[tuple[Position, Callable[[], list[Effect]]]] = deque()
@@ -522,7 +524,8 @@ class Engine:
             chain.busy_us = instant
             measured = self._manual.laid_over(self._window.in_force(instant, chain.network), chain.network)
             previous = before.published.state if before else None
-            effects.append(Estimate(chain.network, measured, previous, self._chains.coupled(chain, instant)))
+            coupled = self._chains.coupled(chain, instant)
+            effects.append(Estimate(chain.network, measured, previous, coupled, chain.known(instant)))
         return effects
 
     def _watch(self, chain: Chain, state: NetworkState) -> tuple[dict[str, object], list[Finding]]:
@@ -551,6 +554,7 @@ class Engine:
                     chain.late_memory[name], link.published.state, self._chains.coupled(chain, instant)
                 )
                 chain.late_memory[name] = memory
+                chain.note(self._watches[name].found(memory))
                 effects += self._tell(findings, link.published, late=True)
         self._forget()
         return effects + self._check()

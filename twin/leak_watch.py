@@ -13,13 +13,14 @@ from grid_models.water.zones import pipe_distance_m
 from solvers.water.leak_memory import Closure, Leak, Memory, Observation, Settings
 from solvers.water.leaks import step
 from solvers.water.plan import Floats
+from twin.estimators import Found
 from twin.estimators.water import WaterEstimator
 from twin.port import Candidate, EventKind, Transition
 from twin.watches import Finding
 
 _SHOWN = 10
 _ALIKE = 0.1  # of the likeliest pipe's probability, from which on another is told beside it
-_MODEL_HEAD_M = 0.015  # what a well-kept model misses within the hour
+_MODEL_HEAD_M = 0.008  # what pipes do within the hour that a well-kept model does not know, sensor by sensor
 _MODEL_FLOW_SHARE = 0.01
 _CREDIBLE = 0.9
 _LIKELY = 150  # pipes that a location is judged among
@@ -71,7 +72,7 @@ class LeakWatch:
         seen = Observation(
             residual=view.residual,
             sigma=np.where(np.isfinite(state.memory["value_sigma"]), state.memory["value_sigma"], 1.0),
-            model_sigma=np.hypot(floor, view.noise),
+            model_noise=np.diag(floor**2) + view.noise,
             scale=scale,
             regressors=self._regressors(state),
             signature=np.nan_to_num(pipes),
@@ -87,6 +88,14 @@ class LeakWatch:
         findings += [self._closed(closure) for closure in verdict.closed]
         findings += [self._opened(closure) for closure in verdict.opened]
         return after, tuple(findings)
+
+    def found(self, memory: Memory) -> Found | None:
+        """Leaks as demands, half at each end of their pipe, and closed pipes; None before the first was found."""
+        if not memory.issued:
+            return None
+        lost = self._flowing(memory)
+        node = np.flatnonzero(lost)
+        return Found(memory.step, node, lost[node], self._pipe[[k.pipe for k in memory.closed]])
 
     def _scale(self) -> Floats:
         return np.where(np.arange(self._n) < self._n_head, 1.0, 4.0 * self._reference)
@@ -134,10 +143,10 @@ class LeakWatch:
         """
         likely = np.argsort(-leak.probability, kind="stable")[:_LIKELY]
         p = leak.probability[likely]
-        ends = np.concatenate([self._ends[0][likely], self._ends[1][likely]])
-        ways = pipe_distance_m(self._estimator.model, ends)
+        nodes, ends = np.unique([self._ends[0][likely], self._ends[1][likely]], return_inverse=True)
+        ways = pipe_distance_m(self._estimator.model, nodes)
         to_pipe = np.minimum(ways[:, self._ends[0]], ways[:, self._ends[1]])
-        to_pipe = np.minimum(to_pipe[: len(likely)], to_pipe[len(likely) :])
+        to_pipe = np.minimum(*to_pipe[ends.reshape(2, -1)])
         between = np.where(np.isfinite(to_pipe[:, likely]), to_pipe[:, likely], _FAR_M)
         near = (between <= _CREW_M) @ p
         # Of the pipes with the most probability in a crew's reach, the one that is least far from where it may be.

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from grid_models.state import NetworkState
+from twin.estimators import Found
 from twin.port import Candidate, EventKind, Transition
 
 
@@ -62,3 +63,6 @@ class Watch(Protocol):
         Returns:
             The new memory, and what there is to tell.
         """
+
+    def found(self, memory: Any) -> Found | None:
+        """What a late watch has found that later estimates should know of; None where there is nothing, or it is not late."""

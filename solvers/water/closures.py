@@ -7,10 +7,10 @@ demands, t_l = dq_l / dx:
     x_l = q_l / (1 - t_l)            D_il = x_l (S_ij - S_ii')        t_l -> 1: nothing else leads there
 
 Head loss is not linear, so the likeliest pipes are closed in the model and solved. Unlike a leak's, a closure's picture
-has no free size. Against "nothing has changed", the mean innovation e of a window, with variance c (leak_memory.py), speaks
-for it by
+has no free size. Against "nothing has changed", the mean innovation e of a window, with covariance C (leak_memory.py),
+speaks for it by
 
-    G_l = 1/2 sum_i ( e_i^2 / c_i  -  (e_i - D_il)^2 / v_il  -  ln(v_il / c_i) ),      v_il = c_i + (epsilon D_il)^2
+    G_l = 1/2 ( e' C^-1 e  -  (e - D_l)' V_l^-1 (e - D_l)  -  ln det V_l / det C ),      V_l = C + diag((epsilon D_il)^2)
 
 where epsilon is the share of the picture that may be wrong. What a single sensor tells alone is a fault of that sensor: G
 must remain when the strongest one is left out.
@@ -20,11 +20,12 @@ Reference: A. J. Wood, B. F. Wollenberg, G. B. Sheble, "Power Generation, Operat
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from solvers.water.leak_memory import Closure, Memory, Observation, Past, Pictures, Settings, innovation, statistic
+from solvers.water.leak_memory import Closure, Memory, Observation, Past, Pictures, Settings, innovation, projected, statistic
 from solvers.water.plan import Floats, Index
 from solvers.water.sensitivity import Linear
 
@@ -61,38 +62,32 @@ def first_order(linear: Linear, flow: Floats, pipes: Index, start: Index, end: I
         end: (n_pipe,) nodes.
         signature: (n_output, n_node) change of an output per m3/s drawn at a node.
     """
-    drawn = np.zeros((len(pipes), signature.shape[1]))
-    rows = np.arange(len(pipes))
-    drawn[rows, end] += 1.0
-    drawn[rows, start] -= 1.0
-    own = linear.respond(drawn)[1][rows, pipes]
+    own = linear.own(pipes)
     there = 1.0 - own > _BRIDGE
     x = np.where(there, flow / np.where(there, 1.0 - own, 1.0), 0.0)
     return np.asarray(x * (signature[:, end] - signature[:, start]))
 
 
-def explain(e: Floats, c: Floats, rough: Floats, pictures: Pictures, epsilon: float) -> Explanation:
+def explain(e: Floats, c: Floats, rough: Floats, pictures: Callable[[Index], Floats], epsilon: float) -> Explanation:
     """The closures that explain a change best.
 
     Args:
         e: (n_output,) mean innovations; NaN where there is none.
-        c: (n_output,) their variances.
+        c: (n_output, n_output) their covariance.
         rough: (n_output, n_pipe) pictures to first order, to choose by.
-        pictures: of closures, to judge by.
+        pictures: of closures by their rows, to judge by.
         epsilon: share of a picture that may be wrong.
     """
-    weight = np.where(np.isfinite(e), 1.0 / c, 0.0)
-    information = (rough**2 * weight[:, None]).sum(axis=0)
-    projection = rough.T @ (np.nan_to_num(e) * weight)
-    size = np.clip(projection / np.maximum(information, 1e-300), _WEAKEST, _STRONGEST)
+    projection, information = projected(e, c, rough)
+    size = np.clip(projection / information, _WEAKEST, _STRONGEST)
     tried = np.argsort(-(size * projection - size**2 * information / 2.0), kind="stable")[:_TRIED]
     exact = pictures(tried)
     found = gains(e, c, exact, epsilon)
     order = np.argsort(-found, kind="stable")
     best = exact[:, order[0]]
-    others = np.where(np.arange(len(e)) == int(np.nanargmax(e**2 / c)), np.nan, e)
+    others = np.where(np.arange(len(e)) == int(np.nanargmax(e**2 / np.diag(c))), np.nan, e)
     rest = float(gains(others, c, best[:, None], epsilon)[0])
-    left = np.abs(e - best) / np.sqrt(c + (epsilon * best) ** 2)
+    left = np.abs(e - best) / np.sqrt(np.diag(c) + (epsilon * best) ** 2)
     return Explanation(tried[order], found[order], rest, float(np.nanmax(left)))
 
 
@@ -101,14 +96,16 @@ def gains(e: Floats, c: Floats, pictures: Floats, epsilon: float) -> Floats:
 
     Args:
         e: (n_output,) mean innovations; NaN where there is none.
-        c: (n_output,) their variances.
+        c: (n_output, n_output) their covariance.
         pictures: (n_output, n) changes that are held against them.
         epsilon: share of a picture that may be wrong.
     """
     seen = np.isfinite(e)
-    e, c, d = e[seen, None], c[seen, None], pictures[seen]
-    v = c + (epsilon * d) ** 2
-    return np.asarray(0.5 * (e**2 / c - (e - d) ** 2 / v - np.log(v / c)).sum(axis=0))
+    e, c, d = e[seen], c[np.ix_(seen, seen)], pictures[seen].T
+    v = c + (epsilon * d)[:, :, None] ** 2 * np.eye(len(e))
+    left = np.linalg.solve(v, (e - d)[:, :, None])[:, :, 0]
+    grown = np.linalg.slogdet(v)[1] - np.linalg.slogdet(c)[1]
+    return np.asarray(0.5 * (e @ np.linalg.solve(c, e) - ((e - d) * left).sum(axis=1) - grown))
 
 
 def closed_pipe(past: tuple[Past, ...], seen: Observation, memory: Memory, settings: Settings) -> tuple[Closure | None, float]:
@@ -124,14 +121,15 @@ def closed_pipe(past: tuple[Past, ...], seen: Observation, memory: Memory, setti
         return None, 0.0
     best: tuple[Explanation, int, Floats, Floats] | None = None
     rough: Floats | None = None
+    exact = _solved_once(seen.closing)
     for window in settings.instants:
         if len(past) < window:
             continue
         e, c = innovation(past, seen, window)
-        if not (np.abs(e) / np.sqrt(c) >= settings.moved).any():
+        if not (np.abs(e) / np.sqrt(np.diag(c)) >= settings.moved).any():
             continue
         rough = seen.closing(None) if rough is None else rough
-        found = explain(e, c, rough, seen.closing, settings.signature_error)
+        found = explain(e, c, rough, exact, settings.signature_error)
         if best is None or found.gains[0] > best[0].gains[0]:
             best = found, window, e, c
     if best is None:
@@ -148,10 +146,23 @@ def closed_pipe(past: tuple[Past, ...], seen: Observation, memory: Memory, setti
         candidates=found.pipes,
         probability=probability / probability.sum(),
         gain=float(found.gains[0]),
-        moved=float(np.nanmax(np.abs(e) / np.sqrt(c))),
+        moved=float(np.nanmax(np.abs(e) / np.sqrt(np.diag(c)))),
         known=(past[-window].coefficients, past[-window].covariance),
     )
     return closure, closure.gain - _leak_gain(e, c, seen, settings)
+
+
+def _solved_once(pictures: Pictures) -> Callable[[Index], Floats]:
+    """Exact pictures, each pipe closed and solved once: the windows of a step mostly ask for the same."""
+    solved: dict[int, Floats] = {}
+
+    def exact(which: Index) -> Floats:
+        new = np.array([i for i in which.tolist() if i not in solved], dtype=np.int64)
+        if len(new):
+            solved.update(zip(new.tolist(), pictures(new).T, strict=True))
+        return np.stack([solved[i] for i in which.tolist()], axis=1)
+
+    return exact
 
 
 def _leak_gain(e: Floats, c: Floats, seen: Observation, settings: Settings) -> float:

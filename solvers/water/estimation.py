@@ -56,14 +56,18 @@ class Prediction:
     Args:
         boundary: what was solved.
         solution: how it went.
+        linear: its answers to small changes of demand.
         reading: (n_instrument,) what the instruments should show.
         signature: (n_instrument, n_node) change of a reading per m3/s drawn at a node, the zones' balances kept.
+        together: (n_instrument, n_zone) change per m3/s that a metered zone's consumers draw more in all; 0 for others.
     """
 
     boundary: Boundary
     solution: Solution[Hydraulics]
+    linear: Linear
     reading: Floats
     signature: Floats
+    together: Floats
 
 
 def prior_demand(
@@ -131,18 +135,24 @@ def predict(
     reading = np.concatenate([found.head_m[instruments.node], found.flow_m3_per_s[instruments.link]])
     linear = Linear(plan, scratch, boundary, found)
     raw = np.concatenate([linear.heads(instruments.node), linear.flows(instruments.link)])
-    return Prediction(boundary, solution, reading, balanced(raw, zones, free))
+    signature, together = balanced(raw, zones, free)
+    return Prediction(boundary, solution, linear, reading, signature, together)
 
 
-def balanced(raw: Floats, zones: Zones, free: Floats) -> Floats:
-    """Sensitivities with the balance of every metered zone kept: what one node takes, its zone's consumers give up."""
-    out = raw.copy()
+def balanced(raw: Floats, zones: Zones, free: Floats) -> tuple[Floats, Floats]:
+    """Sensitivities with the balance of every metered zone kept: what one node takes, its zone's consumers give up.
+
+    Returns:
+        (n_instrument, n_node) those, and (n_instrument, n_zone) to what a metered zone's consumers draw more together.
+    """
+    out, together = raw.copy(), np.zeros((len(raw), len(zones.balanced)))
     for zone in np.flatnonzero(zones.balanced):
         mine = zones.of_node == zone
         total = free[mine].sum()
         if total > 0:
-            out[:, mine] -= (raw[:, mine] @ (free[mine] / total))[:, None]
-    return out
+            together[:, zone] = raw[:, mine] @ (free[mine] / total)
+            out[:, mine] -= together[:, [zone]]
+    return out, together
 
 
 def update(prediction: Prediction, spread: Floats, instruments: Instruments) -> tuple[Floats, Floats, Floats]:

@@ -1,8 +1,10 @@
 """What the detector of leaks and closures sees and remembers, and what a window of steps says against it.
 
-    e_i  = mean over W of (r_i - b_i' phi)        c_i = phi' P_i phi + sigma_i^2 / W + tau_i^2
+    e_i  = mean over W of (r_i - b_i' phi)        C = diag(phi' P_i phi + sigma_i^2 / W) + T
+    z_l  = s_l' C^-1 e / sqrt(s_l' C^-1 s_l)      f_l = s_l' C^-1 e / s_l' C^-1 s_l
 
-with the symbols of leaks.py: residual r, regression b with covariance P, regressors phi, meter noise sigma, model noise tau.
+with the symbols of leaks.py: residual r, regression b with covariance P, regressors phi, meter noise sigma, model noise T,
+signature s, flow f: generalised least squares (A. C. Aitken 1935). A sensor without a value is left out of e, C and s.
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ class Settings:
 
     windows: tuple[int, ...] = (3, 6, 12, 24)
     learning: int = 24
-    threshold: float = 8.0
+    threshold: float = 7.0
     minimum_flow: float = 3.5 / 3600
     single_sensor: float = 4.0
     sharpening: int = 36
@@ -74,7 +76,7 @@ class Observation:
     Args:
         residual: (n_output,) measured minus predicted with `memory.leaks` flowing; NaN where not measured.
         sigma: (n_output,) meter noise, same unit.
-        model_sigma: (n_output,) model noise, same unit.
+        model_noise: (n_output, n_output) covariance of the model's own noise, same units.
         scale: (n_output,) what `prior_sd` and `walk_sd` are multiples of: 1 for a head in m.
         regressors: (n_regressor,) phi [1].
         signature: (n_output, n_pipe) change per m3/s of leak.
@@ -84,7 +86,7 @@ class Observation:
 
     residual: Floats
     sigma: Floats
-    model_sigma: Floats
+    model_noise: Floats
     scale: Floats
     regressors: Floats
     signature: Floats
@@ -211,17 +213,17 @@ class Verdict:
 
 
 def innovation(past: tuple[Past, ...], seen: Observation, window: int) -> tuple[Floats, Floats]:
-    """Mean innovation of a window against what was known before it, and its variance."""
+    """Mean innovation of a window against what was known before it, and its covariance."""
     before, recent = past[-window], past[-window:]
     e = mean([p.residual - before.coefficients @ p.regressors for p in recent])
     phi: Floats = np.mean([p.regressors for p in recent], axis=0)
-    return e, variance(phi, before.covariance, seen, window)
+    return e, covariance(phi, before.covariance, seen, window)
 
 
-def variance(regressors: Floats, covariance: Floats, seen: Observation, window: int) -> Floats:
-    """c_i, the variance of a window's mean innovation."""
-    learnt: Floats = np.einsum("a,iab,b->i", regressors, covariance, regressors)
-    return learnt + seen.sigma**2 / window + seen.model_sigma**2
+def covariance(regressors: Floats, known: Floats, seen: Observation, window: int) -> Floats:
+    """C, the covariance of a window's mean innovation, the regressions being known this well."""
+    learnt: Floats = np.einsum("a,iab,b->i", regressors, known, regressors)
+    return np.diag(learnt + seen.sigma**2 / window) + seen.model_noise
 
 
 def mean(values: list[Floats]) -> Floats:
@@ -233,8 +235,14 @@ def mean(values: list[Floats]) -> Floats:
 
 
 def statistic(e: Floats, c: Floats, signature: Floats) -> tuple[Floats, Floats]:
-    """(n_pipe,) z and flow of every pipe; outputs without a value carry no weight."""
-    weight = np.where(np.isfinite(e), 1.0 / c, 0.0)
-    information = (signature**2 * weight[:, None]).sum(axis=0) + 1e-300
-    projection = signature.T @ (np.nan_to_num(e) * weight)
+    """(n_pipe,) z and flow of every pipe; outputs without a value are left out."""
+    projection, information = projected(e, c, signature)
     return np.maximum(projection, 0.0) / np.sqrt(information), projection / information
+
+
+def projected(e: Floats, c: Floats, pictures: Floats) -> tuple[Floats, Floats]:
+    """S' C^-1 e and s' C^-1 s of every picture s, (n_output, n)."""
+    use = np.isfinite(e)
+    c, s = c[np.ix_(use, use)], pictures[use]
+    weighted = np.linalg.inv(c) @ s  # C is small and far from singular, the pictures are many
+    return weighted.T @ e[use], np.einsum("il,il->l", weighted, s) + 1e-300

@@ -9,17 +9,25 @@ leaks known so far (their effect on heads is not linear), so that a sum over lea
     phi_k   regressors: 1, (inflow / reference)^1.852 (head-loss errors grow like head loss), running pumps
     s_il    signature: change of output i per unit of leak at pipe l, the metered inflows held [m per m3/s]
     f_l     leak flow >= 0 [m3/s]
-    v_ik    meter noise sigma_i (white) and model noise tau_i (consumers' weather: correlated over an hour or so)
+    v_ik    meter noise sigma_i (white) and model noise of covariance T (correlated over an hour or so)
+
+Model noise moves the sensors of a zone together. With S the signatures of demands and D the variance of each (consumers'
+weather), g_z the outputs' answer to what zone z's consumers draw more in all, rho_z the error of that zone's balance (its
+flow meters make its consumers draw it), and tau_i what pipes do that the model does not know, sensor by sensor,
+
+    T = S D S'  +  sum_z rho_z^2 g_z g_z'  +  diag(tau_i^2)
+
+The caller, who has the hydraulics, hands it over.
 
 b is learnt by a Kalman filter per output. A leak is tested by a generalised likelihood ratio over windows W of steps,
 against the b known *before* the window (Basseville and Nikiforov 1993, ch. 2.4; Willsky and Jones 1976):
 
-    e_i  = mean over W of (r_i - b_i' phi)        c_i = phi' P_i phi + sigma_i^2 / W + tau_i^2
-    z_l  = sum_i s_il e_i / c_i  /  sqrt(sum_i s_il^2 / c_i)          f_l = sum_i s_il e_i / c_i  /  sum_i s_il^2 / c_i
+    e_i  = mean over W of (r_i - b_i' phi)        C = diag(phi' P_i phi + sigma_i^2 / W) + T
+    z_l  = s_l' C^-1 e / sqrt(s_l' C^-1 s_l)      f_l = s_l' C^-1 e / s_l' C^-1 s_l
 
 An alarm needs max z over its threshold in two successive steps, and more than one sensor behind it: what a single
-sensor tells alone is a fault of that sensor. The location is a probability over pipes, p_l ~ length_l exp(T z_l^2 / 2),
-tempered (T = 1/2) because signatures are not exact; for the same reason c_i there also holds (epsilon s_il f_l)^2 of the
+sensor tells alone is a fault of that sensor. The location is a probability over pipes, p_l ~ length_l exp(z_l^2 / 4),
+tempered (by 1/2) because signatures are not exact; for the same reason C_ii there also holds (epsilon s_il f_l)^2 of the
 likeliest pipe, so that what a large leak's picture gets wrong does not count as evidence. It sharpens while steps come
 in. A known leak's flow is followed, and the caller predicts with `Memory.leaks` as demands, so that the next leak is seen
 beside it. What some sensor shows beyond `moved` is also held against closed pipes (closures.py); what explains it better by
@@ -44,10 +52,10 @@ from solvers.water.leak_memory import (
     Past,
     Settings,
     Verdict,
+    covariance,
     innovation,
     mean,
     statistic,
-    variance,
 )
 from solvers.water.plan import Floats
 
@@ -66,7 +74,7 @@ def step(memory: Memory, seen: Observation, length_m: Floats, settings: Settings
     """
     if seen.opening is not None:  # a town that is fed another way has other errors, and they follow the hours
         others = settings.closed_error * seen.opening
-        seen = replace(seen, model_sigma=np.sqrt(seen.model_sigma**2 + (others**2).sum(axis=1)))
+        seen = replace(seen, model_noise=seen.model_noise + np.diag((others**2).sum(axis=1)))
     leaks, ended = _follow(memory, seen, length_m, settings)
     past = (*memory.past, Past(seen.residual, seen.regressors, memory.coefficients, memory.covariance))[
         -max(settings.windows) :
@@ -93,24 +101,24 @@ def step(memory: Memory, seen: Observation, length_m: Floats, settings: Settings
     issued = memory.issued + len(started) + len(closed)
     # While something is being judged, the model error is not taught what may be a leak.
     sharpening = any(memory.step - k.onset < settings.sharpening for k in (*leaks, *started))
-    coefficients, covariance = memory.coefficients, memory.covariance
+    coefficients, known = memory.coefficients, memory.covariance
     if started:
-        coefficients, covariance = started[0].known
-        covariance = covariance + _doubt(started[0], seen, settings)
+        coefficients, known = started[0].known
+        known = known + _doubt(started[0], seen, settings)
     elif closed and seen.closing is not None:
-        coefficients, covariance = closed[0].known
-        covariance = covariance + _offset(settings.signature_error * seen.closing(np.array([closed[0].pipe]))[:, 0], seen)
+        coefficients, known = closed[0].known
+        known = known + _offset(settings.signature_error * seen.closing(np.array([closed[0].pipe]))[:, 0], seen)
     elif opened:
-        coefficients, covariance = opened[0].known
-        covariance = covariance + (memory.step - opened[0].onset) * _walk(seen, settings)
+        coefficients, known = opened[0].known
+        known = known + (memory.step - opened[0].onset) * _walk(seen, settings)
     elif not sharpening and suspicion == 0 and not any(k.opened for k in standing):
-        coefficients, covariance = _learn(memory, seen, settings)
+        coefficients, known = _learn(memory, seen, settings)
     if started or closed:
         suspicion = 0
     if closed or opened:
         past = ()  # the caller predicts with other pipes from now on: what was seen with these is not comparable
     updated = tuple(k for k in leaks if memory.step - k.onset <= settings.sharpening)
-    after = Memory(memory.step + 1, coefficients, covariance, past, (*leaks, *started), suspicion, issued, (*standing, *closed))
+    after = Memory(memory.step + 1, coefficients, known, past, (*leaks, *started), suspicion, issued, (*standing, *closed))
     return after, Verdict(started, updated, ended, faulty, z, closed, opened)
 
 
@@ -152,7 +160,7 @@ def _test(
             z_best = max(z_best, float(z[pipe]))
             continue
         z_best = float(z[pipe])
-        strongest = int(np.nanargmax(e**2 / c))
+        strongest = int(np.nanargmax(e**2 / np.diag(c)))
         others = np.where(np.arange(len(e)) == strongest, np.nan, e)
         if statistic(others, c, seen.signature)[0].max() < settings.single_sensor:
             best, faulty = None, (strongest,)
@@ -190,11 +198,11 @@ def _locate(leak: Leak, seen: Observation, length_m: Floats, settings: Settings)
     n, residual, regressors, signature = leak.sums
     phi = regressors / n
     e = residual / n - leak.known[0] @ phi
-    c = variance(phi, leak.known[1], seen, n)
+    c = covariance(phi, leak.known[1], seen, n)
     z, flow = statistic(e, c, signature / n)
     # What a sensor shows most of the leak, it also shows most wrongly: without this the place would drift with the hours.
     likely = int(z.argmax())
-    c = c + np.square(settings.signature_error * signature[:, likely] / n * flow[likely])
+    c = c + np.diag(np.square(settings.signature_error * signature[:, likely] / n * flow[likely]))
     z, flow = statistic(e, c, signature / n)
     weight = length_m * np.exp(0.5 * settings.tempering * (z**2 - z.max() ** 2)) * (z > 0)
     probability = weight / weight.sum()
@@ -219,7 +227,7 @@ def _follow(
         own = seen.residual + seen.signature[:, leak.pipe] * leak.flow
         known = leak.known if memory.step - leak.onset < settings.sharpening else (memory.coefficients, memory.covariance)
         e = own - known[0] @ seen.regressors
-        c = variance(seen.regressors, known[1], seen, 1)
+        c = covariance(seen.regressors, known[1], seen, 1)
         now = float(statistic(e, c, seen.signature[:, [leak.pipe]])[1][0])
         low = leak.low + 1 if now < 0.3 * leak.first_flow else 0
         if low >= settings.quiet:
@@ -244,12 +252,11 @@ def _learn(memory: Memory, seen: Observation, settings: Settings) -> tuple[Float
     phi = seen.regressors
     prior = memory.covariance + _walk(seen, settings)
     direction = prior @ phi
-    variance = direction @ phi + seen.sigma**2 + seen.model_sigma**2
+    variance = direction @ phi + seen.sigma**2 + np.diag(seen.model_noise)
     innovation = seen.residual - memory.coefficients @ phi
     bound = 4.0 * np.sqrt(variance)
     measured = np.isfinite(innovation)
     innovation = np.clip(np.where(measured, innovation, 0.0), -bound, bound)
     gain = np.where(measured, 1.0 / variance, 0.0)[:, None] * direction
     coefficients = memory.coefficients + gain * innovation[:, None]
-    covariance = prior - gain[:, :, None] * direction[:, None, :]
-    return coefficients, covariance
+    return coefficients, prior - gain[:, :, None] * direction[:, None, :]

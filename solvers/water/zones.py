@@ -44,6 +44,14 @@ class Zones:
         np.add.at(out, self.from_zone[self.from_zone >= 0], -flow[self.from_zone >= 0])
         return out
 
+    def inflow_sigma(self, sigma: Floats) -> Floats:
+        """(n_zone,) standard deviation of the net inflow, from the meters' own (n_meter,) [m3/s]."""
+        out = np.zeros(len(self.balanced))
+        inner = self.to_zone != self.from_zone
+        for zone in (self.to_zone, self.from_zone):
+            np.add.at(out, zone[inner & (zone >= 0)], sigma[inner & (zone >= 0)] ** 2)
+        return np.sqrt(out)
+
 
 def zones(plan: WaterPlan, meter: Index) -> Zones:
     """Cut a network at its flow meters.

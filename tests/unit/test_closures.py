@@ -41,7 +41,7 @@ class Town:
             residual += self.leak[:, self.leaking] * (0.008 - known)
         residual[3] += self.fault
         seen = Observation(
-            residual, np.full(12, SIGMA), np.full(12, 0.015), np.ones(12), np.ones(3), self.leak,
+            residual, np.full(12, SIGMA), 0.015**2 * np.eye(12), np.ones(12), np.ones(3), self.leak,
             closing=lambda which: self.shut if which is None else self.shut[:, which], opening=-self.shut[:, believed],
         )  # fmt: skip
         self.memory, verdict = step(self.memory, seen, np.full(40, 100.0))
@@ -129,7 +129,7 @@ def test_pictures_to_first_order_find_the_pipes_that_an_exact_solve_finds() -> N
     alone = np.abs(rough).max(axis=0) == 0  # only it leads there: first order says nothing
     felt = np.flatnonzero((np.abs(every).max(axis=0) > 0.2) & ~alone)
     assert len(felt) > 10
-    variance = np.full(len(sensors), SIGMA**2)
+    variance = SIGMA**2 * np.eye(len(sensors))
     ranks = []
     for row in felt:
         best = explain(every[:, row], variance, rough, exact, 0.2)

@@ -19,6 +19,9 @@ class Above:
     def __init__(self, late: bool = False) -> None:
         self.late = late
 
+    def found(self, memory: Any) -> None:
+        return None
+
     def empty(self) -> Any:
         return {"stands": False}
 

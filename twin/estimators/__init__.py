@@ -48,6 +48,23 @@ class InForce:
         return value, (self.signal[at] == uid) & np.isfinite(value), self.sigma[at]
 
 
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a network's late watches have found that its model does not know; a numbered revision of its parameters.
+
+    Args:
+        revision: grows with time; a state carries it as its `parameter_revision`.
+        node: (k,) rows of nodes that lose water.
+        lost_m3_per_s: (k,) how much.
+        closed: (n,) rows of links that are closed.
+    """
+
+    revision: int
+    node: NDArray[np.int64]
+    lost_m3_per_s: NDArray[np.float64]
+    closed: NDArray[np.int64]
+
+
 class Estimator(Protocol):
     """What the runner needs of a network's estimator."""
 
@@ -63,13 +80,20 @@ class Estimator(Protocol):
     def columns(self) -> Mapping[str, tuple[str, str, str]]:
         """Published column -> (dimension, unit, text)."""
 
-    def step(self, measured: InForce, previous: NetworkState | None, coupled: Mapping[str, NetworkState]) -> NetworkState:
+    def step(
+        self,
+        measured: InForce,
+        previous: NetworkState | None,
+        coupled: Mapping[str, NetworkState],
+        found: Found | None = None,
+    ) -> NetworkState:
         """Estimate the state at `measured.valid_time_us`.
 
         Args:
             measured: the measurements in force.
             previous: the state of the previous grid instant, None at the start of a chain.
             coupled: other networks' states, each the newest one at or before this instant.
+            found: by late watches, in states that have left the lateness window.
 
         Returns:
             The state; where the solver failed, the previous values again, STALE, with the status that tells why.

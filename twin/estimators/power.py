@@ -24,7 +24,7 @@ from solvers.power.estimation_plan import Meters, Plan, prepare, version
 from solvers.power.measurement_functions import Kind
 from solvers.power.results import results
 from solvers.solution import Solution, Status, Unsolvable
-from twin.estimators import InForce
+from twin.estimators import Found, InForce
 from twin.estimators.power_injections import ZERO_SIGMA_MW, Expected, Injections
 from twin.estimators.power_points import ADJUSTED, Points, resolve
 
@@ -132,11 +132,17 @@ class PowerEstimator:
             for element in {c[0] for c in self.columns.values()}
         }
 
-    def step(self, measured: InForce, previous: NetworkState | None, coupled: Mapping[str, NetworkState]) -> NetworkState:
+    def step(
+        self,
+        measured: InForce,
+        previous: NetworkState | None,
+        coupled: Mapping[str, NetworkState],
+        found: Found | None = None,
+    ) -> NetworkState:
         """Estimate the state at `measured.valid_time_us`; see `Estimator.step`."""
         closed, unknown = self._positions(measured)
         topology = self._topologies.get_or_make(closed.tobytes(), lambda: self._process(closed))
-        del coupled  # pumps are metered like any load
+        del coupled, found  # pumps are metered like any load; nothing looks for what the model does not know
         if not topology.model.n_bus:
             return self._failed(measured, previous, Status.NO_SLACK, ())
         expected = self._injections.expected(measured)

@@ -1,7 +1,8 @@
 """The water network's estimator: measured inflows, levels, pressures and smart meters -> heads, flows, demands.
 
 A metered pump enters as its measured flow; a pump without electrical supply stands still whatever the model believes,
-unless its own meter shows that it runs.
+unless its own meter shows that it runs. Leaks and closed pipes that the network's watch has found are part of the model from
+then on: what they lose is drawn at their nodes beside the consumers.
 """
 
 from __future__ import annotations
@@ -19,9 +20,8 @@ from grid_models.coupling import PumpSupply
 from grid_models.errors import InvalidInput, Issue
 from grid_models.measurements import Catalogue, SwitchPosition
 from grid_models.state import Freshness, NetworkState, Origin, Residuals
-from grid_models.tables import Table, frozen
 from grid_models.water.network import WaterNetwork
-from solvers.solution import Status, Unsolvable
+from solvers.solution import Status
 from solvers.water.closures import first_order
 from solvers.water.estimation import (
     Instruments,
@@ -35,7 +35,8 @@ from solvers.water.plan import CLOSED, OPEN, Floats, Index, prepare
 from solvers.water.sensitivity import Linear
 from solvers.water.steady import Boundary, Hydraulics, Scratch, demand_at, initial_boundary, steady
 from solvers.water.zones import zones
-from twin.estimators import InForce
+from twin.estimators import Found, InForce
+from twin.estimators.water_fork import forked, pattern_seconds
 
 PUBLISHED = (
     "node_head_m", "node_pressure_m", "node_demand_m3_per_s", "node_supplied",
@@ -43,10 +44,9 @@ PUBLISHED = (
 )  # fmt: skip
 # A consumer's demand wanders around its profile by some ten percent; a zone's sum does so far less.
 _DEMAND_SPREAD = 0.1
+_LEAK_SPREAD = 0.2  # share of a found leak's flow that may be wrong
 _SUSPECT = 5.0
 _RUNS_SIGMAS = 5.0  # of its flow meter, beyond which a pump evidently runs
-_DAY_S = 86400.0
-_EPOCH_WEEKDAY_S = 3 * _DAY_S  # 1970-01-01 was a Thursday; patterns begin on Monday
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +57,7 @@ class _Meters:
     pressure_node: Index
     flow_uid: NDArray[np.uint32]
     flow_link: Index
+    flow_sigma: Floats
     level_uid: NDArray[np.uint32]
     level_tank: Index
     demand_uid: NDArray[np.uint32]
@@ -72,7 +73,8 @@ class LeakView:
     Args:
         residual: (n_instrument,) measured less predicted; NaN where not measured.
         prediction: of the instruments, with signatures.
-        noise: (n_instrument,) of the model itself, from consumers that wander around their profiles.
+        noise: (n_instrument, n_instrument) covariance of the model's own: consumers wander around their profiles, and a
+            zone's balance is as good as its flow meters.
         closing: (links, None or rows of them) -> what closing them would change, as in `solvers.water.closures`.
         opening: (n_instrument, n_closed) what opening each of the closed links again would change.
     """
@@ -106,6 +108,7 @@ class WaterEstimator:
         self._meters = _resolve(model, catalogue, network)
         self._names = {s.uid: s.name for s in catalogue.signals}
         self.zones = zones(self.plan, self._meters.flow_link)
+        self._balance_sigma = self.zones.inflow_sigma(self._meters.flow_sigma)
         self._pump_metered = np.isin(self._meters.flow_link, model.pump_link)
         self._area = np.pi * model.tables["tank"]["diameter_m"] ** 2 / 4.0
         self.columns: Mapping[str, tuple[str, str, str]] = {
@@ -122,11 +125,19 @@ class WaterEstimator:
         """(n_instrument,) pressure meters, then flow meters that are not imposed: the order of innovations."""
         return np.concatenate([self._meters.pressure_uid, self._meters.flow_uid[~self._pump_metered]])
 
-    def step(self, measured: InForce, previous: NetworkState | None, coupled: Mapping[str, NetworkState]) -> NetworkState:
+    def step(
+        self,
+        measured: InForce,
+        previous: NetworkState | None,
+        coupled: Mapping[str, NetworkState],
+        found: Found | None = None,
+    ) -> NetworkState:
         """Estimate the state at `measured.valid_time_us`; see `Estimator.step`."""
-        situation = self._situation(measured, previous, coupled)
-        start = _flows_of(previous)
-        prediction = self._predict(situation, start, np.zeros(len(self.dims["node"])))
+        lost, closed = np.zeros(len(self.dims["node"])), np.zeros(0, dtype=np.int64)
+        if found is not None:
+            lost[found.node], closed = found.lost_m3_per_s, found.closed
+        situation = self._situation(measured, previous, coupled, lost)
+        prediction = self._predict(situation, _flows_of(previous), lost, closed)
         if not prediction.solution.status.usable:
             return self._failed(measured, previous, prediction.solution.status)
         change, innovation, normalised = update(prediction, situation.spread, situation.instruments)
@@ -135,11 +146,13 @@ class WaterEstimator:
         solution = steady(self.plan, self._scratch, boundary, prediction.solution.value)
         if not solution.status.usable:
             return self._failed(measured, previous, solution.status)
-        found = solution.value
-        linear = Linear(self.plan, self._scratch, boundary, found)
+        linear = Linear(self.plan, self._scratch, boundary, solution.value)
         sigma = head_sigma(linear, prediction, situation.spread, situation.instruments, self.zones, situation.free)
-        return self._state(measured, situation, found, boundary, innovation, normalised, sigma, solution.status,
-                           solution.culprits, solution.stats.iterations)  # fmt: skip
+        state = self._state(measured, situation, solution.value, boundary, innovation, normalised, sigma, solution.status,
+                            solution.culprits, solution.stats.iterations)  # fmt: skip
+        carried = {"lost": lost, "shut": closed}
+        revision = 0 if found is None else found.revision
+        return replace(state, parameter_revision=revision, memory={**state.memory, **carried})
 
     def leak_view(self, state: NetworkState, leaks: Floats, closed: Index) -> LeakView:
         """What the instruments should have shown at a state's instant, had these leaks flowed and these links been closed.
@@ -150,31 +163,32 @@ class WaterEstimator:
             closed: rows of links.
         """
         memory = state.memory
-        status = np.array(memory["status_set"])
-        status[closed] = CLOSED
         situation = _Situation(
             nominal=memory["nominal"], metered=memory["metered"].astype(bool), value=memory["metered_value"],
-            flow=memory["zone_flow"], before=memory["scale_before"], head=memory["fixed_head"], status=status,
+            flow=memory["zone_flow"], before=memory["scale_before"], head=memory["fixed_head"], status=memory["status_set"],
             setting=memory["setting"], pump_flow=memory["pump_flow"], spread=memory["spread"], free=memory["free"],
             instruments=Instruments(
                 self._meters.pressure_node, self._meters.flow_link[~self._pump_metered], memory["value"], memory["value_sigma"]
             ),
             unsupplied=(), scale=memory["scale"],
         )  # fmt: skip
-        prediction = self._predict(situation, _flows_of(state), leaks)
+        prediction = self._predict(situation, _flows_of(state), leaks, closed)
         residual = np.where(np.isfinite(situation.instruments.sigma), situation.instruments.value - prediction.reading, np.nan)
-        noise = np.sqrt((prediction.signature**2 * (_DEMAND_SPREAD * situation.free) ** 2).sum(axis=1))
-        opening = self._switched(prediction, situation.instruments, closed, np.asarray(memory["status_set"]))
-        return LeakView(residual, prediction, noise, partial(self._closing, prediction, situation.instruments), opening)
+        wandering = prediction.signature * (_DEMAND_SPREAD * situation.free)
+        opening = self._switched(prediction, situation.instruments, closed, situation.status)
+        closing = partial(self._closing, prediction, situation.instruments)
+        # What the meters around a zone misread its consumers are made to draw: it does not average out within the hour.
+        misread = prediction.together * self._balance_sigma
+        noise = wandering @ wandering.T + misread @ misread.T
+        return LeakView(residual, prediction, noise, closing, opening)
 
     def _closing(self, prediction: Prediction, instruments: Instruments, links: Index, which: Index | None) -> Floats:
         """Pictures of closed links: all to first order, or some exactly; see `solvers.water.closures`."""
         if which is not None:
             return self._switched(prediction, instruments, links[which], np.full(len(self.dims["link"]), CLOSED))
         laws, found = self.plan.laws, prediction.solution.value
-        linear = Linear(self.plan, self._scratch, prediction.boundary, found)
         ends = laws.start[links], laws.end[links]
-        return first_order(linear, found.flow_m3_per_s[links], links, *ends, prediction.signature)
+        return first_order(prediction.linear, found.flow_m3_per_s[links], links, *ends, prediction.signature)
 
     def _switched(self, prediction: Prediction, instruments: Instruments, links: Index, status: Index) -> Floats:
         """(n_instrument, n_link) what the instruments would show more if each link alone had that status."""
@@ -191,29 +205,15 @@ class WaterEstimator:
         return out
 
     def fork(self, state: NetworkState) -> WaterNetwork:
-        """The model with `state`'s demands, tank levels, pump and valve statuses, and the clock at its instant."""
-        if "nominal" not in state.memory:  # no instant up to this one could be estimated
-            raise Unsolvable(Status[state.status], state.culprits)
-        tables = dict(self.model.tables)
-        seconds = _pattern_seconds(state.valid_time_us)
-        demand, nominal = np.asarray(state.values["node_demand_m3_per_s"]), demand_at(self.model, seconds)
-        tables["demand"] = _scaled_demand(self.model, demand, nominal)
-        tank = tables["tank"]
-        tables["tank"] = tank.replace("initial_level_m", slice(None), np.asarray(state.values["tank_level_m"]))
-        running = np.asarray(state.values["link_status"])[self.model.pump_link] > 0
-        pump = tables["pump"]
-        tables["pump"] = pump.replace("status", slice(None), np.where(running, "open", "closed").astype(object))
-        options = replace(
-            self.model.options,
-            pattern_start_s=round(seconds) % round(7 * _DAY_S),
-            start_clocktime_s=round(seconds % _DAY_S),
-        )
-        return replace(self.model, tables=tables, options=options)
+        """The model with `state`'s demands, leaks, tank levels, statuses, and the clock at its instant."""
+        return forked(self.model, state)
 
-    def _situation(self, measured: InForce, previous: NetworkState | None, coupled: Mapping[str, NetworkState]) -> _Situation:
+    def _situation(
+        self, measured: InForce, previous: NetworkState | None, coupled: Mapping[str, NetworkState], lost: Floats
+    ) -> _Situation:
         model, meters = self.model, self._meters
         n = len(self.dims["node"])
-        seconds = _pattern_seconds(measured.valid_time_us)
+        seconds = pattern_seconds(measured.valid_time_us)
         boundary = initial_boundary(model, seconds)
         head, status, setting = boundary.head_m, boundary.status.copy(), boundary.setting
         level, known, _ = measured.of(meters.level_uid)
@@ -243,9 +243,9 @@ class WaterEstimator:
         has[meters.demand_node[drawn_known]] = True
         nominal = demand_at(model, seconds)
         before = np.asarray(previous.memory["scale"]) if previous is not None else np.ones(len(self.zones.balanced))
-        demand, scale = prior_demand(self.zones, nominal, has, value, flow, np.zeros(n), before)
+        demand, scale = prior_demand(self.zones, nominal, has, value, flow, lost, before)
         free = np.where(has, 0.0, demand)
-        spread = np.where(has, 0.02 * np.abs(value), _DEMAND_SPREAD * demand)
+        spread = np.hypot(np.where(has, 0.02 * np.abs(value), _DEMAND_SPREAD * demand), _LEAK_SPREAD * lost)
         pressure, seen, pressure_sigma = measured.of(meters.pressure_uid)
         elevation = self.plan.laws.elevation[meters.pressure_node]
         others = ~self._pump_metered
@@ -281,9 +281,11 @@ class WaterEstimator:
                 out.append(supply)
         return tuple(out)
 
-    def _predict(self, s: _Situation, start: Hydraulics | None, leaks: Floats) -> Prediction:
+    def _predict(self, s: _Situation, start: Hydraulics | None, leaks: Floats, closed: Index) -> Prediction:
+        status = np.array(s.status)
+        status[closed] = CLOSED
         demand, _ = prior_demand(self.zones, s.nominal, s.metered, s.value, s.flow, leaks, s.before)
-        boundary = Boundary(demand + leaks + s.pump_flow, s.head, s.status, s.setting)
+        boundary = Boundary(demand + leaks + s.pump_flow, s.head, status, s.setting)
         return predict(self.plan, self._scratch, self.zones, boundary, s.free, s.instruments, start)
 
     def _state(
@@ -424,7 +426,8 @@ def _resolve(model: WaterNetwork, catalogue: Catalogue, network: str) -> _Meters
         return np.array([u for u, _ in entries], dtype=np.uint32), np.array([p for _, p in entries], dtype=np.int64)
 
     pressure, flow, level, demand, status = (columns(g) for g in groups)
-    return _Meters(*pressure, *flow, *level, *demand, *status)
+    flow_sigma = np.array([s.sigma for s in catalogue.of(network) if s.quantity == "flow_m3_per_s"], dtype=np.float64)
+    return _Meters(*pressure, *flow, flow_sigma, *level, *demand, *status)
 
 
 def _flows_of(state: NetworkState | None) -> Hydraulics | None:
@@ -436,18 +439,3 @@ def _flows_of(state: NetworkState | None) -> Hydraulics | None:
         np.asarray(state.values["node_head_m"]), np.asarray(state.memory["flow"]), np.asarray(state.memory["link_code"]),
         none, none, none.astype(bool),
     )  # fmt: skip
-
-
-def _pattern_seconds(instant_us: int) -> float:
-    """Seconds since Monday 00:00 UTC, where the networks' weekly patterns begin."""
-    return float((instant_us / 1e6 + _EPOCH_WEEKDAY_S) % (7 * _DAY_S))
-
-
-def _scaled_demand(model: WaterNetwork, demand: Floats, nominal: Floats) -> Table:
-    """The demand table with every junction's categories scaled so that their sum is `demand` now."""
-    table = model.tables["demand"]
-    node = model.demand_node
-    with np.errstate(invalid="ignore", divide="ignore"):
-        factor = np.where(nominal > 1e-12, demand / nominal, 1.0)
-    base = table["base_m3_per_s"] * factor[node]
-    return Table(table.index, {**table.columns, "base_m3_per_s": frozen(base)})

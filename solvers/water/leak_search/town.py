@@ -330,7 +330,7 @@ class Town:
         of_balance = np.zeros((self.n_balance, by_demand.shape[1]))
         for row, inside in zip(of_balance, self._inside, strict=True):
             row[inside] = 1.0
-        return np.concatenate([balanced(by_demand, self.zones, view.free_m3_per_h), of_balance])
+        return np.concatenate([balanced(by_demand, self.zones, view.free_m3_per_h)[0], of_balance])
 
     def signatures(self, view: View) -> Floats:
         """(n_output, n_pipe) change of the outputs per m3/h of leak, the last `view` being this one."""
