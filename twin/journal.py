@@ -27,7 +27,7 @@ from time import monotonic, sleep
 from grid_models.state import Position
 from twin.errors import Damaged, Exhausted, TwinError, Unavailable
 
-_GROUP_S = 0.02
+_GROUP_S = 0.01
 _GROUP_BYTES = 1 << 20
 _RETRY_S = 0.5
 _RELEASED_AT_ONCE = 16  # rows of one transaction, so that commits need not wait long

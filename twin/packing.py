@@ -1,7 +1,7 @@
 """Values as bytes: dataclasses, tuples, dicts, numbers, text and numpy arrays, without pickle.
 
-A JSON document of the structure, then the raw bytes of the arrays. Reading executes nothing: a dataclass is rebuilt
-only if it is declared in one of this project's packages.
+A JSON document of the structure, then the raw bytes of the arrays; of one that repeats an item, that item. Reading executes
+nothing: a dataclass is rebuilt only if it is declared in one of this project's packages.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 
 _HOME = ("grid_models.", "solvers.", "twin.")
 _ALIGN = 8
+_LEAST = 4  # items of an array that is worth a look
 
 
 class Unreadable(ValueError):
@@ -43,11 +44,12 @@ def packed(value: Any) -> bytes:
         if isinstance(v, np.ndarray):
             if v.dtype == object:
                 return {"!": "o", "v": [plain(x) for x in v.tolist()]}
-            data = np.ascontiguousarray(v).tobytes()
+            alike = _alike(v)
+            data = (v.ravel()[:1] if alike else np.ascontiguousarray(v)).tobytes()
             data += b"\0" * (-len(data) % _ALIGN)
             arrays.append(data)
             size += len(data)
-            return {"!": "a", "d": v.dtype.str, "s": list(v.shape), "o": size - len(data)}
+            return {"!": "r" if alike else "a", "d": v.dtype.str, "s": list(v.shape), "o": size - len(data)}
         if isinstance(v, Enum):
             return {"!": "e", "c": f"{type(v).__module__}:{type(v).__qualname__}", "n": v.name}
         if is_dataclass(v) and not isinstance(v, type):
@@ -69,8 +71,16 @@ def packed(value: Any) -> bytes:
     return struct.pack("<I", len(head)) + head + b"".join(arrays)
 
 
+def _alike(v: np.ndarray) -> bool:
+    """Whether an array repeats one item in every bit: then it is written once."""
+    if v.size < _LEAST or v.dtype.itemsize not in (1, 2, 4, 8):
+        return False
+    bits = v.ravel().view(f"u{v.dtype.itemsize}")
+    return bool(bits[0] == bits[-1] and bits[0] == bits[v.size // 2] and (bits == bits[0]).all())
+
+
 def unpacked(data: bytes) -> Any:
-    """Rebuild a packed value; arrays are read-only views of `data`.
+    """Rebuild a packed value; arrays are read-only views of `data`, or their own.
 
     Raises:
         Unreadable: the bytes are not a packed value.
@@ -89,12 +99,13 @@ def _rebuilt(v: Any, arrays: memoryview) -> Any:
     if not isinstance(v, dict):
         return v
     match v["!"]:
-        case "a":
+        case "a" | "r":
             dtype, shape = np.dtype(v["d"]), tuple(v["s"])
             if min(shape, default=0) < 0:
                 raise ValueError("a shape is not negative")
-            n = int(np.prod(shape)) * dtype.itemsize
-            return np.frombuffer(arrays[v["o"] : v["o"] + n], dtype=dtype).reshape(shape)
+            n = (1 if v["!"] == "r" else int(np.prod(shape))) * dtype.itemsize
+            items = np.frombuffer(arrays[v["o"] : v["o"] + n], dtype=dtype)
+            return (items.repeat(int(np.prod(shape))) if v["!"] == "r" else items).reshape(shape)
         case "o":
             out = np.empty(len(v["v"]), dtype=object)
             out[:] = [_rebuilt(x, arrays) for x in v["v"]]

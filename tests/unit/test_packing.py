@@ -35,6 +35,18 @@ def test_arrays_come_back_with_dtype_shape_and_bits(array: np.ndarray) -> None:
     assert other.tolist() == [0, 1, 2]
 
 
+@pytest.mark.parametrize("item", [0.0, -0.0, np.nan, np.float32(2.5), np.uint8(3), np.int64(-1), True, "ab", 1j])
+def test_an_array_that_repeats_an_item_holds_it_once_and_comes_back(item: object) -> None:
+    array = np.full((40, 50), item)
+    data = packed(array)
+    back = unpacked(data)
+    assert (back.dtype, back.shape, back.tobytes()) == (array.dtype, array.shape, array.tobytes())
+    assert (len(data) < 200) == (array.dtype.itemsize <= 8)
+    almost = array.copy()
+    almost[17, 3] = -item if isinstance(item, float) else np.zeros(1, dtype=array.dtype)[0]  # differs, if only in its sign
+    assert unpacked(packed(almost)).tobytes() == almost.tobytes()
+
+
 def test_dataclasses_tuples_with_names_and_enums_come_back() -> None:
     some: Rows = rows((1, 0, 2.0), (3, 1.5, float("inf")))
     back = unpacked(packed({"rows": some, "at": Position(2, 3), "kind": SignalKind.SWITCH, "o": TimeQuality.NONE}))
