@@ -77,9 +77,14 @@ def served(folder: Path, network: str, signals: list[Signal], core: set[int], **
         process.wait(30)
 
 
-def used_s(process: int) -> float:
-    """Processor time that a process has used so far, on all its threads."""
-    fields = Path(f"/proc/{process}/stat").read_text("utf-8").rsplit(")", 1)[1].split()
+def used_s(process: int, thread: int | None = None) -> float:
+    """Processor time that a process has used so far, on all its threads or on one; its first one bears its number."""
+    fields = (
+        Path(f"/proc/{process}/stat" if thread is None else f"/proc/{process}/task/{thread}/stat")
+        .read_text("utf-8")
+        .rsplit(")", 1)[1]
+        .split()
+    )
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 

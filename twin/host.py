@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import Callable
@@ -38,6 +39,8 @@ async def host(config_path: Path, announce: Callable[[str], None], *, until_eof:
     parts = assemble(config)
     rehearse(parts.estimators.values())
     sys.setswitchinterval(_SWITCH_S)
+    gc.collect()
+    gc.freeze()  # models live as long as the process: to walk over them again and again holds everybody up for 0.1 s
     lease = Lease(config.store)
     journal = Journal(config.store)
     twin = TwinService(config.name, parts, lease, journal)

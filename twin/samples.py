@@ -265,14 +265,44 @@ def _judged(store: _Store, r: int, words: NDArray[np.int64], i: int, late: bool)
     front = 2 * k < count
     _widen(store, r, front)
     if front:
-        for j in range(k):
-            _copy(store.pool, _at(store, r, j + 1), store.pool, _at(store, r, j))
+        _pull(store, r, k)
     else:
-        for j in range(count, k, -1):
-            _copy(store.pool, _at(store, r, j - 1), store.pool, _at(store, r, j))
+        _push(store, r, k, count)
     _copy(words, i, store.pool, _at(store, r, k))
     _settled(store, r)
     return NEW
+
+
+@part
+def _push(store: _Store, r: int, k: int, j: int) -> None:
+    """Move records k .. j - 1 of a ring one place back, a block at a time."""
+    flat = store.pool.reshape(-1)
+    while j > k:
+        place = _at(store, r, j)
+        run = min(place % _BLOCK, j - k)
+        if run == 0:
+            run = 1
+            _copy(store.pool, _at(store, r, j - 1), store.pool, place)
+        else:
+            for word in range(5 * place + 4, 5 * (place - run) + 4, -1):
+                flat[word] = flat[word - 5]
+        j -= run
+
+
+@part
+def _pull(store: _Store, r: int, k: int) -> None:
+    """Move records 1 .. k of a ring one place forward, a block at a time."""
+    flat, j = store.pool.reshape(-1), 0
+    while j < k:
+        place = _at(store, r, j)
+        run = min(_BLOCK - 1 - place % _BLOCK, k - j)
+        if run == 0:
+            run = 1
+            _copy(store.pool, _at(store, r, j + 1), store.pool, place)
+        else:
+            for word in range(5 * place, 5 * (place + run)):
+                flat[word] = flat[word + 5]
+        j += run
 
 
 @part
