@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,7 @@ def water_dataset(
     time_s: Sequence[float] | Array | None = None,
     start: datetime | None = None,
     leading: Mapping[str, Any] | None = None,
+    further: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
     """Label the results of a hydraulic run.
 
@@ -104,6 +106,7 @@ def water_dataset(
         time_s: (n_time,) seconds since the start.
         start: the instant of time 0; then `time` is UTC datetime64.
         leading: dimension -> coordinate values before time.
+        further: variables besides, as xarray takes them.
 
     Returns:
         Dataset with the .inp's ids as coordinates of `node`, `link`, `tank` and `pump`, and where known `node_x`, `node_y` and
@@ -116,7 +119,7 @@ def water_dataset(
         coordinates["time"] = time_coordinate(np.asarray(time_s, dtype=np.float64), start)
     tables = network.tables
     ids = {"node": network.node_ids, "link": network.link_ids, "tank": tables["tank"].index, "pump": tables["pump"].index}
-    variables: dict[str, Any] = {}
+    variables: dict[str, Any] = dict(further or {})
     for name, values in results.items():
         element = _table_of(name, _WATER_DIMENSIONS)
         variables[name] = ((*dimensions, element), values, _described(name))
@@ -256,11 +259,15 @@ def time_coordinate(time_s: Array, start: datetime | None) -> tuple[str, Array, 
     return "time", origin + np.round(time_s * 1e9).astype("timedelta64[ns]"), {"long_name": "time (UTC)"}
 
 
-def _attributes(network: Network, solution: Solution[Any], provenance: Provenance) -> dict[str, Any]:
+@cache
+def _own_version() -> str:
     try:
-        own_version = version("city-twin")
+        return version("city-twin")
     except PackageNotFoundError:  # run from a source tree that is not installed
-        own_version = "unknown"
+        return "unknown"
+
+
+def _attributes(network: Network, solution: Solution[Any], provenance: Provenance) -> dict[str, Any]:
     return {
         "title": network.name,
         "status": solution.status.name,
@@ -272,7 +279,7 @@ def _attributes(network: Network, solution: Solution[Any], provenance: Provenanc
         "options": json.dumps(dict(provenance.options)),
         "model_revision": network.revision,
         "input_sha256": provenance.input_sha256,
-        "version": own_version,
+        "version": _own_version(),
     }
 
 

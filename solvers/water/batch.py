@@ -49,6 +49,7 @@ def run_batch(
     duration_s: float | None = None,
     pool: ThreadPoolExecutor | None = None,
     chunk_bytes: int = _CHUNK_BYTES,
+    plan: WaterPlan | None = None,
 ) -> Iterator[xr.Dataset]:
     """Run a network once for each scenario.
 
@@ -59,6 +60,7 @@ def run_batch(
         duration_s: of each run, 0 for one state; the network's own unless told.
         pool: threads to share the scenarios among; the caller's own thread if not given.
         chunk_bytes: of the results of one chunk.
+        plan: of this network, where there is one.
 
     Yields:
         Datasets as `twin solve` writes them, with `scenario` before `time`, and `scenario_status`: the gravest of each run.
@@ -72,7 +74,7 @@ def run_batch(
     >>> chunk["node_head_m"].shape
     (3, 3, 4)
     """
-    plan = prepare(network)
+    plan = plan or prepare(network)
     _check(network, scenarios)
     end = int(network.options.duration_s if duration_s is None else duration_s)
     n_time = reports(network, end)
@@ -161,8 +163,8 @@ def _run(
     worst = int(found.verdict.max(initial=0))
     solution = Solution(None, VERDICTS[worst], Stats(int(found.iterations.sum()), float(found.residual.max(initial=0.0))))
     provenance = Provenance("gradient-method", {"duration_s": end}, network.revision)
-    data = water_dataset(
-        network, columns(plan, out), solution, provenance, out.time[0] if n else np.zeros(n_time), None, {"scenario": labels}
-    )
     names = np.array([VERDICTS[v].name for v in found.verdict.tolist()], dtype=object)
-    return data.assign(scenario_status=("scenario", names, {"long_name": "gravest status of the scenario's run"}))
+    told_of = {"scenario_status": ("scenario", names, {"long_name": "gravest status of the scenario's run"})}
+    return water_dataset(
+        network, columns(out), solution, provenance, out.time[0] if n else np.zeros(n_time), None, {"scenario": labels}, told_of
+    )

@@ -140,12 +140,12 @@ class Simulation:
         verdict, iterations, residual, ended = 0, 0, 0.0, False
         while not ended:
             if cancelled():
-                return Solution(_trace(self.plan, out), Status.CANCELLED, Stats(iterations, residual))
+                return Solution(_trace(out), Status.CANCELLED, Stats(iterations, residual))
             ended, spent, left, now = play(solver, self.timetable, self.run, lent, end, at_once, verdict)
             iterations, residual = iterations + spent, max(residual, left)
             if now > verdict:
                 verdict, named = now, culprits(self.plan, self.scratch, VERDICTS[now])
-        return Solution(_trace(self.plan, out), VERDICTS[verdict], Stats(iterations, residual), named)
+        return Solution(_trace(out), VERDICTS[verdict], Stats(iterations, residual), named)
 
 
 def timetable(network: WaterNetwork) -> Timetable:
@@ -186,16 +186,16 @@ def new_record(plan: WaterPlan, n_tank: int, shape: tuple[int, ...]) -> Record:
         np.zeros(shape[:-1] or 1, dtype=np.int64),
         *room(
             (shape, number), (nodes, number), (nodes, number), (nodes, np.bool_), (links, number), (links, np.int8),
-            (links, number), ((*shape, n_tank), number),
+            (links, number), ((*shape, n_tank), number), (nodes, number), (links, number), (links, number),
         ),
     )  # fmt: skip
 
 
-def _trace(plan: WaterPlan, out: Record) -> Trace:
+def _trace(out: Record) -> Trace:
     """What was recorded so far."""
     n = int(out.written[0])
     record = Record(
         out.written, out.time[:n], out.head[:n], out.demand[:n], out.supplied[:n], out.flow[:n], out.code[:n],
-        out.setting[:n], out.level[:n],
+        out.setting[:n], out.level[:n], out.pressure[:n], out.velocity[:n], out.loss[:n],
     )  # fmt: skip
-    return Trace(record.time, columns(plan, record))
+    return Trace(record.time, columns(record))

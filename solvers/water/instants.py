@@ -69,6 +69,8 @@ class Record(NamedTuple):
         flow, setting: (n_time, n_link).
         code: (n_time, n_link) status as results have it: 0 shut, 1 open, 2 in control.
         level: (n_time, n_tank).
+        pressure: (n_time, n_node).
+        velocity, loss: (n_time, n_link).
     """
 
     written: Index
@@ -80,6 +82,9 @@ class Record(NamedTuple):
     code: NDArray[np.int8]
     setting: Floats
     level: Floats
+    pressure: Floats
+    velocity: Floats
+    loss: Floats
 
 
 @kernel
@@ -154,16 +159,18 @@ def record(net: Laws, run: Run, out: Record) -> None:
     out.flow[row] = s.flow
     out.setting[row] = run.asked
     out.level[row] = run.level
-    demand = out.demand[row]
+    demand, pressure = out.demand[row], out.pressure[row]
     for i in range(len(demand)):
         demand[i] = s.demand[i] + s.emitted[i] if net.row[i] >= 0 else 0.0
-    for k in range(len(s.flow)):
-        if net.row[net.end[k]] < 0:
-            demand[net.end[k]] += s.flow[k]
-        if net.row[net.start[k]] < 0:
-            demand[net.start[k]] -= s.flow[k]
-    code = out.code[row]
+        pressure[i] = s.head[i] - net.elevation[i]
+    code, velocity, loss = out.code[row], out.velocity[row], out.loss[row]
     for k in range(len(code)):
+        i, j = net.start[k], net.end[k]
+        if net.row[j] < 0:
+            demand[j] += s.flow[k]
+        if net.row[i] < 0:
+            demand[i] -= s.flow[k]
+        velocity[k], loss[k] = abs(s.flow[k]) * net.per_area[k], s.head[i] - s.head[j]
         code[k] = _SHUT if s.status[k] <= CLOSED else (_IN_CONTROL if s.status[k] == ACTIVE else _OPEN)
     out.written[0] = row + 1
 

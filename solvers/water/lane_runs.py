@@ -20,7 +20,7 @@ from solvers.water.plan import LANES, OPEN, PUMP, XHEAD, Floats, Index, Reductio
 from solvers.water.state import ACCURACY, NEGATIVE_PRESSURE, SOLVED, STALLED_PUMP, TRIALS, Solver, State, solve_state
 
 _SCENARIO, _REPEAT = range(2)  # rows of `Book.at`
-_ENOUGH = 4  # lanes at rest for which the others are interrupted
+_ENOUGH = 5  # lanes at rest for which the others are interrupted
 
 
 class Told(NamedTuple):
@@ -87,7 +87,7 @@ def record_of(out: Record, k: int) -> Record:
     """The record of scenario k."""
     return Record(
         out.written[k : k + 1], out.time[k], out.head[k], out.demand[k], out.supplied[k], out.flow[k], out.code[k],
-        out.setting[k], out.level[k],
+        out.setting[k], out.level[k], out.pressure[k], out.velocity[k], out.loss[k],
     )  # fmt: skip
 
 

@@ -57,6 +57,7 @@ class Laws(NamedTuple):
         roughness: (n_link,) e/d of Darcy-Weisbach [1].
         viscous: (n_link,) viscosity times diameter [m3/s].
         diameter: (n_link,) [m], 0 for pumps.
+        per_area: (n_link,) 1 / cross-section [1/m2], 0 for pumps.
         pump: (n_link,) kind of pump, -1 elsewhere.
         pump_law: (n_link, 4): shut-off head h0 [m], r, c, and the greatest head [m].
         curve_start: (n_link + 1,) points of a pump's or valve's own table.
@@ -87,6 +88,7 @@ class Laws(NamedTuple):
     roughness: Floats
     viscous: Floats
     diameter: Floats
+    per_area: Floats
     pump: Index
     pump_law: Floats
     curve_start: Index
@@ -177,6 +179,7 @@ def prepare(network: WaterNetwork) -> WaterPlan:
     o = network.options
     laws = Laws(
         kinds, start, end, resistance, exponent, minor, rough, viscous, diameter,
+        np.divide(4.0 / np.pi, diameter**2, out=np.zeros(len(diameter)), where=diameter > 0),
         pump, law, curve_start, curve_q, curve_h, np.array(network.node_elevation_m), low, high,
         _first_flow(diameter, pump, curve_start, curve_q),
         lane_link, np.arange(len(lane_link) + 1), lanes_of(resistance[lane_link]), lanes_of(minor[lane_link]),
@@ -227,7 +230,8 @@ def _reduction(laws: Laws, graph: Skeleton, core: Laws | None = None) -> Reducti
         place[graph.node] = np.arange(len(graph.node))
         core = laws._replace(
             kind=laws.kind[link], start=graph.start, end=graph.end, minor=laws.minor[link], roughness=laws.roughness[link],
-            viscous=laws.viscous[link], diameter=laws.diameter[link], pump=laws.pump[link], pump_law=laws.pump_law[link],
+            viscous=laws.viscous[link], diameter=laws.diameter[link], per_area=laws.per_area[link],
+            pump=laws.pump[link], pump_law=laws.pump_law[link],
             curve_start=np.r_[laws.curve_start[link], laws.curve_start[-1]], elevation=laws.elevation[graph.node],
             low=laws.low[graph.node], high=laws.high[graph.node], first_flow=laws.first_flow[link],
             lane_link=np.flatnonzero(is_lane), lane_first=np.r_[0, np.cumsum(size[is_lane])],
