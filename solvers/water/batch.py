@@ -31,7 +31,8 @@ from solvers.water.plan import ACTIVE, CLOSED, LANES, OPEN, PUMP, WaterPlan, pre
 from solvers.water.state import State
 from solvers.water.steady import VERDICTS, Scratch
 
-_CHUNK_BYTES = 1 << 28
+_CHUNK_BYTES = 3 << 23  # little enough for a chunk to lie where the last one lay; fresh memory costs more than the hydraulics
+_MOST_BYTES = 1 << 28  # for which the lanes are kept full
 _TASK = 64  # scenarios
 INPUTS = {
     "node_demand_factor": ("node", "factor on all demands of a node [1]"),
@@ -59,7 +60,7 @@ def run_batch(
             missing is the network's own.
         duration_s: of each run, 0 for one state; the network's own unless told.
         pool: threads to share the scenarios among; the caller's own thread if not given.
-        chunk_bytes: of the results of one chunk.
+        chunk_bytes: of the results of one chunk; up to 256 MiB where sixteen scenarios take more.
         plan: of this network, where there is one.
 
     Yields:
@@ -83,8 +84,10 @@ def run_batch(
     begin = simulation.state
     simulation.solve()
     base = simulation.run.state
-    for first in range(0, n, max(1, chunk_bytes // size)):
-        chunk = slice(first, min(n, first + max(1, chunk_bytes // size)))
+    most = max(1, chunk_bytes // size, min(2 * LANES, _MOST_BYTES // size))
+    most -= most % LANES if most > LANES else 0  # else lanes stand idle at the end of each chunk
+    for first in range(0, n, most):
+        chunk = slice(first, min(n, first + most))
         told = _told(network, plan, begin, scenarios.isel(scenario=chunk))
         yield _run(plan, simulation.timetable, told, base, end, n_time, pool, scenarios["scenario"].values[chunk])
 
