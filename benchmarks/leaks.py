@@ -36,14 +36,15 @@ def _digest() -> str:
 
 TITLE = "Leaks found in simulated years"
 TEXT = (
-    "Hidden networks (roughness, diameters, base demands and weekly profiles up to 10 % off, three pipes closed), each with "
-    "a history of a year and years to search; 20 leaks a year, and those that run on from the history. Pressures with "
-    "2 cm of noise at five minutes; the years to search with gaps and two faulty meters. L-Town has the meters of "
-    "../shared/battledim where that is there; the other networks some chosen by rule. Found: within 300 m along pipes while "
-    "the leak runs; `new` leaves out what was carried over. Burst delay: median over all bursts until located, missed ones "
-    "infinite. Euros: 0.80 per m3 saved, less 500 per 300 m of distance and per false alarm. Mean over years, spread in "
-    "brackets; the time is wall clock beside other work on the machine. Results are kept in runs/leak_years by a digest of the "
-    "search: a run that was cut off goes on, and one that is interrupted (Ctrl-C) makes the page of the years that it has. "
+    "Hidden networks (roughness, diameters, base demands and weekly profiles up to 10 % off, three pipes closed), each with"
+    " a history of a year and years to search, one calendar's weeks through all; 20 leaks a year, and those that run on "
+    "from the history. Pressures with 2 cm of noise at five minutes; the years to search with gaps and two faulty meters. "
+    "L-Town has the meters of ../shared/battledim where that is there; the other networks some chosen by rule. Found: "
+    "within 300 m along pipes while the leak runs; `new` leaves out what was carried over. Burst delay: median over all "
+    "bursts until located, missed ones infinite. Euros: 0.80 per m3 saved, less 500 per 300 m of distance and per false "
+    "alarm. Mean over years, spread in brackets; the time is wall clock beside other work on the machine. Results are kept "
+    "in runs/leak_years by a digest of the search: a run that was cut off goes on, and one that is interrupted (Ctrl-C) "
+    "makes the page of the years that it has. "
     f"This page is of the search with the digest {_digest()}."
 )
 HEAD = ("network", "method", "years", "found", "new found", "false", "euros", "distance", "burst delay", "wall time a year")
