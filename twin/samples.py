@@ -36,7 +36,7 @@ _UNSIGNED = np.uint64(1 << 63)  # turns the order of unsigned words into that of
 _FLAGS_AT, _TIMELESS_AT = 8, 16  # bits of the quality above the validity's
 _TEST = int(Flag.TEST) << _FLAGS_AT
 _BLOCK = 32  # records
-_SLACK = 1_000  # blocks that a full pool grows by at least, 1.3 MB; else by a quarter
+_SLACK = 3_000  # blocks that a full pool grows by at least, 4 MB; else by a part that takes no longer than some milliseconds
 
 
 class _Store(NamedTuple):
@@ -102,7 +102,7 @@ class Samples:
         there = len(store.pool) // _BLOCK
         # Added at its end, memory is moved by its tables of pages. Nothing else refers to these arrays.
         if store.state[_POOL_USED] + pool > there:
-            store.pool.resize(((there + max(_SLACK, there // 4)) * _BLOCK, 5), refcheck=False)
+            store.pool.resize(((there + max(_SLACK, there // 64)) * _BLOCK, 5), refcheck=False)
         if store.state[_LIST_USED] + 2 * blocks > len(store.blocks):
             store.blocks.resize(2 * (len(store.blocks) + blocks) + _SLACK, refcheck=False)
 
