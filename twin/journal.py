@@ -1,7 +1,7 @@
 """The journal: what DURABLE means.
 
 SQLite in WAL mode with synchronous=FULL. Entries are appended by a thread of its own, which groups what arrives within
-20 ms of the commit before, or 1 MiB, into one row and one fsync. Each row carries a checksum chained to the row before:
+10 ms of the commit before, or 1 MiB, into one row and one fsync. Each row carries a checksum chained to the row before:
 
     check_n = sha256(check_(n-1) | body_n)
 
