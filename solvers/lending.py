@@ -39,7 +39,8 @@ class _Borrowed(types.Type):  # type: ignore[misc]  # numba publishes no types
 
     def __init__(self, of: types.NamedTuple | types.NamedUniTuple) -> None:
         self.of = of
-        super().__init__(name=f"{of.instance_class.__name__}@{sha256(of.name.encode()).hexdigest()[:12]}")
+        whole = f"{of.instance_class.__module__} {of.fields} {of.name}"
+        super().__init__(name=f"{of.instance_class.__name__}@{sha256(whole.encode()).hexdigest()[:12]}")
 
 
 _KINDS: dict[tuple[Any, ...], _Borrowed] = {}  # of all tuples lent so far; numba takes a millisecond to find a large one's
