@@ -17,7 +17,7 @@ from twin.assembly import Parts
 from twin.chain import digest
 from twin.effects import Announce, Append, Effect, Estimate, Publish, Tell
 from twin.engine import Engine
-from twin.estimators import InForce
+from twin.estimators import Found, InForce
 from twin.journal import Entry
 from twin.port import Ack, AckLevel, Batch, Claim, ClaimedSignal, PublishedState, Snapshot, TwinEvent
 from twin.setup import NetworkSetup, Setup
@@ -208,7 +208,13 @@ class SmallEstimator:
         self.dims = {"point": tuple(map(str, uids))}
         self.broken_at: set[int] = set()
 
-    def step(self, measured: InForce, previous: NetworkState | None, coupled: Mapping[str, NetworkState]) -> NetworkState:
+    def step(
+        self,
+        measured: InForce,
+        previous: NetworkState | None,
+        coupled: Mapping[str, NetworkState],
+        found: Found | None = None,
+    ) -> NetworkState:
         if measured.valid_time_us in self.broken_at:
             raise ZeroDivisionError("a fault of ours")
         return estimate(self.network, self.uids, Estimate(self.network, measured, previous, coupled))
