@@ -30,7 +30,7 @@ from solvers.water.plan import Floats, Index
 from solvers.water.sensitivity import Linear
 
 _BRIDGE = 1e-6  # of 1 - t: nothing else leads to the other side
-_TRIED = 24  # pipes that are closed in the model
+_TRIED = 12  # pipes that are closed in the model
 _WEAKEST, _STRONGEST = 0.4, 2.5  # what first order may be wrong by
 
 
