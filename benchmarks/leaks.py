@@ -15,6 +15,7 @@ import numpy as np
 
 import solvers.water.leak_search
 import twin.leak_report
+import twin.scada_week
 import twin.scada_year
 from benchmarks.leak_baselines import Found, night_flow, pressure_regression
 from benchmarks.leak_years import make
@@ -30,7 +31,7 @@ from twin.scada_year import ScadaYear, in_common, read_year
 def _digest() -> str:
     """Of the sources that decide the answer."""
     room = Path(solvers.water.leak_search.__file__).parent
-    files = [*sorted(room.glob("*.py")), Path(twin.leak_report.__file__), Path(twin.scada_year.__file__)]
+    files = [*sorted(room.glob("*.py")), *(Path(m.__file__) for m in (twin.leak_report, twin.scada_week, twin.scada_year))]
     return hashlib.sha256(b"".join(p.read_bytes() for p in files)).hexdigest()[:10]
 
 

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from grid_models.errors import InvalidInput, Issue
 from grid_models.water.network import WaterNetwork
 from solvers.water.leak_search.town import Hours, Sensors
+from twin.scada_week import turned
 
 Floats = NDArray[np.float64]
 _HOUR_NS = 3_600_000_000_000
@@ -68,7 +69,7 @@ class ScadaYear:
 
 
 def in_common(past: ScadaYear, year: ScadaYear) -> tuple[ScadaYear, ScadaYear]:
-    """Both years with the sensors that both have, in one order.
+    """Both years with the sensors that both have, in one order, the second by its consumers' week.
 
     Raises:
         InvalidInput: they have no pressure meter in common, or the first week's pressures cannot be in the history's unit.
@@ -79,6 +80,7 @@ def in_common(past: ScadaYear, year: ScadaYear) -> tuple[ScadaYear, ScadaYear]:
     if not shared["pressure"]:
         raise InvalidInput([Issue("", "pressure", (), "history and readings have no pressure meter in common")])
     past, year = _only(past, Sensors(**shared)), _only(year, Sensors(**shared))
+    year = replace(year, hours=replace(year.hours, turned_h=turned(past.hours, year.hours)))
     return past, _plausible(past, year)
 
 

@@ -67,6 +67,7 @@ class Hours:
         level_m: (n, n_level).
         level_gain_m: (n, n_level) from the hour's begin to its end.
         drawn_m3_per_h: (n, n_drawn).
+        turned_h: (n,) hours by which consumers are later in their week than the calendar says.
     """
 
     start_s: Floats
@@ -75,11 +76,12 @@ class Hours:
     level_m: Floats
     level_gain_m: Floats
     drawn_m3_per_h: Floats
+    turned_h: Index | int = 0
 
     @cached_property
     def hour_of_week(self) -> Index:
-        """(n,) 0 on Monday at midnight."""
-        return ((self.start_s / 3600.0).astype(np.int64) + 3 * 24) % HOURS_PER_WEEK
+        """(n,) 0 on the consumers' Monday at midnight."""
+        return np.asarray(((self.start_s / 3600.0).astype(np.int64) + 3 * 24 + self.turned_h) % HOURS_PER_WEEK)
 
     def __len__(self) -> int:
         """The number of hours."""
