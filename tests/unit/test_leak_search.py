@@ -241,6 +241,15 @@ def test_a_muted_meter_is_heard_again_from_a_new_zero_and_a_second_silence_lasts
     assert np.isfinite(muting.heard(400 + 2 * week, jumped, bias)[1])
 
 
+def test_a_muted_meter_that_stood_still_comes_back_with_the_zero_that_it_had() -> None:
+    muting, bias = Muting(), np.zeros(1)
+    muting.mute(0, 10)
+    week = 24 * 7
+    for h in range(10, 10 + week):  # half a metre off for six hours, then known to stand still
+        assert np.isnan(muting.heard(h, np.array([0.5 if h < 16 else np.nan]), bias)[0])
+    assert muting.heard(10 + week, np.array([0.01]), bias)[0] == pytest.approx(0.01)
+
+
 def test_a_large_drop_is_the_end_of_the_leak_that_is_large_enough() -> None:
     z, f = np.array([-40.0, -50.0, -10.0]), np.array([-19.0, -21.0, -60.0])  # of three pipes
     mine, flow = np.array([1, 0]), np.array([8.0, 20.0])  # a small leak at pipe 1, a large one at pipe 0

@@ -2,7 +2,8 @@
 
 A meter found wrong is muted for a week, each further time twice as long: one that was recalibrated loses a week, one that
 drifts is soon not relied on at all. When its silence ends, its zero is what its residual was in the last two days
-(an exponential mean), less the bias that is believed of it.
+(an exponential mean), less the bias that is believed of it. One that read nothing for half a day meanwhile has stood still:
+what it showed before that is no zero, and when it moves again it is what it was.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from solvers.water.plan import Floats
 
 _FIRST_H = 24 * 7
 _MEMORY_H = 48.0
+_FORGETS_H = 12
 
 
 @dataclass
@@ -23,6 +25,7 @@ class _Silence:
     begin: int
     end: int
     heard: float = np.nan  # mean residual meanwhile
+    read: int = -1  # last hour that it was
     zero: float = np.nan  # from its end on
 
 
@@ -50,11 +53,14 @@ class Muting:
             i, read = silence.output, residual[silence.output]
             if silence.begin <= h < silence.end:
                 if np.isfinite(read) and np.isnan(silence.zero):
-                    silence.heard = read if np.isnan(silence.heard) else silence.heard + (read - silence.heard) / _MEMORY_H
+                    is_new = np.isnan(silence.heard) or h - silence.read > _FORGETS_H
+                    silence.heard = read if is_new else silence.heard + (read - silence.heard) / _MEMORY_H
+                    silence.read = h
                 out[i] = np.nan
             elif h >= silence.end:
                 if np.isnan(silence.zero):
-                    silence.zero = silence.heard - bias[i] if np.isfinite(silence.heard) else 0.0
+                    is_known = np.isfinite(silence.heard) and silence.end - silence.read <= _FORGETS_H
+                    silence.zero = silence.heard - bias[i] if is_known else 0.0
                 out[i] = read - silence.zero
         return out
 
