@@ -85,6 +85,14 @@ class Table(Mapping[str, Array]):
         """The column, or `default` repeated where the table has none (pandapower's optional columns)."""
         return self.columns[name] if name in self.columns else np.full(self.size, default)
 
+    def marked(self, name: str) -> NDArray[np.bool_]:
+        """(n,) where a column holds true; a missing column or cell (None, nan) does not.
+
+        >>> Table(frozen([1, 2]), {"slack": frozen([True, None])}).marked("slack")
+        array([ True, False])
+        """
+        return np.asarray(np.equal(self.column(name, False), True), dtype=np.bool_)
+
     def replace(self, name: str, rows: Any, values: Any) -> Table:
         """A table in which `rows` of one column hold other values; the rest is shared."""
         column = self.columns[name].copy()

@@ -27,14 +27,14 @@ from numba import types
 from numba.core import cgutils
 from numba.core.imputils import lower_builtin, lower_getattr_generic
 from numba.core.typing import templates
-from numba.extending import NativeValue, models, register_model, unbox
+from numba.extending import NativeValue, models, register_model, type_callable, unbox
 
 T = TypeVar("T")
 
 _WORD = ir.IntType(64)
 
 
-class _Borrowed(types.Type):  # type: ignore[misc]  # numba publishes no types
+class _Borrowed(types.Type):  # type: ignore[misc]  # numba ships no annotations: its base class is Any to mypy
     """A pointer to the words of a tuple."""
 
     def __init__(self, of: types.NamedTuple | types.NamedUniTuple) -> None:
@@ -46,10 +46,9 @@ class _Borrowed(types.Type):  # type: ignore[misc]  # numba publishes no types
 _KINDS: dict[tuple[Any, ...], _Borrowed] = {}  # of all tuples lent so far; numba takes a millisecond to find a large one's
 
 
-@register_model(_Borrowed)
-class _BorrowedModel(models.PrimitiveModel):  # type: ignore[misc]  # numba publishes no types
-    def __init__(self, manager: Any, kind: _Borrowed) -> None:
-        super().__init__(manager, kind, _WORD.as_pointer())
+def _as_pointer(manager: Any, kind: _Borrowed) -> Any:
+    """How machine code holds it."""
+    return models.PrimitiveModel(manager, kind, _WORD.as_pointer())
 
 
 class _Lent:
@@ -115,7 +114,6 @@ def _check(kind: Any) -> None:
         raise TypeError(f"cannot lend a {kind}")
 
 
-@unbox(_Borrowed)  # type: ignore[untyped-decorator]  # numba publishes no types
 def _unbox(_kind: Any, lent: Any, c: Any) -> NativeValue:
     number = c.pyapi.object_getattr_string(lent, "_address")
     address = c.pyapi.long_as_longlong(number)
@@ -123,16 +121,12 @@ def _unbox(_kind: Any, lent: Any, c: Any) -> NativeValue:
     return NativeValue(c.builder.inttoptr(address, _WORD.as_pointer()))
 
 
-class _Template(templates.AbstractTemplate):  # type: ignore[misc]  # numba publishes no types
-    key = borrowed
-
-    def generic(self, arguments: tuple[Any, ...], _keywords: Any) -> Any:
-        [kind] = arguments
-        return templates.signature(kind if isinstance(kind, _Borrowed) else _Borrowed(kind), kind)
+def _type_of_borrowed(_context: Any) -> Any:
+    return lambda value: value if isinstance(value, _Borrowed) else _Borrowed(value)
 
 
 @templates.infer_getattr
-class _Members(templates.AttributeTemplate):  # type: ignore[misc]  # numba publishes no types
+class _Members(templates.AttributeTemplate):  # type: ignore[misc]  # numba ships no annotations: its base class is Any to mypy
     key = _Borrowed
 
     def generic_resolve(self, kind: _Borrowed, name: str) -> Any:
@@ -182,7 +176,6 @@ def _read(builder: Any, where: Any) -> Any:
     return word
 
 
-@lower_getattr_generic(_Borrowed)  # type: ignore[untyped-decorator]  # numba publishes no types
 def _member(context: Any, builder: Any, kind: _Borrowed, words: Any, name: str) -> Any:
     index = kind.of.fields.index(name)
     member, offset = kind.of.types[index], sum(map(_size, kind.of.types[:index]))
@@ -217,5 +210,8 @@ def _array(context: Any, builder: Any, kind: Any, words: Any, offset: int) -> An
     return array._getvalue()
 
 
-templates.infer_global(borrowed, types.Function(_Template))
+register_model(_Borrowed)(_as_pointer)
+unbox(_Borrowed)(_unbox)
+type_callable(borrowed)(_type_of_borrowed)
 lower_builtin(borrowed, types.Any)(_borrow)
+lower_getattr_generic(_Borrowed)(_member)

@@ -32,6 +32,7 @@ _BEGIN, _SIZE, _FIRST, _COUNT = range(4)  # of a ring: where its blocks are list
 _NEWEST, _NEXT = 4, 5  # time of its last record; place behind that in the same block, -1 for none: what most records ask for
 _RING = 8  # words, a line of the processor's cache
 _FREE, _POOL_USED, _LIST_USED = range(3)  # first free block, -1 for none; blocks, and entries of the list, ever used
+_LAST = (1 << 63) - 1  # behind every sequence
 _UNSIGNED = np.uint64(1 << 63)  # turns the order of unsigned words into that of signed ones
 _FLAGS_AT, _TIMELESS_AT = 8, 16  # bits of the quality above the validity's
 _TEST = int(Flag.TEST) << _FLAGS_AT
@@ -252,7 +253,10 @@ def _settled(store: _Store, r: int) -> None:
 @part
 def _judged(store: _Store, r: int, words: NDArray[np.int64], i: int, late: bool) -> int:
     """Whether a record is known to its ring; if not, it is put there unless it is late."""
-    count, k = store.rings[r, _COUNT], _before(store, r, words, i)
+    count, k = (
+        store.rings[r, _COUNT],
+        _before(store, r, words[i, _TIME], words[i, _SEQUENCE], words[i, _QUALITY] >> _TIMELESS_AT),
+    )
     if k < count:
         p = _at(store, r, k)
         same = store.pool[p, _TIME] == words[i, _TIME] and store.pool[p, _SEQUENCE] == words[i, _SEQUENCE]
@@ -306,24 +310,30 @@ def _pull(store: _Store, r: int, k: int) -> None:
 
 
 @part
-def _before(store: _Store, r: int, words: NDArray[np.int64], i: int) -> int:
+def _before(store: _Store, r: int, time: int, sequence: int, timeless: int) -> int:
     """How many of a ring's records come before this one."""
     low, high = 0, store.rings[r, _COUNT]
     middle = high - 1  # it is mostly the newest
     while low < high:
         p = _at(store, r, middle)
-        if store.pool[p, _TIME] != words[i, _TIME]:
-            less = store.pool[p, _TIME] < words[i, _TIME]
-        elif store.pool[p, _SEQUENCE] != words[i, _SEQUENCE]:
-            less = store.pool[p, _SEQUENCE] < words[i, _SEQUENCE]
+        if store.pool[p, _TIME] != time:
+            less = store.pool[p, _TIME] < time
+        elif store.pool[p, _SEQUENCE] != sequence:
+            less = store.pool[p, _SEQUENCE] < sequence
         else:
-            less = store.pool[p, _QUALITY] >> _TIMELESS_AT < words[i, _QUALITY] >> _TIMELESS_AT
+            less = store.pool[p, _QUALITY] >> _TIMELESS_AT < timeless
         if less:
             low = middle + 1
         else:
             high = middle
         middle = (low + high) // 2
     return low
+
+
+@part
+def _through(store: _Store, r: int, instant: int) -> int:
+    """How many of a ring's records are of an instant or before it."""
+    return _before(store, r, instant, _LAST, _LAST)
 
 
 @part
@@ -367,20 +377,6 @@ def _widen(store: _Store, r: int, front: bool) -> None:
         block = state[_POOL_USED]
         state[_POOL_USED] += 1
     store.blocks[rings[r, _BEGIN] + end // _BLOCK] = block
-
-
-@part
-def _through(store: _Store, r: int, instant: int) -> int:
-    """How many of a ring's records are of an instant or before it."""
-    low, high = 0, store.rings[r, _COUNT]
-    middle = high - 1
-    while low < high:
-        if store.pool[_at(store, r, middle), _TIME] <= instant:
-            low = middle + 1
-        else:
-            high = middle
-        middle = (low + high) // 2
-    return low
 
 
 @kernel

@@ -113,7 +113,7 @@ def shunt_mva(network: PowerNetwork) -> Complex:
 def shunt_steps(tables: Mapping[str, Table]) -> tuple[NDArray[np.bool_], Index]:
     """Which shunts draw what a table says of their step, and that table's row for each of these; -1 where it has none."""
     shunt, steps = tables["shunt"], tables.get("shunt_characteristic_table")
-    by_table = np.asarray(shunt.column("step_dependency_table", False) == True)  # noqa: E712 - the column may hold None
+    by_table = shunt.marked("step_dependency_table")
     rows: dict[tuple[float, float], int] = {}
     if steps is not None:
         rows = {key: row for row, key in enumerate(zip(steps["id_characteristic"], steps["step"], strict=True))}

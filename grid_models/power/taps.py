@@ -37,7 +37,7 @@ def positions(table: Table, rows: Index) -> Floats:
 
 def by_table(table: Table, rows: Index) -> NDArray[np.bool_]:
     """(n,) whether a table of characteristics tells what a position does."""
-    return np.asarray(table.column("tap_dependency_table", False)[rows] == True)  # noqa: E712 - the column may hold None
+    return table.marked("tap_dependency_table")[rows]
 
 
 def turned(table: Table, rows: Index, position: Floats) -> Complex:
