@@ -11,11 +11,13 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from grid_models.state import Position
+from tests.proof import proof
 from twin.journal import Journal
 
 ROOM = Path(__file__).parent
@@ -71,10 +73,10 @@ def cut(disk: Path, store: Path, image: Path, first: int, after: int, lies: bool
     return last
 
 
-def lost(disk: Path, folder: Path, cuts: int, *, lies: bool = False) -> int:
-    """Acknowledged entries that are not there after so many cuts."""
+def losses(disk: Path, folder: Path, cuts: int, *, lies: bool = False) -> Iterator[int]:
+    """Acknowledged entries that are not there after each of so many cuts."""
     store, image = folder / "store", folder / "image"
-    gone, last = 0, 0
+    last = 0
     for k in range(cuts):
         acknowledged = cut(disk, store, image, last + 1, 1 + 7 * k % 60, lies)
         journal = Journal(store)
@@ -82,24 +84,27 @@ def lost(disk: Path, folder: Path, cuts: int, *, lies: bool = False) -> int:
         assert journal.damaged is None
         assert found == list(range(found[0], found[-1] + 1)) if found else True
         assert all(e.position == Position(1, int.from_bytes(e.payload[:8], "little")) for e in journal.read_after())
-        gone += max(0, acknowledged - (found[-1] if found else 0))
+        gone = max(0, acknowledged - (found[-1] if found else 0))
         last = max([last, *found])
         journal.close()
         # What the opening has written is on the disk too.
         shutil.rmtree(image)
         shutil.copytree(store, image)
-    return gone
+        yield gone
 
 
 def test_a_power_cut_loses_nothing_that_was_acknowledged(disk: Path, tmp_path: Path) -> None:
-    assert lost(disk, tmp_path, 4) == 0
+    assert sum(losses(disk, tmp_path, 4)) == 0
 
 
 def test_a_disk_that_lies_loses_what_was_acknowledged(disk: Path, tmp_path: Path) -> None:
     """The proof of the proof: without fsync the same test fails."""
-    assert lost(disk, tmp_path, 2, lies=True) > 0
+    assert sum(losses(disk, tmp_path, 2, lies=True)) > 0
 
 
 @pytest.mark.heavy
 def test_two_hundred_power_cuts_lose_nothing(disk: Path, tmp_path: Path) -> None:
-    assert lost(disk, tmp_path, 200) == 0
+    with proof("power cuts", "nothing that was acknowledged is lost", "cuts", "tests/faults/test_power_cut.py") as tally:
+        for gone in losses(disk, tmp_path, 200):
+            assert gone == 0
+            tally.count += 1
