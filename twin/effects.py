@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from grid_models.state import NetworkState
-from twin.estimators import Found, InForce
+from twin.estimators import Given
 from twin.journal import Entry
 from twin.port import Ack, PublishedState, TwinEvent
 
@@ -23,10 +21,7 @@ class Estimate:
     """Compute a state; call `Engine.estimated` with it."""
 
     network: str
-    measured: InForce
-    previous: NetworkState | None
-    coupled: Mapping[str, NetworkState]
-    found: Found | None = None
+    given: Given
 
 
 @dataclass(frozen=True)

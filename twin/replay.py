@@ -113,4 +113,4 @@ def _performed(parts: Parts, engine: Engine, effects: list[Effect]) -> Iterator[
 
 def estimated(parts: Parts, request: Estimate) -> NetworkState:
     """Perform an Estimate effect."""
-    return parts.estimators[request.network].step(request.measured, request.previous, request.coupled, request.found)
+    return parts.estimators[request.network].step(request.given)

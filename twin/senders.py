@@ -41,7 +41,6 @@ class Sender:
         durable: last batch in the journal.
         interrogation: signals refreshed since a snapshot began, None outside one.
         waiting: batches without a published state, in order.
-        ahead_us: the twin's now when its clock was last ahead [us].
     """
 
     claim: Claim
@@ -53,7 +52,6 @@ class Sender:
     durable: int = 0
     interrogation: set[int] | None = None
     waiting: deque[Waiting] = field(default_factory=deque)
-    ahead_us: int = 0
 
     def covered(self, network: str, instant: int, position: Position) -> int:
         """A state was published; returns the last batch that published states now cover, 0 where none is newly so.

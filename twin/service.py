@@ -11,7 +11,6 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import partial
 from threading import Event
 from time import time_ns
@@ -23,13 +22,14 @@ from grid_models.errors import Issue
 from grid_models.measurements import Catalogue, Rows
 from grid_models.scenario import Patch
 from grid_models.state import Freshness, NetworkState, Position
-from solvers.solution import Cancelled
+from solvers.solution import Cancelled, Status
 from twin import what_if
 from twin.assembly import Parts
 from twin.chain import digest
 from twin.effects import Announce, Append, Effect, Estimate, Publish, Tell
 from twin.engine import Engine
 from twin.errors import Exhausted, NotFound, TooOld, TwinError, Unavailable
+from twin.estimators.failure import repeated
 from twin.history import History
 from twin.journal import Entry, EntryKind, Journal
 from twin.lease import Lease
@@ -401,24 +401,18 @@ class TwinService:
         try:
             state, seen = await self._loop.run_in_executor(self._live, self._computed, request)
         except Exception:  # a fault of ours in one instant of one network must not stop the others
-            log.exception("estimate failed network=%s instant=%d", request.network, request.measured.valid_time_us)
-            stale = self._stale(request)
-            if stale is None:
+            log.exception("estimate failed network=%s instant=%d", request.network, request.given.measured.valid_time_us)
+            before = request.given.previous
+            if before is None:
                 self._perform(self._engine.failed(request.network))
                 return
-            state, seen = stale, digest(stale)
+            state = repeated(before, request.given.measured.valid_time_us, Status.NOT_CONVERGED)
+            seen = digest(state)
         self._perform(self._engine.estimated(request.network, state, seen))
 
     def _computed(self, request: Estimate) -> tuple[NetworkState, bytes]:
         state = estimated(self.parts, request)
         return state, digest(state)
-
-    def _stale(self, request: Estimate) -> NetworkState | None:
-        """The state before, again; None where there is none."""
-        if request.previous is None:
-            return None
-        instant = request.measured.valid_time_us
-        return replace(request.previous, valid_time_us=instant, status="NOT_CONVERGED", freshness=Freshness.STALE)
 
     async def _announce(self, event: TwinEvent) -> None:
         async with self._event_news:

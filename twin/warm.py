@@ -11,7 +11,7 @@ from grid_models.network import Network
 from grid_models.power.network import PowerNetwork
 from grid_models.state import NetworkState
 from grid_models.water.network import WaterNetwork
-from twin.estimators import Estimator, InForce
+from twin.estimators import Estimator, Given, InForce
 from twin.estimators.power import PowerEstimator
 from twin.estimators.water import WaterEstimator
 from twin.intake import admit
@@ -22,9 +22,9 @@ def estimate_once(network: Network) -> NetworkState:
     """Estimate a network without any measurement: from pseudo-measurements and patterns alone."""
     catalogue = Catalogue(1, ())
     if isinstance(network, PowerNetwork):
-        return PowerEstimator(network, catalogue, "warm").step(_nothing(), None, {})
+        return PowerEstimator(network, catalogue, "warm").step(Given(_nothing()))
     if isinstance(network, WaterNetwork):
-        return WaterEstimator(network, catalogue, "warm").step(_nothing(), None, {})
+        return WaterEstimator(network, catalogue, "warm").step(Given(_nothing()))
     raise TypeError(f"cannot estimate {type(network).__name__}")
 
 
@@ -32,7 +32,7 @@ def rehearse(estimators: Iterable[Estimator]) -> None:
     """Do once what the first batches will ask for: loading machine code would hold them up for a second or two."""
     take_once()
     for estimator in estimators:
-        estimator.step(_nothing(), None, {})
+        estimator.step(Given(_nothing()))
 
 
 def _nothing() -> InForce:

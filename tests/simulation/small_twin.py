@@ -17,7 +17,7 @@ from twin.assembly import Parts
 from twin.chain import digest
 from twin.effects import Announce, Append, Effect, Estimate, Publish, Tell
 from twin.engine import Engine
-from twin.estimators import Found, InForce
+from twin.estimators import Given
 from twin.journal import Entry
 from twin.port import Ack, AckLevel, Batch, Claim, ClaimedSignal, PublishedState, Snapshot, TwinEvent
 from twin.setup import NetworkSetup, Setup
@@ -73,13 +73,13 @@ def claim(publisher: str = "scada", uids: Iterable[int] = POWER + WATER, epoch: 
     return Claim(publisher, epoch, priority, CATALOGUE.revision, signals, AckLevel.ESTIMATED)
 
 
-def estimate(network: str, uids: tuple[int, ...], request: Estimate) -> NetworkState:
+def estimate(network: str, uids: tuple[int, ...], given: Given) -> NetworkState:
     """Value in force + half the previous state + a tenth of what the coupled network has."""
-    measured: InForce = request.measured
-    x = np.zeros(len(uids)) if request.previous is None else 0.5 * request.previous.values["x"]
+    measured = given.measured
+    x = np.zeros(len(uids)) if given.previous is None else 0.5 * given.previous.values["x"]
     at = np.searchsorted(np.array(uids), measured.signal)
     x[at] += np.nan_to_num(measured.value)
-    for other in request.coupled.values():
+    for other in given.coupled.values():
         x += 0.1 * other.values["x"].sum()
     none = np.zeros(0)
     residuals = Residuals(np.zeros(0, np.uint32), none, none, none, np.zeros(0, bool))
@@ -125,7 +125,7 @@ class Driver:
                 request = next((r for r in self.computing if r.network == self.first), self.computing[0])
                 self.computing.remove(request)
                 uids = POWER if request.network == "power" else WATER
-                todo.extend(self.engine.estimated(request.network, estimate(request.network, uids, request)))
+                todo.extend(self.engine.estimated(request.network, estimate(request.network, uids, request.given)))
                 continue
             match todo.popleft():
                 case Append(entry) if self.hold:
@@ -208,16 +208,10 @@ class SmallEstimator:
         self.dims = {"point": tuple(map(str, uids))}
         self.broken_at: set[int] = set()
 
-    def step(
-        self,
-        measured: InForce,
-        previous: NetworkState | None,
-        coupled: Mapping[str, NetworkState],
-        found: Found | None = None,
-    ) -> NetworkState:
-        if measured.valid_time_us in self.broken_at:
+    def step(self, given: Given) -> NetworkState:
+        if given.measured.valid_time_us in self.broken_at:
             raise ZeroDivisionError("a fault of ours")
-        return estimate(self.network, self.uids, Estimate(self.network, measured, previous, coupled))
+        return estimate(self.network, self.uids, given)
 
     def fork(self, state: NetworkState) -> Any:
         raise NotImplementedError

@@ -70,7 +70,7 @@ async def life(folder: Path, monkeypatch: pytest.MonkeyPatch, *, asked: bool) ->
                 for p in service._publishers[n].kept
             ],
             "events": [packed(e) for e in service._events],
-            "position": engine.position,
+            "position": engine._ledger.position,
             "window": packed(engine._window.saved()),
             "chains": packed({c.network: c.saved() for c in engine._chains.values()}),
         }

@@ -426,7 +426,7 @@ async def test_days_that_need_not_be_kept_are_dropped_and_said_to_be(start: Star
         await stream.submit(Batch(n, rows((1, t, float(t)))))
     await reached(stream, AckLevel.DURABLE, 2)
     twin._history.seal()
-    twin._engine.now_us += 4 * day * SECOND
+    twin._engine._ledger.now_us += 4 * day * SECOND
     twin._history.seal()
     assert not list((tmp_path / "archive").glob("2023-11-14.duckdb"))
     with pytest.raises(TooOld, match="measurements are kept from 2023-11-16T00:00"):

@@ -255,7 +255,7 @@ def test_rows_that_are_always_late_do_not_keep_the_live_edge_from_being_reached(
         for _ in range(2):  # as fast as the solver is
             if twin.computing:
                 request = twin.computing.popleft()
-                twin.perform(twin.engine.estimated(request.network, estimate(request.network, POWER, request)))
+                twin.perform(twin.engine.estimated(request.network, estimate(request.network, POWER, request.given)))
     on_time = [p for p in twin.published if p.known_time_us == p.state.valid_time_us > T0 + 10 * SECOND]
     assert len(on_time) >= 2  # a round goes 9 s back and gains 1 s a second
     twin.settle()

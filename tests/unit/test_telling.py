@@ -70,7 +70,7 @@ def test_what_a_correction_disproves_is_withdrawn() -> None:
     twin.send(rows((3, 6, 0.0)))
     assert said(twin) == ["RAISED", "CLEARED"]
     assert "withdrawn" in twin.events[-1].message
-    assert twin.engine._telling.open_alarms == {}
+    assert twin.engine._ledger.telling.open_alarms == {}
 
 
 def test_a_correction_that_changes_nothing_of_it_says_nothing_again() -> None:

@@ -7,7 +7,7 @@ what it returns. So the live service, a correction, a replay and a recovery comp
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -65,8 +65,29 @@ class Found:
     closed: NDArray[np.int64]
 
 
+@dataclass(frozen=True, eq=False)
+class Given:
+    """What a state is made from; with the model it determines every bit.
+
+    Args:
+        measured: the measurements in force at the instant.
+        previous: the state of the previous grid instant, None at the start of a chain.
+        coupled: other networks' states, each the newest one at or before this instant.
+        found: by late watches, in states that have left the lateness window.
+    """
+
+    measured: InForce
+    previous: NetworkState | None = None
+    coupled: Mapping[str, NetworkState] = field(default_factory=dict)
+    found: Found | None = None
+
+
 class Estimator(Protocol):
     """What the runner needs of a network's estimator."""
+
+    @property
+    def network(self) -> str:
+        """Its name in the catalogue and in states."""
 
     @property
     def model(self) -> Any:
@@ -80,20 +101,11 @@ class Estimator(Protocol):
     def columns(self) -> Mapping[str, tuple[str, str, str]]:
         """Published column -> (dimension, unit, text)."""
 
-    def step(
-        self,
-        measured: InForce,
-        previous: NetworkState | None,
-        coupled: Mapping[str, NetworkState],
-        found: Found | None = None,
-    ) -> NetworkState:
-        """Estimate the state at `measured.valid_time_us`.
+    def step(self, given: Given) -> NetworkState:
+        """Estimate the state at `given.measured.valid_time_us`.
 
         Args:
-            measured: the measurements in force.
-            previous: the state of the previous grid instant, None at the start of a chain.
-            coupled: other networks' states, each the newest one at or before this instant.
-            found: by late watches, in states that have left the lateness window.
+            given: what it is made from.
 
         Returns:
             The state; where the solver failed, the previous values again, STALE, with the status that tells why.

@@ -17,14 +17,15 @@ from grid_models.columns import COLUMNS
 from grid_models.measurements import Catalogue, SwitchPosition
 from grid_models.power.bus_branch import PQ, PV, SLACK, BusBranch, bus_branch
 from grid_models.power.network import PowerNetwork
-from grid_models.state import Freshness, NetworkState, Origin, Residuals
+from grid_models.state import NetworkState, Origin, Residuals
 from grid_models.tables import Table, frozen
 from solvers.power.estimation import Estimate, estimate
 from solvers.power.estimation_plan import Meters, Plan, prepare, version
 from solvers.power.measurement_functions import Kind
 from solvers.power.results import results
 from solvers.solution import Solution, Status, Unsolvable
-from twin.estimators import Found, InForce
+from twin.estimators import Given, InForce
+from twin.estimators.failure import failed
 from twin.estimators.power_injections import ZERO_SIGMA_MW, Expected, Injections
 from twin.estimators.power_points import ADJUSTED, Points, resolve
 
@@ -132,26 +133,24 @@ class PowerEstimator:
             for element in {c[0] for c in self.columns.values()}
         }
 
-    def step(
-        self,
-        measured: InForce,
-        previous: NetworkState | None,
-        coupled: Mapping[str, NetworkState],
-        found: Found | None = None,
-    ) -> NetworkState:
-        """Estimate the state at `measured.valid_time_us`; see `Estimator.step`."""
+    def step(self, given: Given) -> NetworkState:
+        """Estimate the state at `given.measured.valid_time_us`; see `Estimator.step`.
+
+        Pumps are metered like any load, and nothing looks for what the model does not know: `coupled` and `found` tell it
+        nothing.
+        """
+        measured = given.measured
         closed, unknown = self._positions(measured)
         topology = self._topologies.get_or_make(closed.tobytes(), lambda: self._process(closed))
-        del coupled, found  # pumps are metered like any load; nothing looks for what the model does not know
         if not topology.model.n_bus:
-            return self._failed(measured, previous, Status.NO_SLACK, ())
+            return failed(self, given, Status.NO_SLACK)
         expected = self._injections.expected(measured)
         meters, uids, base = self._meters(measured, topology, expected)
         key = version(topology.model, meters.kind, meters.place)
         plan: Plan = self._plans.get_or_make(key, lambda: prepare(topology.model, meters.kind, meters.place))
-        solution = estimate(plan, meters, self._start(topology, previous))
+        solution = estimate(plan, meters, self._start(topology, given.previous))
         if not solution.status.usable and solution.status is not Status.UNOBSERVABLE:
-            return self._failed(measured, previous, solution.status, solution.culprits)
+            return failed(self, given, solution.status, solution.culprits)
         return self._state(measured, topology, expected, meters, uids, base, solution, closed, unknown)
 
     def fork(self, state: NetworkState) -> PowerNetwork:
@@ -330,33 +329,6 @@ class PowerEstimator:
         use = known & np.isfinite(sigma) & (row >= 0)
         row = row[use]
         return Residuals(p.element_uid[use], value[use], estimate_of[use], found.normalised[row], found.suspect[row])
-
-    def _failed(
-        self, measured: InForce, previous: NetworkState | None, status: Status, culprits: tuple[str, ...]
-    ) -> NetworkState:
-        """The last good state again, STALE, with the reason."""
-        if previous is not None:
-            return replace(
-                previous,
-                valid_time_us=measured.valid_time_us,
-                status=status.name,
-                culprits=culprits,
-                freshness=Freshness.STALE,
-            )
-        nothing = np.zeros(0)
-        return NetworkState(
-            network=self.network,
-            valid_time_us=measured.valid_time_us,
-            model_revision=self.model.revision,
-            parameter_revision=0,
-            values={name: np.full(len(self.dims[c[0]]), np.nan) for name, c in self.columns.items()},
-            sigma={},
-            origin={},
-            residuals=Residuals(nothing.astype(np.uint32), nothing, nothing, nothing, nothing.astype(bool)),
-            status=status.name,
-            culprits=culprits,
-            freshness=Freshness.STALE,
-        )
 
 
 def _with_power(table: Table, power: Complex) -> Table:

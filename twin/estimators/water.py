@@ -19,9 +19,9 @@ from grid_models.columns import COLUMNS
 from grid_models.coupling import PumpSupply
 from grid_models.errors import InvalidInput, Issue
 from grid_models.measurements import Catalogue, SwitchPosition
-from grid_models.state import Freshness, NetworkState, Origin, Residuals
+from grid_models.state import NetworkState, Origin, Residuals
 from grid_models.water.network import WaterNetwork
-from solvers.solution import Status
+from solvers.solution import Solution, Status
 from solvers.water.closures import first_order
 from solvers.water.estimation import (
     Instruments,
@@ -35,7 +35,8 @@ from solvers.water.plan import CLOSED, OPEN, Floats, Index, prepare
 from solvers.water.sensitivity import Linear
 from solvers.water.steady import Boundary, Hydraulics, Scratch, demand_at, initial_boundary, steady
 from solvers.water.zones import zones
-from twin.estimators import Found, InForce
+from twin.estimators import Given, InForce
+from twin.estimators.failure import failed
 from twin.estimators.water_fork import forked, pattern_seconds
 
 PUBLISHED = (
@@ -125,33 +126,27 @@ class WaterEstimator:
         """(n_instrument,) pressure meters, then flow meters that are not imposed: the order of innovations."""
         return np.concatenate([self._meters.pressure_uid, self._meters.flow_uid[~self._pump_metered]])
 
-    def step(
-        self,
-        measured: InForce,
-        previous: NetworkState | None,
-        coupled: Mapping[str, NetworkState],
-        found: Found | None = None,
-    ) -> NetworkState:
-        """Estimate the state at `measured.valid_time_us`; see `Estimator.step`."""
+    def step(self, given: Given) -> NetworkState:
+        """Estimate the state at `given.measured.valid_time_us`; see `Estimator.step`."""
         lost, closed = np.zeros(len(self.dims["node"])), np.zeros(0, dtype=np.int64)
-        if found is not None:
-            lost[found.node], closed = found.lost_m3_per_s, found.closed
-        situation = self._situation(measured, previous, coupled, lost)
-        prediction = self._predict(situation, _flows_of(previous), lost, closed)
+        if given.found is not None:
+            lost[given.found.node], closed = given.found.lost_m3_per_s, given.found.closed
+        situation = self._situation(given, lost)
+        prediction = self._predict(situation, _flows_of(given.previous), lost, closed)
         if not prediction.solution.status.usable:
-            return self._failed(measured, previous, prediction.solution.status)
+            return self._failed(given, prediction.solution)
         change, innovation, normalised = update(prediction, situation.spread, situation.instruments)
         demand = np.maximum(prediction.boundary.demand_m3_per_s + change, np.minimum(prediction.boundary.demand_m3_per_s, 0))
         boundary = replace(prediction.boundary, demand_m3_per_s=demand)
         solution = steady(self.plan, self._scratch, boundary, prediction.solution.value)
         if not solution.status.usable:
-            return self._failed(measured, previous, solution.status)
+            return self._failed(given, solution)
         linear = Linear(self.plan, self._scratch, boundary, solution.value)
         sigma = head_sigma(linear, prediction, situation.spread, situation.instruments, self.zones, situation.free)
-        state = self._state(measured, situation, solution.value, boundary, innovation, normalised, sigma, solution.status,
+        state = self._state(given.measured, situation, solution.value, boundary, innovation, normalised, sigma, solution.status,
                             solution.culprits, solution.stats.iterations)  # fmt: skip
         carried = {"lost": lost, "shut": closed}
-        revision = 0 if found is None else found.revision
+        revision = 0 if given.found is None else given.found.revision
         return replace(state, parameter_revision=revision, memory={**state.memory, **carried})
 
     def leak_view(self, state: NetworkState, leaks: Floats, closed: Index) -> LeakView:
@@ -208,10 +203,8 @@ class WaterEstimator:
         """The model with `state`'s demands, leaks, tank levels, statuses, and the clock at its instant."""
         return forked(self.model, state)
 
-    def _situation(
-        self, measured: InForce, previous: NetworkState | None, coupled: Mapping[str, NetworkState], lost: Floats
-    ) -> _Situation:
-        model, meters = self.model, self._meters
+    def _situation(self, given: Given, lost: Floats) -> _Situation:
+        model, meters, measured, previous = self.model, self._meters, given.measured, given.previous
         n = len(self.dims["node"])
         seconds = pattern_seconds(measured.valid_time_us)
         boundary = initial_boundary(model, seconds)
@@ -225,7 +218,7 @@ class WaterEstimator:
         position, told, _ = measured.of(meters.status_uid)
         stopped = told & (position == SwitchPosition.OPEN)
         status[meters.status_link[told]] = np.where(stopped[told], CLOSED, OPEN)
-        unsupplied = self._unsupplied(coupled)
+        unsupplied = self._unsupplied(given.coupled)
         status[model.links([p.pump for p in unsupplied])] = CLOSED
         flow, read, flow_sigma = measured.of(meters.flow_uid)
         # Whoever moves water runs, whatever the grid is believed to give: a mobile generator has no signal.
@@ -353,24 +346,9 @@ class WaterEstimator:
             memory=memory,
         )
 
-    def _failed(self, measured: InForce, previous: NetworkState | None, status: Status) -> NetworkState:
-        """The last good state again, STALE, with the reason."""
-        if previous is not None:
-            return replace(previous, valid_time_us=measured.valid_time_us, status=status.name, freshness=Freshness.STALE)
-        none = np.zeros(0)
-        return NetworkState(
-            network=self.network,
-            valid_time_us=measured.valid_time_us,
-            model_revision=self.model.revision,
-            parameter_revision=0,
-            values={name: np.full(len(self.dims[c[0]]), np.nan) for name, c in self.columns.items()},
-            sigma={},
-            origin={},
-            residuals=Residuals(none.astype(np.uint32), none, none, none, none.astype(bool)),
-            status=status.name,
-            freshness=Freshness.STALE,
-            memory={"scale": np.ones(len(self.zones.balanced))},
-        )
+    def _failed(self, given: Given, solution: Solution[Hydraulics]) -> NetworkState:
+        memory = {"scale": np.ones(len(self.zones.balanced))}
+        return failed(self, given, solution.status, solution.culprits, memory)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,65 @@
+"""States to the watches: the live ones look at every state, the late ones at what no measurement can change any more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from grid_models.state import NetworkState
+from twin.chain import Chain, Link
+from twin.chains import Chains
+from twin.effects import Effect
+from twin.ledger import Ledger
+from twin.port import PublishedState
+from twin.watches import Finding, Watch
+
+
+class Watching:
+    """Lets watches look, and tells what they find.
+
+    Args:
+        watches: of all networks.
+        ledger: what they find is said there.
+        chains: keep what they remember.
+    """
+
+    def __init__(self, watches: tuple[Watch, ...], ledger: Ledger, chains: Chains) -> None:
+        self._watches, self._ledger, self._chains = watches, ledger, chains
+        for chain in chains.values():
+            chain.late_memory = {w.name: w.empty() for w in self._of(chain, late=True)}
+
+    def look(self, chain: Chain, state: NetworkState) -> tuple[dict[str, object], list[Finding]]:
+        """Let the live watches look at a state; what they remember after it, and what there is to tell."""
+        before = chain.links.get(state.valid_time_us - chain.cycle_us)
+        memory: dict[str, object] = {}
+        told: list[Finding] = []
+        for watch in self._of(chain, late=False):
+            known = before.memory.get(watch.name) if before is not None else None
+            known = watch.empty() if known is None else known
+            memory[watch.name], findings = watch.step(known, state, self._chains.coupled(chain, state.valid_time_us))
+            told += findings
+        return memory, told
+
+    def learn(self, chain: Chain, link: Link) -> list[Effect]:
+        """Let the late watches look at a state that is sealed now."""
+        effects: list[Effect] = []
+        state = link.published.state
+        for watch in self._of(chain, late=True):
+            coupled = self._chains.coupled(chain, state.valid_time_us)
+            memory, findings = watch.step(chain.late_memory[watch.name], state, coupled)
+            chain.late_memory[watch.name] = memory
+            chain.note(watch.found(memory))
+            effects += self.tell(findings, link.published, late=True)
+        return effects
+
+    def tell(self, findings: Iterable[Finding], published: PublishedState, *, late: bool = False) -> list[Effect]:
+        """Say what has not been said of what was found in a state."""
+        effects: list[Effect] = []
+        state = published.state
+        for finding, alarm_id in self._ledger.telling.to_say(findings, published, late=late):
+            effects += self._ledger.say(
+                finding, state.network, state.valid_time_us, position=published.position, alarm_id=alarm_id
+            )
+        return effects
+
+    def _of(self, chain: Chain, *, late: bool) -> list[Watch]:
+        return [w for w in self._watches if w.network == chain.network and w.late is late]
