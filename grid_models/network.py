@@ -10,7 +10,7 @@ from hashlib import sha256
 from grid_models.tables import Table
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Network:
     """A network as frozen tables.
 
@@ -21,6 +21,11 @@ class Network:
 
     name: str
     tables: Mapping[str, Table]
+
+    def __repr__(self) -> str:
+        """One line: the name, and how many elements of each kind."""
+        counts = ", ".join(f"{table.size} {name}" for name, table in self.tables.items() if table.size)
+        return f"{type(self).__name__}({self.name!r}: {counts})"
 
     @cached_property
     def revision(self) -> str:

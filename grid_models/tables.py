@@ -31,7 +31,7 @@ def frozen(values: Any) -> Array:
     return array
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Table(Mapping[str, Array]):
     """An element table: an index and equally long columns.
 
@@ -40,6 +40,8 @@ class Table(Mapping[str, Array]):
         columns: column name -> (n,) values.
 
     >>> lines = Table(frozen([4, 9]), {"length_km": frozen([1.0, 2.0])})
+    >>> lines
+    Table(2 rows: length_km)
     >>> lines.replace("length_km", [1], [5.0])["length_km"]
     array([1., 5.])
     >>> lines.rows([9])
@@ -53,6 +55,10 @@ class Table(Mapping[str, Array]):
         wrong = {name: len(c) for name, c in self.columns.items() if len(c) != len(self.index)}
         if wrong:
             raise ValueError(f"columns of another length than the index ({len(self.index)}): {wrong}")
+
+    def __repr__(self) -> str:
+        """One line: the number of rows and the columns' names."""
+        return f"Table({self.size} rows: {', '.join(self.columns)})"
 
     def __getitem__(self, name: str) -> Array:
         return self.columns[name]

@@ -292,5 +292,7 @@ def read_netcdf(path: Path) -> xr.Dataset:
     try:
         with xr.open_dataset(path, engine="h5netcdf") as data:
             return data.load()
+    except FileNotFoundError:
+        raise InvalidInput([Issue("", "", (), "no such file", file=str(path))]) from None
     except (OSError, ValueError) as error:
         raise InvalidInput([Issue("", "", (), f"cannot be read as netCDF: {error}", file=str(path))]) from None

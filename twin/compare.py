@@ -1,7 +1,8 @@
 """What differs between two results of one network: ranked, above tolerance, with limits broken and mended.
 
 Differences of unlike quantities are ranked by how much of a *notable* change each is: one hundredth of a pu, one metre
-of pressure, ten points of loading weigh alike. `compare(a, a)` is empty.
+of pressure, ten points of loading weigh alike. What has a value in one result alone (all that belongs to a dead bus) has
+no difference and comes last; the places that lost supply are told as one broken limit. `compare(a, a)` is empty.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ _SCALES = {
     "m/s": (1e-5, 0.1),
 }
 _OTHER = (1e-9, 1.0)
+# A place has supply where this has a value.
+_SUPPLY = ("bus_vm_pu", "node_pressure_m")
+_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -148,13 +152,13 @@ def _differences(name: str, a: xr.DataArray, b: xr.DataArray) -> pd.DataFrame:
     frame = pd.DataFrame({"column": name, "element": np.asarray(ids[-1]).astype(str), "time": [str(t) for t in times]})
     frame["before"], frame["after"], frame["difference"] = before[where], after[where], difference[where]
     frame["unit"] = unit
-    frame["rank"] = np.where(one[where], np.inf, np.abs(difference[where]) / notable)
+    frame["rank"] = np.where(one[where], 0.0, np.abs(difference[where]) / notable)
     return frame
 
 
 def _broken(a: xr.Dataset, b: xr.Dataset) -> tuple[str, ...]:
-    """Limits that `a` keeps and `b` does not."""
-    told: list[str] = []
+    """Limits that `a` keeps and `b` does not; supply is the first of them."""
+    told = [text for column in _SUPPLY if column in a for text in _without_supply(a[column], b[column])]
     for limit in LIMITS:
         if limit.column not in a:
             continue
@@ -167,6 +171,15 @@ def _broken(a: xr.Dataset, b: xr.Dataset) -> tuple[str, ...]:
             for i in np.nonzero((excess_a == 0) & (excess_b > 0))[0]
         ]
     return tuple(told)
+
+
+def _without_supply(a: xr.DataArray, b: xr.DataArray) -> list[str]:
+    """The places that have a value at every instant of `a` and not of `b`, in words."""
+    supplied_a, supplied_b = (np.isfinite(d.values).reshape(-1, d.shape[-1]).all(axis=0) for d in (a, b))
+    lost = supplied_a & ~supplied_b
+    ids = [str(i) for i in a[a.dims[-1]].values[lost]]
+    more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
+    return [f"{a.dims[-1]} {', '.join(ids[:_NAMED])}{more}: without supply"] if ids else []
 
 
 def _places(data: xr.Dataset) -> dict[tuple[str, str], tuple[float, float]]:

@@ -77,7 +77,7 @@ def draw_result(network: Network | None, data: xr.Dataset, column: str = "", ax:
 def draw_comparison(comparison: Comparison, ax: Any = None) -> Any:
     """The most notable differences as bars, in notable changes of their unit."""
     ax = _axes(ax)
-    rows = comparison.rows[np.isfinite(comparison.rows["rank"])].head(_BARS).iloc[::-1]
+    rows = comparison.rows[np.isfinite(comparison.rows["difference"])].head(_BARS).iloc[::-1]
     names = [f"{r.column} {r.element}" + (f" at {r.time}" if r.time else "") for r in rows.itertuples()]
     sizes = np.sign(rows["difference"]) * rows["rank"]
     ax.barh(names, sizes, color=np.where(sizes < 0, "tab:blue", "tab:orange"))

@@ -74,7 +74,7 @@ class Equivalents:
         return np.flatnonzero(self.element == element)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PowerNetwork(Network):
     """Tables with pandapower's own names, columns and indices.
 

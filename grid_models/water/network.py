@@ -95,7 +95,7 @@ class Options:
     pressure_unit: str = "METERS"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class WaterNetwork(Network):
     """Tables `junction demand reservoir tank pipe pump valve pattern curve`, controls, rules and options.
 

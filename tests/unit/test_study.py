@@ -69,3 +69,14 @@ def test_a_notebook_shows_what_was_asked_and_found() -> None:
     comparison = run.compare()
     assert "line_p_from_mw" in comparison._repr_html_()
     assert comparison.plot().get_title(loc="left").startswith(f"{len(comparison.rows)} differences")
+
+
+def test_lost_supply_is_told_once_and_before_all_else() -> None:
+    study = twin.open("pandapower:mv_oberrhein")
+    run, before = study.edit("line 7", in_service=False).run(), study.run()
+    dead = [str(bus) for bus in run.data["bus"].values[np.isnan(run.data["bus_vm_pu"].values)]]
+    comparison = run.compare(before)
+    assert comparison.violated[0] == f"bus {', '.join(dead[:5])} and {len(dead) - 5} more: without supply"
+    assert np.isfinite(comparison.rows.head(20)["difference"]).all()
+    assert set(comparison.rows.query("column == 'bus_vm_pu' and after != after")["element"]) == set(dead)
+    assert before.compare(run).relieved[0] == comparison.violated[0]
