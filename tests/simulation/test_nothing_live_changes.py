@@ -67,9 +67,9 @@ async def life(folder: Path, monkeypatch: pytest.MonkeyPatch, *, asked: bool) ->
             "published": [
                 (n, p.position, p.known_time_us, p.correction, digest(p.state), packed(p.state.memory))
                 for n in NETWORKS
-                for p in service._publishers[n].kept
+                for p in service._states.publishers[n].kept
             ],
-            "events": [packed(e) for e in service._events],
+            "events": [packed(e) for e in service._events.events],
             "position": engine._ledger.position,
             "window": packed(engine._window.saved()),
             "chains": packed({c.network: c.saved() for c in engine._chains.values()}),
