@@ -20,7 +20,8 @@ from scipy.ndimage import uniform_filter1d
 
 from grid_models.water.network import WaterNetwork
 from solvers.water.leak_search.noise import distances_m
-from solvers.water.leak_search.town import Hours, Town
+from solvers.water.leak_search.readings import Hours
+from solvers.water.leak_search.town import Town
 from twin.scada_year import ScadaYear
 
 Floats = NDArray[np.float64]

@@ -15,7 +15,8 @@ import numpy as np
 
 from grid_models.formats import read
 from grid_models.water.network import WaterNetwork
-from solvers.water.leak_search.search import Known, LeakSearch
+from solvers.water.leak_search.memory import Known
+from solvers.water.leak_search.search import LeakSearch
 from twin.leak_report import learn
 from twin.scada_year import in_common, read_year
 

@@ -23,7 +23,8 @@ from grid_models.formats import read
 from grid_models.water.network import WaterNetwork
 from solvers.water.leak_search.calibration import Calibration
 from solvers.water.leak_search.noise import Noise, distances_m
-from solvers.water.leak_search.town import Sensors, Town
+from solvers.water.leak_search.readings import Sensors
+from solvers.water.leak_search.town import Town
 from twin.leak_report import learn, search_year, write_alarms
 from twin.scada_year import ScadaYear, in_common, read_year
 

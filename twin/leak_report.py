@@ -14,9 +14,11 @@ from grid_models.errors import InvalidInput, Issue
 from grid_models.water.network import WaterNetwork
 from solvers.water.leak_search.calibration import Calibration, calibrate
 from solvers.water.leak_search.events import Event, Kind
+from solvers.water.leak_search.memory import Known
 from solvers.water.leak_search.noise import Noise, learn_noise
-from solvers.water.leak_search.search import Known, LeakSearch
-from solvers.water.leak_search.town import Hours, Town
+from solvers.water.leak_search.readings import Hours
+from solvers.water.leak_search.search import LeakSearch
+from solvers.water.leak_search.town import Town
 from solvers.water.plan import Floats
 from twin.scada_year import ScadaYear
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from solvers.water.leak_search.town import Hours, Town
+from solvers.water.leak_search.readings import Hours
+from solvers.water.leak_search.town import Town
 from solvers.water.losses import Losses, losses
 from solvers.water.plan import Floats
 

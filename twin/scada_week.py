@@ -19,7 +19,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.water.leak_search.town import Hours
+from solvers.water.leak_search.readings import Hours
 
 Floats = NDArray[np.float64]
 Index = NDArray[np.int64]

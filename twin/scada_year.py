@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from grid_models.errors import InvalidInput, Issue
 from grid_models.water.network import WaterNetwork
-from solvers.water.leak_search.town import Hours, Sensors
+from solvers.water.leak_search.readings import Hours, Sensors
 from twin.scada_week import turned
 
 Floats = NDArray[np.float64]

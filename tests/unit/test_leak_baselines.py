@@ -4,7 +4,7 @@ import numpy as np
 
 from benchmarks.leak_baselines import night_flow
 from grid_models.library.water import looped_town
-from solvers.water.leak_search.town import Hours, Sensors
+from solvers.water.leak_search.readings import Hours, Sensors
 from twin.scada_year import ScadaYear
 
 _DAYS, _MONDAY_S = 70, 1_514_764_800.0

@@ -13,11 +13,12 @@ from grid_models.water.network import WaterNetwork
 from solvers.water.leak_search.bias_filter import Walks, advance, who_fell
 from solvers.water.leak_search.calibration import Calibration, calibrate
 from solvers.water.leak_search.events import Event, Kind
-from solvers.water.leak_search.memory import Belief, Memory, Track
+from solvers.water.leak_search.memory import Belief, Known, Memory, Track
 from solvers.water.leak_search.muting import Muting
 from solvers.water.leak_search.noise import Noise, learn_noise
-from solvers.water.leak_search.search import Known, LeakSearch
-from solvers.water.leak_search.town import M3_PER_H, Hours, Sensors, Town
+from solvers.water.leak_search.readings import Hours, Sensors
+from solvers.water.leak_search.search import LeakSearch
+from solvers.water.leak_search.town import M3_PER_H, Town
 from solvers.water.leak_search.whitening import projected, whitened
 from solvers.water.plan import prepare
 from solvers.water.steady import Boundary, Scratch, demand_at, initial_boundary, steady

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from grid_models.library.water import looped_town
-from solvers.water.leak_search.town import Hours, Sensors, Town
+from solvers.water.leak_search.readings import Hours, Sensors
+from solvers.water.leak_search.town import Town
 from solvers.water.losses import classify, losses, minimum_night_flow
 from twin.loss_report import zone_inflow, zone_length_km, zone_losses
 

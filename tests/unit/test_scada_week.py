@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from solvers.water.leak_search.town import Hours
+from solvers.water.leak_search.readings import Hours
 from twin.scada_week import turned
 
 MONDAY_S = 1514764800.0  # 1 January 2018

@@ -25,7 +25,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 
-from solvers.water.leak_search.town import Hours, Parameters, Town, harmonics
+from solvers.water.leak_search.readings import Hours
+from solvers.water.leak_search.town import Parameters, Town, harmonics
 from solvers.water.plan import Floats, Index
 
 _PRIOR_RESISTANCE, _PRIOR_BASE, _PRIOR_HARMONIC = 0.20, 0.08, 0.03

@@ -17,7 +17,8 @@ from solvers.water.leak_search.bias_filter import Walks
 from solvers.water.leak_search.memory import Belief, Memory
 from solvers.water.leak_search.noise import Noise
 from solvers.water.leak_search.ratio_tests import Window, averaged_noise, least, ratios
-from solvers.water.leak_search.town import Hours, Town
+from solvers.water.leak_search.readings import Hours
+from solvers.water.leak_search.town import Town
 from solvers.water.plan import Floats, Index
 
 CREW_M = 280.0  # what a crew searches from one place

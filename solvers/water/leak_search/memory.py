@@ -14,6 +14,14 @@ from solvers.water.leak_search.whitening import add_hours
 from solvers.water.plan import Floats, Index
 
 
+@dataclass(frozen=True)
+class Known:
+    """A leak that runs before the first hour."""
+
+    pipe: int
+    flow_m3_per_h: float
+
+
 @dataclass
 class Track:
     """A leak that is followed, issued or not.

@@ -9,7 +9,8 @@ from scipy.ndimage import uniform_filter1d
 
 from grid_models.water.zones import pipe_distance_m
 from solvers.water.leak_search.calibration import Calibration
-from solvers.water.leak_search.town import HOURS_PER_WEEK, Hours, Town
+from solvers.water.leak_search.readings import HOURS_PER_WEEK, Hours
+from solvers.water.leak_search.town import Town
 from solvers.water.plan import Floats, Index
 
 _SLOW_HOURS = 120

@@ -104,6 +104,21 @@ def ratios(w: Window, R: Floats, allowed: NDArray[np.bool_]) -> tuple[Floats, Fl
     return product / power, product / np.sqrt(power)
 
 
+def by_itself(w: Window, k: int, pipe: int, allowed: NDArray[np.bool_], sign: float = 1.0) -> tuple[float, float, float]:
+    """Strongest z of one sign, z at a followed leak and its size, as if that leak explained nothing yet.
+
+    Args:
+        w: the window's evidence.
+        k: which leak.
+        pipe: where it is followed.
+        allowed: (n_pipe,) pipes that can leak.
+        sign: 1 for a rise, -1 for a drop.
+    """
+    s = w.signature[:, pipe]
+    f, z = ratios(w, w.R - 0.95 * w.own[k] * np.outer(s, s), allowed)
+    return float(sign * (sign * z).max()), float(z[pipe]), float(f[pipe])
+
+
 def least(w: Window, R: Floats, pipe: int, n_head: int) -> float:
     """Z of a change at a pipe if the pressure meter that speaks most for it were silent.
 

@@ -1,7 +1,7 @@
 """The search: hour by hour, is there something new, whose is it, and when is it told?
 
 1. Predict the hour with all followed leaks flowing; remember residual and signatures.
-2. Test windows from two hours to four weeks (ratio_tests.py). If nothing is new, the filter takes the hour in.
+2. Test windows from an hour to four weeks (strongest.py, ratio_tests.py). If nothing is new, the filter takes the hour in.
 3. Otherwise: a meter alone? A known leak that grows or ends? Something that cannot be a leak (an unknown drop)? Or a new
    leak: unless it is large, it must show in two hours; then it is located and followed from its onset on, tentatively:
    what it takes away from the residuals at once cannot raise a second alarm.
@@ -21,20 +21,19 @@ from numpy.typing import NDArray
 from solvers.water.leak_search.bias_filter import Walks, advance
 from solvers.water.leak_search.events import Event, Kind, about
 from solvers.water.leak_search.location import Scene, locate, locate_again
-from solvers.water.leak_search.memory import Belief, Memory, Track
+from solvers.water.leak_search.memory import Belief, Known, Memory, Track
 from solvers.water.leak_search.muting import Muting
 from solvers.water.leak_search.noise import Noise
-from solvers.water.leak_search.ratio_tests import Past, Window, alone, ratios, window
+from solvers.water.leak_search.ratio_tests import Past, Window, alone, by_itself, window
+from solvers.water.leak_search.readings import Hours
+from solvers.water.leak_search.shadows import SHADOW, Shadows
+from solvers.water.leak_search.strongest import WINDOWS_H, Change, due, strongest
 from solvers.water.leak_search.telling import AT_ONCE, SURE, Telling
-from solvers.water.leak_search.town import Hours, Town
+from solvers.water.leak_search.town import Town
+from solvers.water.leak_search.waiting import Waiting
 from solvers.water.plan import Floats
 
-WINDOWS_H = (1, 2, 4, 8, 24, 72, 168, 336, 672)
 TYPICAL_M3_PER_H = 180.0  # consumption of the town that the flows below are stated for; they scale with the consumption
-_THRESHOLD = 6.0
-_LEAST_FLOW = 0.8
-_UNEXPLAINED = 3.0  # beyond the threshold: a drop that no leak's end explains
-_SHADOW = 0.35
 _METER_ALONE = 60.0  # by which a meter's z^2 must beat the best leak's
 _METER_ROSE = 15.0  # the same for a rise that the end of no followed leak explains
 _FALL_SHARE = 0.4  # of a drop's z^2 that a followed leak's end must explain
@@ -42,65 +41,8 @@ _END_SHARE = 0.5  # of a settled leak's flow: less is no end
 _REPAIR_H = 2  # in which an end becomes whole
 _METER_FALLS = 4.0  # times the best leak's z^2, where the reading has fallen
 _METER_LEFT = 4.0  # per output: chi-square that a meter's own change may leave open
-_GROWN = 1.3  # times its z: evidence that is worth another question
-_FORGOTTEN_H = 8  # without evidence, and what waited waits no more
 _MISLED_H = 24  # before a meter's change was seen, it may have made a leak
 _RELOCATE_H = (12, 24, 48, 72, 96, 120, 168, 240, 336, 432, 528, 624)
-
-
-@dataclass(frozen=True)
-class Known:
-    """A leak that runs before the first hour."""
-
-    pipe: int
-    flow_m3_per_h: float
-
-
-@dataclass(frozen=True)
-class _Change:
-    """The strongest change of an hour."""
-
-    z: float
-    window: int
-    pipe: int
-    flow: float
-    is_drop: bool
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """A jump of some leak, for the shadow rule."""
-
-    hour: int
-    size: float
-    pipe: int
-
-
-@dataclass
-class _Waiting:
-    """Evidence that has no place yet: since when, when last, and until when it is of no use to ask unless it grows.
-
-    It has grown when z is a third larger than when it last had; then there may be another leak, and it is asked at once.
-    """
-
-    since: int = -1
-    last: int = -99
-    grown: int = -1
-    until: int = -1
-    z: float = 0.0
-
-    def see(self, h: int, z: float) -> None:
-        """Evidence in hour h."""
-        if self.since < 0 or h - self.last > _FORGOTTEN_H:
-            self.since, self.z = h, 0.0
-        self.last = h
-        if z > _GROWN * self.z:
-            self.grown, self.until, self.z = h, -1, z
-
-    def put_off(self, h: int) -> None:
-        """No place was found: ask the less often the longer that lasts."""
-        age = h - self.grown
-        self.until = h + (0 if age < 6 else 3 if age < 24 else 6 if age < 72 else 12)
 
 
 @dataclass
@@ -122,10 +64,9 @@ class LeakSearch:
     _memory: Memory = field(init=False)
     _events: list[Event] = field(default_factory=list)
     _past: list[Past] = field(default_factory=list)
-    _seen: list[_Seen] = field(default_factory=list)
     _dropped: set[int] = field(default_factory=set)
     _muting: Muting = field(default_factory=Muting)
-    _waiting: _Waiting = field(default_factory=_Waiting)
+    _waiting: Waiting = field(default_factory=Waiting)
     _quiet_until: int = 0
     _ending: int = -99
     _barrier: dict[int, int] = field(default_factory=dict)
@@ -148,6 +89,7 @@ class LeakSearch:
         self._outflow = np.ones(len(self.town.pipe))
         zone = self.town.zone_of_pipe
         self._zone = zone
+        self._shadows = Shadows(zone)
         self._scene = Scene(self.town, self.hours, self._memory, noise, self.walks, zone >= 0)
         self._telling = Telling(self._scene)
 
@@ -155,7 +97,7 @@ class LeakSearch:
         """Take in hour h, the one after the last."""
         self._events = []
         self._look(h)
-        change = self._strongest(h) if h >= self._quiet_until else None
+        change = self._change(h) if h >= self._quiet_until else None
         if change is None:
             self._advance(h)
             self._events += self._telling.young(h, self.belief)
@@ -197,7 +139,8 @@ class LeakSearch:
     def _advance(self, h: int) -> None:
         memory = self._memory
         jumps = advance(self.belief, h, memory.residual(h), memory.signature(h), memory.bin_of(h), self.noise, self.walks)
-        self._seen += [_Seen(h, jump.size, jump.pipe) for jump in jumps]
+        for jump in jumps:
+            self._shadows.see(h, jump.size, jump.pipe)
 
     def _replay(self, first: int, last: int) -> None:
         for h in range(first, last + 1):
@@ -211,28 +154,12 @@ class LeakSearch:
             w.R[output, output] += 1e6 * self.noise.bias[output] ** 2
         return w
 
-    def _strongest(self, h: int) -> _Change | None:
+    def _change(self, h: int) -> Change | None:
         """The strongest change in any window that ends now."""
-        rise: _Change | None = None
-        drop: _Change | None = None
-        for length in WINDOWS_H:
-            first = h - length + 1
-            coarse = (length > 24 and h % 6 != 5) or (length >= 168 and h % 24 != 23)
-            if coarse or first < 24 or first not in self._memory.before or (length >= 168 and first < 72):
-                continue
-            w = self._window(h, length)
-            f, z = ratios(w, w.R, self._open_to(first))
-            lowest = float(np.where(f < -_LEAST_FLOW * self.walks.unit, z, 0.0).min())
-            if lowest < -_THRESHOLD - _UNEXPLAINED and (drop is None or lowest < drop.z):
-                j = int(np.where(f < -_LEAST_FLOW * self.walks.unit, z, 0.0).argmin())
-                drop = _Change(lowest, length, j, float(f[j]), is_drop=True)
-            large = np.where(f > _LEAST_FLOW * self.walks.unit, z, 0.0)
-            j = int(large.argmax())
-            if large[j] > _THRESHOLD and large[j] > -lowest and (rise is None or large[j] > rise.z):
-                rise = _Change(float(large[j]), length, j, float(f[j]), is_drop=False)
-        if drop is not None and (rise is None or -drop.z > rise.z):
-            return drop
-        return rise
+        remembered = [length for length in due(h) if h - length + 1 in self._memory.before]
+        return strongest(
+            remembered, lambda length: (self._window(h, length), self._open_to(h - length + 1)), self.walks.unit
+        )  # fmt: skip
 
     def _open_to(self, first: int) -> NDArray[np.bool_]:
         """(n_pipe,) pipes whose zone no barrier closes to a window that begins so early."""
@@ -241,7 +168,7 @@ class LeakSearch:
 
     # -- whose change is it? -------------------------------------------------------------------------------------------
 
-    def _explain(self, h: int, change: _Change) -> None:
+    def _explain(self, h: int, change: Change) -> None:
         w = self._window(h, change.window)
         if self._is_meter(h, w, change, _METER_ALONE):
             return
@@ -251,8 +178,8 @@ class LeakSearch:
             return
         if self._has_grown(h, w, change):
             return
-        shadow = self._largest_near(h, change.pipe)
-        if change.flow < _SHADOW * shadow and not self._stands_alone(h, change):
+        shadow = self._shadows.largest_near(h, change.pipe)
+        if change.flow < SHADOW * shadow and not self._shadows.leaves(h, change):
             self._advance(h)
             self._quiet_until = h + 3
             return
@@ -263,7 +190,7 @@ class LeakSearch:
             return
         self._track(h, change, shadow)
 
-    def _is_meter(self, h: int, w: Window, change: _Change, margin: float) -> bool:
+    def _is_meter(self, h: int, w: Window, change: Change, margin: float) -> bool:
         """A pressure meter that has changed by itself: it explains more than any leak, and leaves nothing open."""
         squares, total = alone(w)
         heads = squares[: self.town.n_head]
@@ -292,7 +219,7 @@ class LeakSearch:
         self.belief.covariance[output, output] += size**2
         self._replay(first, h)
 
-    def _has_grown(self, h: int, w: Window, change: _Change) -> bool:
+    def _has_grown(self, h: int, w: Window, change: Change) -> bool:
         """A followed leak that explains the growth nearly as well as any pipe.
 
         One that has settled grows no more, and one that is known does not double in an hour: something has broken open.
@@ -301,7 +228,7 @@ class LeakSearch:
         for k, track in enumerate(self.belief.tracks):
             if self.walks.is_settled(track, h):
                 continue
-            best, own, size = self._by_itself(w, k)
+            best, own, size = by_itself(w, k, track.pipe, self._scene.allowed)
             margin = 12 + 0.1 * best**2
             if self.walks.has_broken_open(track, h, change.window, size, float(self.belief.flow[k])):
                 continue
@@ -330,9 +257,9 @@ class LeakSearch:
         """
         found: tuple[int, float, float] | None = None
         unit, n = self.walks.unit, self.town.n_output
-        for k in range(len(self.belief.tracks)):
+        for k, track in enumerate(self.belief.tracks):
             flow = float(self.belief.flow[k])
-            worst, own, size = self._by_itself(w, k, -1.0)
+            worst, own, size = by_itself(w, k, track.pipe, self._scene.allowed, -1.0)
             if flow <= 0.4 * unit or own >= 0:
                 continue
             share = own**2 / worst**2 - max(-size - flow, 0.0) / (flow + unit)
@@ -356,14 +283,7 @@ class LeakSearch:
         self._quiet_until = h + 2
         return True
 
-    def _by_itself(self, w: Window, k: int, sign: float = 1.0) -> tuple[float, float, float]:
-        """Strongest z of one sign, z at a followed leak and its size, as if that leak explained nothing yet."""
-        pipe = self.belief.tracks[k].pipe
-        s = w.signature[:, pipe]
-        f, z = ratios(w, w.R - 0.95 * w.own[k] * np.outer(s, s), self._scene.allowed)
-        return float(sign * (sign * z).max()), float(z[pipe]), float(f[pipe])
-
-    def _loosen(self, h: int, change: _Change) -> None:
+    def _loosen(self, h: int, change: Change) -> None:
         """Nothing explains it: the bias of its zone may be elsewhere, and no window may reach back beyond now there."""
         belief, n = self.belief, self.town.n_output
         zone = int(self._zone[change.pipe])
@@ -373,32 +293,18 @@ class LeakSearch:
             if self._zone[track.pipe] == zone and not self.walks.is_settled(track, h):
                 belief.covariance[n + q, n + q] += max(0.3 * self.walks.unit, 0.1 * belief.flow[q]) ** 2
         self._barrier[zone] = h + 1
-        self._seen.append(_Seen(h, min(abs(change.flow), 30.0 * self.walks.unit), change.pipe))
+        self._shadows.see(h, min(abs(change.flow), 30.0 * self.walks.unit), change.pipe)
         self._say(Event(h, Kind.UNEXPLAINED, pipe=change.pipe, z=change.z, flow_m3_per_h=change.flow))
         self._advance(h)
 
-    def _largest_near(self, h: int, pipe: int) -> float:
-        """Largest recent jump in the pipe's zone, fading after four days [m3/h]."""
-        sizes = [
-            jump.size / (1.0 + max(0, h - jump.hour - 96) / 48.0)
-            for jump in self._seen[-60:]
-            if h - jump.hour < 240 and self._zone[jump.pipe] == self._zone[pipe]
-        ]
-        return max(sizes, default=0.0)
-
-    def _stands_alone(self, h: int, change: _Change) -> bool:
-        """Strong evidence, and no much larger jump in the last two days."""
-        larger = max((jump.hour for jump in self._seen[-60:] if jump.size >= 2.5 * change.flow), default=-99)
-        return change.z > 2.5 * _THRESHOLD and h - larger > 48
-
     # -- following a new leak ------------------------------------------------------------------------------------------
 
-    def _track(self, h: int, change: _Change, shadow: float) -> None:
+    def _track(self, h: int, change: Change, shadow: float) -> None:
         age = h - self._waiting.since
         length = 1 if change.z > 18 and age == 1 else change.window
         place = locate(self._scene, self._window(h, length), change.pipe, change.flow)
         flow = float(place.flow[place.pipe])
-        if flow < _SHADOW * shadow:
+        if flow < SHADOW * shadow:
             self._advance(h)
             self._quiet_until = h + 3
             return
@@ -409,7 +315,7 @@ class LeakSearch:
             return
         onset = h - change.window + 1
         at_once = change.z > AT_ONCE and flow > max(2.0 * self.walks.unit, 0.5 * shadow) and place.near > SURE
-        self._waiting = _Waiting()
+        self._waiting = Waiting()
         self._restore(onset)
         best = int(place.probability.argmax())
         pipe = best if place.probability[best] > 0.3 else place.pipe
@@ -418,7 +324,7 @@ class LeakSearch:
             self._last_number, pipe, onset, h, window=change.window, peak=flow, charged=flow, rival=shadow
         )  # fmt: skip
         self.belief.add(track, max(flow, 0.3 * self.walks.unit), (0.5 * max(flow, self.walks.unit)) ** 2)
-        self._seen.append(_Seen(h, flow, place.pipe))
+        self._shadows.see(h, flow, place.pipe)
         n = self.town.n_output
         self.belief.covariance[:n, :n] += self.noise.signature_error(pipe, flow)
         self._replay(onset, h)

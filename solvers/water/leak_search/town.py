@@ -19,73 +19,22 @@ Flows are in m3/h here, as people who look for leaks speak.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from grid_models.errors import InvalidInput, Issue
 from grid_models.water.network import WaterNetwork
 from solvers.water.estimation import balanced, prior_demand
+from solvers.water.leak_search.readings import HOURS_PER_WEEK, Hours, Sensors
 from solvers.water.plan import CLOSED, Floats, Index, prepare
 from solvers.water.sensitivity import Linear
 from solvers.water.steady import Boundary, Hydraulics, Scratch, initial_boundary, steady
 from solvers.water.zones import Zones, zones
 
 M3_PER_H = 1.0 / 3600.0
-HOURS_PER_WEEK = 168
 _HARMONICS = (1.0, 2.0, 3.0, 7.0, 14.0, 21.0)  # per week
 _MOST_ITERATIONS = 60
 _ACCURACY = 1e-5  # of flows; heads follow to 0.01 mm, far below what a meter tells
-
-
-@dataclass(frozen=True)
-class Sensors:
-    """Ids of what is measured.
-
-    Args:
-        pressure: nodes.
-        flow: links.
-        level: tanks.
-        drawn: nodes with a smart meter.
-    """
-
-    pressure: tuple[str, ...]
-    flow: tuple[str, ...]
-    level: tuple[str, ...]
-    drawn: tuple[str, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Hours:
-    """Hourly means of the readings; nan where nothing was read.
-
-    Args:
-        start_s: (n,) begin of each hour, seconds since 1970 UTC.
-        pressure_m: (n, n_pressure).
-        flow_m3_per_h: (n, n_flow).
-        level_m: (n, n_level).
-        level_gain_m: (n, n_level) from the hour's begin to its end.
-        drawn_m3_per_h: (n, n_drawn).
-        turned_h: (n,) hours by which consumers are later in their week than the calendar says.
-    """
-
-    start_s: Floats
-    pressure_m: Floats
-    flow_m3_per_h: Floats
-    level_m: Floats
-    level_gain_m: Floats
-    drawn_m3_per_h: Floats
-    turned_h: Index | int = 0
-
-    @cached_property
-    def hour_of_week(self) -> Index:
-        """(n,) 0 on the consumers' Monday at midnight."""
-        return np.asarray(((self.start_s / 3600.0).astype(np.int64) + 3 * 24 + self.turned_h) % HOURS_PER_WEEK)
-
-    def __len__(self) -> int:
-        """The number of hours."""
-        return len(self.start_s)
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +98,7 @@ class Town:
     """
 
     def __init__(self, network: WaterNetwork, sensors: Sensors) -> None:
-        _check(network, sensors)
+        sensors.check(network)
         self.network, self.sensors = network, sensors
         self._nominal_plan = prepare(network)
         self._scratch = Scratch(self._nominal_plan)
@@ -436,16 +385,3 @@ def harmonics(hour_of_week: int) -> Floats:
     """(12,) cosines and sines of the week, the day, and their halves and thirds."""
     angle = 2.0 * np.pi * np.array(_HARMONICS) * (hour_of_week + 0.5) / HOURS_PER_WEEK
     return np.concatenate([np.cos(angle), np.sin(angle)])
-
-
-def _check(network: WaterNetwork, sensors: Sensors) -> None:
-    tanks = {str(i) for i in network.tables["tank"].index.tolist()}
-    nodes, links = {str(i) for i in network.node_ids}, {str(i) for i in network.link_ids}
-    known = {"pressure": nodes, "flow": links, "level": tanks, "drawn": nodes}
-    issues = [
-        Issue("sensor", kind, tuple(unknown), f"the network {network.name} has no such {kind} sensor's element")
-        for kind, ids in known.items()
-        if (unknown := [i for i in getattr(sensors, kind) if i not in ids])
-    ]
-    if issues:
-        raise InvalidInput(issues)

@@ -1,0 +1,80 @@
+"""What is measured in a town, and what was read: the input of everything here, in metres, m3/h and hours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from grid_models.errors import InvalidInput, Issue
+from grid_models.water.network import WaterNetwork
+from solvers.water.plan import Floats, Index
+
+HOURS_PER_WEEK = 168
+
+
+@dataclass(frozen=True)
+class Sensors:
+    """Ids of what is measured.
+
+    Args:
+        pressure: nodes.
+        flow: links.
+        level: tanks.
+        drawn: nodes with a smart meter.
+    """
+
+    pressure: tuple[str, ...]
+    flow: tuple[str, ...]
+    level: tuple[str, ...]
+    drawn: tuple[str, ...]
+
+    def check(self, network: WaterNetwork) -> None:
+        """See that the network has them all.
+
+        Raises:
+            InvalidInput: it does not; all at once.
+        """
+        tanks = {str(i) for i in network.tables["tank"].index.tolist()}
+        nodes, links = {str(i) for i in network.node_ids}, {str(i) for i in network.link_ids}
+        known = {"pressure": nodes, "flow": links, "level": tanks, "drawn": nodes}
+        issues = [
+            Issue("sensor", kind, tuple(unknown), f"the network {network.name} has no such {kind} sensor's element")
+            for kind, ids in known.items()
+            if (unknown := [i for i in getattr(self, kind) if i not in ids])
+        ]
+        if issues:
+            raise InvalidInput(issues)
+
+
+@dataclass(frozen=True, eq=False)
+class Hours:
+    """Hourly means of the readings; nan where nothing was read.
+
+    Args:
+        start_s: (n,) begin of each hour, seconds since 1970 UTC.
+        pressure_m: (n, n_pressure).
+        flow_m3_per_h: (n, n_flow).
+        level_m: (n, n_level).
+        level_gain_m: (n, n_level) from the hour's begin to its end.
+        drawn_m3_per_h: (n, n_drawn).
+        turned_h: (n,) hours by which consumers are later in their week than the calendar says.
+    """
+
+    start_s: Floats
+    pressure_m: Floats
+    flow_m3_per_h: Floats
+    level_m: Floats
+    level_gain_m: Floats
+    drawn_m3_per_h: Floats
+    turned_h: Index | int = 0
+
+    @cached_property
+    def hour_of_week(self) -> Index:
+        """(n,) 0 on the consumers' Monday at midnight."""
+        return np.asarray(((self.start_s / 3600.0).astype(np.int64) + 3 * 24 + self.turned_h) % HOURS_PER_WEEK)
+
+    def __len__(self) -> int:
+        """The number of hours."""
+        return len(self.start_s)
