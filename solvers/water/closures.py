@@ -25,9 +25,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from solvers.water.estimation import Instruments, Prediction
 from solvers.water.leak_memory import Closure, Memory, Observation, Past, Pictures, Settings, innovation, projected, statistic
-from solvers.water.plan import Floats, Index
+from solvers.water.plan import Floats, Index, WaterPlan
 from solvers.water.sensitivity import Linear
+from solvers.water.steady import Scratch, steady
 
 _BRIDGE = 1e-6  # of 1 - t: nothing else leads to the other side
 _TRIED = 12  # pipes that are closed in the model
@@ -66,6 +68,35 @@ def first_order(linear: Linear, flow: Floats, pipes: Index, start: Index, end: I
     there = 1.0 - own > _BRIDGE
     x = np.where(there, flow / np.where(there, 1.0 - own, 1.0), 0.0)
     return np.asarray(x * (signature[:, end] - signature[:, start]))
+
+
+def switched(
+    plan: WaterPlan, scratch: Scratch, prediction: Prediction, instruments: Instruments, links: Index, status: Index
+) -> Floats:
+    """Pictures of links that are switched each alone, solved; 0 where that cannot be solved.
+
+    Args:
+        plan: of the network.
+        scratch: of this thread.
+        prediction: before.
+        instruments: whose readings are the outputs.
+        links: (n_picture,) rows.
+        status: (n_link,) what a link is switched to.
+
+    Returns:
+        (n_instrument, n_picture) what the instruments would show more.
+    """
+    out = np.zeros((len(prediction.reading), len(links)))
+    for n, link in enumerate(links.tolist()):
+        other = prediction.boundary.status.copy()
+        other[link] = status[link]
+        solution = steady(plan, scratch, replace(prediction.boundary, status=other), prediction.solution.value)
+        if solution.status.usable:
+            head = solution.value.head_m
+            shown = np.where(np.isfinite(head), head, plan.laws.elevation)  # without water the pressure is 0
+            reading = np.concatenate([shown[instruments.node], solution.value.flow_m3_per_s[instruments.link]])
+            out[:, n] = reading - prediction.reading
+    return out
 
 
 def explain(e: Floats, c: Floats, rough: Floats, pictures: Callable[[Index], Floats], epsilon: float) -> Explanation:

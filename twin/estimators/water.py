@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 
 from grid_models.columns import COLUMNS
 from grid_models.coupling import PumpSupply
-from grid_models.errors import InvalidInput, Issue
 from grid_models.measurements import Catalogue, SwitchPosition
 from grid_models.state import NetworkState, Origin, Residuals
 from grid_models.water.network import WaterNetwork
 from solvers.solution import Solution, Status
-from solvers.water.closures import first_order
+from solvers.water.closures import first_order, switched
 from solvers.water.estimation import (
     Instruments,
     Prediction,
@@ -38,6 +37,7 @@ from solvers.water.zones import zones
 from twin.estimators import Given, InForce
 from twin.estimators.failure import failed
 from twin.estimators.water_fork import forked, pattern_seconds
+from twin.estimators.water_points import resolve
 
 PUBLISHED = (
     "node_head_m", "node_pressure_m", "node_demand_m3_per_s", "node_supplied",
@@ -48,23 +48,6 @@ _DEMAND_SPREAD = 0.1
 _LEAK_SPREAD = 0.2  # share of a found leak's flow that may be wrong
 _SUSPECT = 5.0
 _RUNS_SIGMAS = 5.0  # of its flow meter, beyond which a pump evidently runs
-
-
-@dataclass(frozen=True, eq=False)
-class _Meters:
-    """Signals by what they look at."""
-
-    pressure_uid: NDArray[np.uint32]
-    pressure_node: Index
-    flow_uid: NDArray[np.uint32]
-    flow_link: Index
-    flow_sigma: Floats
-    level_uid: NDArray[np.uint32]
-    level_tank: Index
-    demand_uid: NDArray[np.uint32]
-    demand_node: Index
-    status_uid: NDArray[np.uint32]
-    status_link: Index
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +89,7 @@ class WaterEstimator:
         self._supplies = supplies
         self.plan = prepare(model)
         self._scratch = Scratch(self.plan)
-        self._meters = _resolve(model, catalogue, network)
+        self._meters = resolve(model, catalogue, network)
         self._names = {s.uid: s.name for s in catalogue.signals}
         self.zones = zones(self.plan, self._meters.flow_link)
         self._balance_sigma = self.zones.inflow_sigma(self._meters.flow_sigma)
@@ -170,7 +153,7 @@ class WaterEstimator:
         prediction = self._predict(situation, _flows_of(state), leaks, closed)
         residual = np.where(np.isfinite(situation.instruments.sigma), situation.instruments.value - prediction.reading, np.nan)
         wandering = prediction.signature * (_DEMAND_SPREAD * situation.free)
-        opening = self._switched(prediction, situation.instruments, closed, situation.status)
+        opening = switched(self.plan, self._scratch, prediction, situation.instruments, closed, situation.status)
         closing = partial(self._closing, prediction, situation.instruments)
         # What the meters around a zone misread its consumers are made to draw: it does not average out within the hour.
         misread = prediction.together * self._balance_sigma
@@ -180,24 +163,11 @@ class WaterEstimator:
     def _closing(self, prediction: Prediction, instruments: Instruments, links: Index, which: Index | None) -> Floats:
         """Pictures of closed links: all to first order, or some exactly; see `solvers.water.closures`."""
         if which is not None:
-            return self._switched(prediction, instruments, links[which], np.full(len(self.dims["link"]), CLOSED))
+            shut = np.full(len(self.dims["link"]), CLOSED)
+            return switched(self.plan, self._scratch, prediction, instruments, links[which], shut)
         laws, found = self.plan.laws, prediction.solution.value
         ends = laws.start[links], laws.end[links]
         return first_order(prediction.linear, found.flow_m3_per_s[links], links, *ends, prediction.signature)
-
-    def _switched(self, prediction: Prediction, instruments: Instruments, links: Index, status: Index) -> Floats:
-        """(n_instrument, n_link) what the instruments would show more if each link alone had that status."""
-        out = np.zeros((len(prediction.reading), len(links)))
-        for n, link in enumerate(links.tolist()):
-            other = prediction.boundary.status.copy()
-            other[link] = status[link]
-            solution = steady(self.plan, self._scratch, replace(prediction.boundary, status=other), prediction.solution.value)
-            if solution.status.usable:
-                head = solution.value.head_m
-                shown = np.where(np.isfinite(head), head, self.plan.laws.elevation)  # without water the pressure is 0
-                reading = np.concatenate([shown[instruments.node], solution.value.flow_m3_per_s[instruments.link]])
-                out[:, n] = reading - prediction.reading
-        return out
 
     def fork(self, state: NetworkState) -> WaterNetwork:
         """The model with `state`'s demands, leaks, tank levels, statuses, and the clock at its instant."""
@@ -369,43 +339,6 @@ class _Situation:
     instruments: Instruments
     unsupplied: tuple[PumpSupply, ...]
     scale: Floats
-
-
-def _resolve(model: WaterNetwork, catalogue: Catalogue, network: str) -> _Meters:
-    groups: dict[str, list[tuple[int, int]]] = {g: [] for g in ("pressure", "flow", "level", "demand", "status")}
-    kinds = {
-        "pressure_m": "pressure", "flow_m3_per_s": "flow", "level_m": "level", "demand_m3_per_s": "demand",
-        "status": "status",
-    }  # fmt: skip
-    issues = []
-    for signal in catalogue.of(network):
-        group = kinds.get(signal.quantity)
-        if group is None:
-            reason = f"a water network does not measure {signal.quantity}"
-            issues.append(Issue("signal", signal.quantity, (signal.name,), reason))
-            continue
-        if group == "level":
-            found = np.flatnonzero(model.tables["tank"].index == signal.element)
-            place = int(found[0]) if len(found) else -1
-        elif group in ("flow", "status"):
-            place = int(model.links([signal.element])[0])
-        else:
-            place = int(model.nodes([signal.element])[0])
-        if place < 0:
-            reason = f"the model has no {signal.table} {signal.element}"
-            issues.append(Issue("signal", signal.quantity, (signal.name,), reason))
-            continue
-        groups[group].append((signal.uid, place))
-    if issues:
-        raise InvalidInput(issues)
-
-    def columns(group: str) -> tuple[NDArray[np.uint32], Index]:
-        entries = groups[group]
-        return np.array([u for u, _ in entries], dtype=np.uint32), np.array([p for _, p in entries], dtype=np.int64)
-
-    pressure, flow, level, demand, status = (columns(g) for g in groups)
-    flow_sigma = np.array([s.sigma for s in catalogue.of(network) if s.quantity == "flow_m3_per_s"], dtype=np.float64)
-    return _Meters(*pressure, *flow, flow_sigma, *level, *demand, *status)
 
 
 def _flows_of(state: NetworkState | None) -> Hydraulics | None:
