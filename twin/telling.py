@@ -1,7 +1,8 @@
 """From findings of watches to numbered events: each said once, over restarts and corrections.
 
 A correction computes instants again, and the watches with them. What they then find is compared with what has been said:
-an alarm that should have been raised is raised late, one that should not have been is cleared.
+an alarm that should have been raised is raised late, one that should not have been is cleared. What people said, and alarms on
+what came in, are not of states: no correction takes them back.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from twin.port import PublishedState, Transition, TwinEvent
+from twin import clocks, plausibility
+from twin.port import EventKind, PublishedState, Transition, TwinEvent
 from twin.watches import Finding
 
 
@@ -99,7 +101,7 @@ class Telling:
         revision = self._revisions.pop(network, None)
         if revision is None:
             return
-        standing = {_key(a): a for a, e in self.open_alarms.items() if e.network == network}
+        standing = {_key(a): a for a, e in self.open_alarms.items() if e.network == network and _of_states(e)}
         for key, finding in revision.last.items():
             cleared = finding.transition is Transition.CLEARED
             if cleared == (key in standing):
@@ -117,6 +119,10 @@ class Telling:
     def cause_of(self, finding: Finding) -> str:
         """Alarm id of the root cause, empty where there is none."""
         return self.standing(finding.cause) if finding.cause else ""
+
+
+def _of_states(event: TwinEvent) -> bool:
+    return event.kind is not EventKind.MANUAL and event.code not in (plausibility.CODE, clocks.CODE)
 
 
 def _key(alarm_id: str) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from grid_models.state import NetworkState
-from tests.simulation.small_twin import Driver, driver, restored, rows
-from twin.port import EventKind, Transition
+from tests.simulation.small_twin import T0, Driver, driver, restored, rows
+from twin.port import FOREVER_US, EventKind, ManualEntry, Transition
 from twin.watches import Finding
 
 
@@ -102,3 +102,13 @@ def test_a_late_watch_sees_each_instant_once_after_it_has_left_the_window() -> N
     assert said(twin) == []
     other = played({0: 0.0, 2: 90.0}, 30, late=True)
     assert said(other) == ["RAISED"]
+
+
+def test_a_correction_takes_back_nothing_that_came_in_or_was_said_by_people() -> None:
+    twin = played({0: 0.0}, 6)
+    twin.send(rows((2, 5, 5000.0)))
+    twin.perform(twin.engine.enter(ManualEntry("", 3, 1.0, "me", "why", 0, FOREVER_US, T0))[1])
+    twin.send(rows((1, 2, 2.0, 1)))
+    twin.send(rows((1, 6, 2.0)))
+    told = [(e.code, e.transition) for e in twin.events if e.kind is not EventKind.CORRECTION]
+    assert told == [("IMPLAUSIBLE_VALUE", Transition.RAISED), ("MANUAL_ENTRY", Transition.RAISED)]
