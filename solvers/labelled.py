@@ -16,6 +16,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import xarray as xr
@@ -24,7 +25,7 @@ from grid_models.columns import COLUMNS
 from grid_models.errors import InvalidInput, Issue
 from grid_models.network import Network
 from grid_models.power.network import BRANCH_BUSES, PowerNetwork
-from grid_models.tables import Array, Table
+from grid_models.tables import Array, Table, frozen
 from grid_models.water.network import WaterNetwork
 from solvers.solution import Solution
 
@@ -112,20 +113,34 @@ def water_dataset(
         Dataset with the .inp's ids as coordinates of `node`, `link`, `tank` and `pump`, and where known `node_x`, `node_y` and
         those of links half way along, on the file's own map.
     """
-    coordinates: dict[str, Any] = dict(leading or {})
-    dimensions: tuple[str, ...] = tuple(coordinates)
+    first: dict[str, Any] = dict(leading or {})
     if time_s is not None:
-        dimensions = (*dimensions, "time")
-        coordinates["time"] = time_coordinate(np.asarray(time_s, dtype=np.float64), start)
-    tables = network.tables
-    ids = {"node": network.node_ids, "link": network.link_ids, "tank": tables["tank"].index, "pump": tables["pump"].index}
+        first["time"] = time_coordinate(np.asarray(time_s, dtype=np.float64), start)
+    dimensions = tuple(first)
     variables: dict[str, Any] = dict(further or {})
+    elements: dict[str, None] = {}
     for name, values in results.items():
         element = _table_of(name, _WATER_DIMENSIONS)
-        variables[name] = ((*dimensions, element), values, _described(name))
-        coordinates[element] = (element, ids[element].astype(object), {"long_name": f"id of {element} in the .inp"})
-    coordinates |= _node_coordinates(network, [d for d in _WATER_DIMENSIONS if d in coordinates])
+        elements[element] = None
+        variables[name] = xr.Variable((*dimensions, element), values, _described(name), fastpath=True)
+    own, labels = xr.Coordinates(first), _labels(network, tuple(elements))
+    coordinates = xr.Coordinates({**own.variables, **labels.variables}, indexes={**own.xindexes, **labels.xindexes})
     return xr.Dataset(variables, coordinates, _attributes(network, solution, provenance))
+
+
+# Labels are most of what a small run's Dataset costs, and the same for each of a network.
+_LABELS: WeakKeyDictionary[WaterNetwork, dict[tuple[str, ...], xr.Coordinates]] = WeakKeyDictionary()
+
+
+def _labels(network: WaterNetwork, elements: tuple[str, ...]) -> xr.Coordinates:
+    """Ids of these elements, and where known their places."""
+    known = _LABELS.setdefault(network, {})
+    if elements not in known:
+        tables = network.tables
+        ids = {"node": network.node_ids, "link": network.link_ids, "tank": tables["tank"].index, "pump": tables["pump"].index}
+        named = {d: (d, ids[d].astype(object), {"long_name": f"id of {d} in the .inp"}) for d in elements}
+        known[elements] = xr.Coordinates(named | _node_coordinates(network, [d for d in _WATER_DIMENSIONS if d in named]))
+    return known[elements]
 
 
 _SCREENING = {
@@ -242,7 +257,7 @@ def _node_coordinates(network: WaterNetwork, present: Iterable[str]) -> dict[str
     place = network.node_place
     if np.isnan(place).all():
         return {}
-    ends = (place[network.link_from] + place[network.link_to]) / 2.0
+    ends = frozen((place[network.link_from] + place[network.link_to]) / 2.0)
     middles = {"node": place, "link": ends, "tank": place[network.tank_node], "pump": ends[network.pump_link]}
     out: dict[str, Any] = {}
     for element in present:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import xarray as xr
@@ -26,9 +27,9 @@ from solvers.water.columns import columns
 from solvers.water.extended import Simulation, SimulationState, new_record, new_run, reports
 from solvers.water.instants import Run, Timetable
 from solvers.water.lane_runs import Book, Found, Told, play_lanes
-from solvers.water.lanes import fit_lanes, lanes
+from solvers.water.lanes import Lanes, fit_lanes, lanes
 from solvers.water.plan import ACTIVE, CLOSED, LANES, OPEN, PUMP, WaterPlan, prepare
-from solvers.water.state import State
+from solvers.water.state import Solver, State
 from solvers.water.steady import VERDICTS, Scratch
 
 _CHUNK_BYTES = 3 << 23  # little enough for a chunk to lie where the last one lay; fresh memory costs more than the hydraulics
@@ -80,16 +81,13 @@ def run_batch(
     end = int(network.options.duration_s if duration_s is None else duration_s)
     n_time = reports(network, end)
     n, size = scenarios.sizes["scenario"], n_time * (25 * len(plan.laws.row) + 33 * len(plan.laws.kind)) + 1
-    simulation = Simulation(network, plan=plan)
-    begin = simulation.state
-    simulation.solve()
-    base = simulation.run.state
+    shop = _shop(network, plan)
     most = max(1, chunk_bytes // size, min(2 * LANES, _MOST_BYTES // size))
     most -= most % LANES if most > LANES else 0  # else lanes stand idle at the end of each chunk
     for first in range(0, n, most):
         chunk = slice(first, min(n, first + most))
-        told = _told(network, plan, begin, scenarios.isel(scenario=chunk))
-        yield _run(plan, simulation.timetable, told, base, end, n_time, pool, scenarios["scenario"].values[chunk])
+        told = _told(network, plan, shop.begin, scenarios.isel(scenario=chunk))
+        yield _run(plan, shop, told, end, n_time, pool, scenarios["scenario"].values[chunk])
 
 
 def _check(network: WaterNetwork, scenarios: xr.Dataset) -> None:
@@ -102,7 +100,7 @@ def _check(network: WaterNetwork, scenarios: xr.Dataset) -> None:
         element = INPUTS[str(name)][0]
         if values.dims != ("scenario", element) or values.sizes[element] != sizes[element]:
             issues.append(Issue("scenario", str(name), (), f"is not (scenario, {element}) with {sizes[element]} {element}s"))
-        elif not np.isfinite(values.values).all():
+        elif not (np.isfinite(values.values.sum()) or np.isfinite(values.values).all()):  # a sum is had at half the cost
             issues.append(Issue("scenario", str(name), (), "has values that are no numbers"))
     if not len(scenarios.data_vars):
         issues.append(Issue("scenario", "", (), "there is nothing in it"))
@@ -132,6 +130,47 @@ def _told(network: WaterNetwork, plan: WaterPlan, begin: SimulationState, chosen
     )  # fmt: skip
 
 
+class _Worker(NamedTuple):
+    """What one thread plays with; none is used by two at once, and any plays any scenario."""
+
+    solver: Solver
+    lanes: Lanes
+    book: Book
+
+
+class _Shop(NamedTuple):
+    """What the batches of a plan have in common: the network, its timetable, where runs begin, and workers without work."""
+
+    network: WaterNetwork
+    times: Timetable
+    begin: SimulationState
+    base: State
+    idle: list[_Worker]
+
+
+_SHOPS: WeakKeyDictionary[WaterPlan, _Shop] = WeakKeyDictionary()
+
+
+def _shop(network: WaterNetwork, plan: WaterPlan) -> _Shop:
+    """Made by the first batch of a plan, for the next ones too."""
+    shop = _SHOPS.get(plan)
+    if shop is None or shop.network is not network:
+        simulation = Simulation(network, plan=plan)
+        begin = simulation.state
+        simulation.solve()
+        shop = _SHOPS[plan] = _Shop(network, simulation.timetable, begin, lend(simulation.run.state), [])
+    return shop
+
+
+def _worker(plan: WaterPlan, shop: _Shop) -> _Worker:
+    """One without work, or a new one."""
+    try:
+        return shop.idle.pop()
+    except IndexError:
+        own = plan.with_resistance(plan.laws.resistance.copy())  # written by the kernel
+        return _Worker(Scratch(own).solver(own), lend(lanes(own)), lend(_book(own, shop.times)))
+
+
 def _book(plan: WaterPlan, times: Timetable) -> Book:
     """Room for the runs of eight lanes."""
     one = new_run(plan, times)
@@ -147,18 +186,18 @@ def _book(plan: WaterPlan, times: Timetable) -> Book:
 
 
 def _run(
-    plan: WaterPlan, times: Timetable, told: Told, base: State, end: int, n_time: int,
+    plan: WaterPlan, shop: _Shop, told: Told, end: int, n_time: int,
     pool: ThreadPoolExecutor | None, labels: NDArray[np.generic],
 ) -> xr.Dataset:  # fmt: skip
     network, n = plan.network, len(labels)
     out = new_record(plan, told.level.shape[1], (n, n_time))
     found = Found(out, np.zeros(n, dtype=np.int64), np.zeros(n), np.zeros(n, dtype=np.int64))
-    fit, of_all = fit_lanes(plan.reduction.core), (lend(told), lend(base), lend(found))
+    fit, of_all = fit_lanes(plan.reduction.core), (lend(told), shop.base, lend(found))
 
     def task(first: int) -> None:
-        of_task = plan.with_resistance(plan.laws.resistance.copy())  # written by the kernel
-        solver, g, book = Scratch(of_task).solver(of_task), lend(lanes(of_task)), lend(_book(of_task, times))
-        play_lanes(solver, times, g, book, *of_all, first, min(n, first + size), end, fit)
+        worker = _worker(plan, shop)
+        play_lanes(worker.solver, shop.times, worker.lanes, worker.book, *of_all, first, min(n, first + size), end, fit)
+        shop.idle.append(worker)
 
     size = _TASK if pool else max(n, 1)
     firsts = range(0, n, size)

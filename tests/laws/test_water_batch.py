@@ -18,6 +18,7 @@ from grid_models.water.testing import water_networks
 from solvers.water import batch
 from solvers.water.batch import run_batch
 from solvers.water.extended import simulate
+from solvers.water.plan import prepare
 from tests.laws.test_water_devices_against_epanet import CASES, town
 
 DAY_S = 86400
@@ -40,10 +41,11 @@ def scenarios(network: WaterNetwork, n: int) -> xr.Dataset:
 
 def test_no_bit_depends_on_grouping_chunks_or_threads() -> None:
     network, n = pumped_tank(), 40
-    cases = scenarios(network, n)
+    cases, plan = scenarios(network, n), prepare(network)
     [at_once] = run_batch(network, cases, DAY_S)
+    next(run_batch(network, scenarios(network, 11), 0.0, plan=plan))  # leaves its lanes to the next batch of the plan
     with ThreadPoolExecutor(3) as pool:
-        shared = xr.concat(list(run_batch(network, cases, DAY_S, pool, chunk_bytes=150_000)), "scenario")
+        shared = xr.concat(list(run_batch(network, cases, DAY_S, pool, chunk_bytes=150_000, plan=plan)), "scenario")
     assert shared.sizes == at_once.sizes
     for name in at_once.data_vars:
         assert at_once[name].values.tobytes() == shared[name].values.tobytes() or name == "scenario_status", name
