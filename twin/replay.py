@@ -54,7 +54,10 @@ def recompute(
         match entry.kind:
             case EntryKind.CHECKPOINT if k == 0:
                 checkpoint = unpacked(entry.payload)
-                engine.recall(checkpoint, {name: e.model.revision for name, e in parts.estimators.items()})
+                # Whoever replays has heard of no state yet, also of those that can still change.
+                untold = {network: replace(memory, said={}) for network, memory in checkpoint.chains.items()}
+                models = {name: e.model.revision for name, e in parts.estimators.items()}
+                engine.recall(replace(checkpoint, chains=untold), models)
                 held = [link.published for c in checkpoint.chains.values() for link in c.links.values()]
                 yield from sorted(held, key=lambda p: p.state.valid_time_us)
             case EntryKind.ROWS:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from tests.simulation.small_twin import (
-    SECOND,
-    T0,
-    claim,
-    driver,
-    restored,
-    rows,
-)  # fmt: skip
+from tests.simulation.small_twin import SECOND, T0, claim, driver, parts, restored, rows
+from twin.chain import digest
 from twin.journal import EntryKind
+from twin.packing import unpacked
+from twin.replay import recompute
 
 
 def test_after_a_restart_nobody_stands_for_a_signal_until_it_comes_again() -> None:
@@ -55,6 +51,19 @@ def test_a_twin_that_begins_at_a_checkpoint_goes_on_with_the_same_bits() -> None
     assert late.acks == early.acks
     ack = late.send(rows((1, 59, 59.0)))
     assert ack.duplicate == 1  # what stood in the window is still known
+
+
+def test_a_replay_from_a_checkpoint_tells_every_state_behind_it() -> None:
+    """Those too that had been published before the checkpoint and could still change."""
+    twin = driver().open()
+    for t in range(60):
+        twin.send(rows((1, t, float(t)), (2, t - 5, 1.0, 1), (11, t, 1.0)))
+    at = [k for k, e in enumerate(twin.journal) if e.kind is EntryKind.CHECKPOINT]
+    for k in at:
+        found = {(p.state.network, p.state.valid_time_us): digest(p.state) for p in recompute(parts(), twin.journal[k:])}
+        sealed = min(memory.sealed_us for memory in unpacked(twin.journal[k].payload).chains.values())
+        assert found.items() >= {key: seen for key, seen in twin.chain().items() if key[1] > sealed}.items()
+    assert len(at) == 4
 
 
 def test_a_checkpoint_knows_the_last_batch_of_every_publisher() -> None:
