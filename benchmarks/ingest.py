@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.service_load import Caller, Source, cores, percentiles, point_list, served, truth, used_s
+from grid_models.formats import read
 from grid_models.measurements import Catalogue, Rows, Signal
 from twin import wire
 from twin.api.v1 import ingest_pb2
@@ -49,7 +50,7 @@ def run(quick: bool) -> Iterator[tuple[str, ...]]:
         folder = Path(name)
         signals = point_list(_NETWORK, 10_000)
         values = truth(_NETWORK, signals)
-        with served(folder, _NETWORK, signals, service) as (address, process):
+        with served(folder, {"power": (read(_NETWORK), 1.0)}, signals, service) as (address, process):
             seconds = 5 if quick else 30
             sources = _sources(address, folder, signals, values, seconds * 25 // 2, 1_000)
             with Caller(address) as caller:

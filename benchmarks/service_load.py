@@ -7,10 +7,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import grpc
 import numpy as np
@@ -58,12 +58,16 @@ def truth(network: str, signals: list[Signal]) -> np.ndarray:
 
 
 @contextmanager
-def served(folder: Path, network: str, signals: list[Signal], core: set[int], **settings: str) -> Iterator[tuple[str, int]]:
-    """A service of one network; gives its address and process."""
-    write(read(network), folder / "network.twin")
+def served(
+    folder: Path, networks: Mapping[str, tuple[Any, float]], signals: list[Signal], core: set[int], **settings: str
+) -> Iterator[tuple[str, int]]:
+    """A service of some networks, by name each with its model and its cycle [s]; gives its address and process."""
     write_point_list(signals, folder / "signals.csv")
     given = {"listen": '"127.0.0.1:0"', "signals": '"signals.csv"', "lateness_s": "600"} | settings
-    lines = [f"{k} = {v}" for k, v in given.items()] + ["[[networks]]", 'name = "power"', 'model = "network.twin"']
+    lines = [f"{k} = {v}" for k, v in given.items()]
+    for name, (model, cycle_s) in networks.items():
+        write(model, folder / f"{name}.twin")
+        lines += ["[[networks]]", f'name = "{name}"', f'model = "{name}.twin"', f"cycle_s = {cycle_s}"]
     (folder / "twin.toml").write_text("\n".join(lines) + "\n", "utf-8")
     command = [sys.executable, "-m", "twin", "serve", "--config", str(folder / "twin.toml")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)

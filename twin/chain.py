@@ -70,6 +70,8 @@ class Chain:
         begun_us: the twin's now when the correction that is being computed was taken up, None where none is.
         rested_us: the twin's now from which on the next one may be: corrections that follow each other take a quarter of the
             time, so that a flood of late rows leaves the processor to the rows.
+        learning_us: the instant that the late watches look at, None when there is none; nothing is computed meanwhile, so that
+            what they find is known to the same instants whenever these are computed.
         sealed_us: the last instant that has left the lateness window and been seen by the late watches.
         links: instant -> Link, as far back as this network or one that waits for it may ask.
         late_memory: what the late watches remember after `sealed_us`.
@@ -85,6 +87,7 @@ class Chain:
     first_us: int | None = None
     todo_us: int | None = None
     busy_us: int | None = None
+    learning_us: int | None = None
     pending_us: int | None = None
     begun_us: int | None = None
     rested_us: int = 0
@@ -94,6 +97,11 @@ class Chain:
     ever_us: int = -1
     said: dict[int, bytes] = field(default_factory=dict)
     found: dict[int, Found | None] = field(default_factory=dict)
+
+    @property
+    def rests(self) -> bool:
+        """Whether nothing is being computed."""
+        return self.busy_us is None and self.learning_us is None
 
     def grid_at_or_after(self, time_us: int) -> int:
         """The first instant at or after a time."""
@@ -120,7 +128,7 @@ class Chain:
 
     def take_up(self, edge_us: int, now_us: int) -> int | None:
         """Begin the pending correction once nothing else is due; returns its first instant, None where there is none."""
-        if self.todo_us is None or self.busy_us is not None or self.todo_us <= edge_us:
+        if self.todo_us is None or not self.rests or self.todo_us <= edge_us:
             return None
         if self.begun_us is not None:
             self.rested_us = now_us + _REST * (now_us - self.begun_us)
@@ -193,6 +201,6 @@ class Chain:
         self.late_memory |= memory.late_memory if same else {}
         self.found = dict(memory.found) if same else {}
         self.todo_us = memory.first_us if memory.sealed_us is None else memory.sealed_us + self.cycle_us
-        self.pending_us = self.busy_us = self.begun_us = None
+        self.pending_us = self.busy_us = self.learning_us = self.begun_us = None
         self.said = dict(memory.said)
         self.ever_us = max([-1 if memory.sealed_us is None else memory.sealed_us, *memory.said])

@@ -76,7 +76,7 @@ class Chains(Mapping[str, Chain]):
         """Each chain's next instant that has come, and whose inputs are there."""
         for chain in self.values():
             instant = chain.todo_us
-            if chain.busy_us is not None or instant is None or instant > edge_us:
+            if not chain.rests or instant is None or instant > edge_us:
                 continue
             if not any(s.todo_us is not None and s.todo_us <= instant for s in self._sources(chain)):
                 yield chain, instant
@@ -90,16 +90,12 @@ class Chains(Mapping[str, Chain]):
 
     # What no measurement can change any more
 
-    def sealable(self, chain: Chain, horizon_us: int) -> Iterator[int]:
-        """Seal one instant of a chain after the other, up to a horizon."""
-        while True:
-            instant = chain.first_us if chain.sealed_us is None else chain.sealed_us + chain.cycle_us
-            assert instant is not None  # something has been computed
-            dirty = any(c.todo_us is not None and not c.is_final(instant) for c in (chain, *self._sources(chain)))
-            if instant >= horizon_us or dirty:  # a row of the horizon itself is not late
-                return
-            chain.sealed_us = instant
-            yield instant
+    def sealable(self, chain: Chain, horizon_us: int) -> int | None:
+        """The next instant of a chain that may be sealed, None where it is not before a horizon or not final."""
+        instant = chain.first_us if chain.sealed_us is None else chain.sealed_us + chain.cycle_us
+        assert instant is not None  # something has been computed
+        dirty = any(c.todo_us is not None and not c.is_final(instant) for c in (chain, *self._sources(chain)))
+        return None if instant >= horizon_us or dirty else instant  # a row of the horizon itself is not late
 
     def sealed(self) -> list[int]:
         """The last sealed instant of each chain that has begun, empty as long as one of them has none."""

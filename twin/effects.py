@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from grid_models.state import NetworkState
 from twin.estimators import Given
 from twin.journal import Entry
 from twin.port import Ack, PublishedState, TwinEvent
@@ -22,6 +25,23 @@ class Estimate:
 
     network: str
     given: Given
+
+
+@dataclass(frozen=True)
+class Learn:
+    """Let the late watches look at a sealed state (`twin.watching.looked`); call `Engine.learned` with what came of it.
+
+    Args:
+        network: of the state.
+        state: the sealed one.
+        coupled: as in `Watch.step`.
+        memory: of each late watch by its name, after the state before.
+    """
+
+    network: str
+    state: NetworkState
+    coupled: Mapping[str, NetworkState]
+    memory: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -46,4 +66,4 @@ class Tell:
     ack: Ack
 
 
-Effect = Append | Estimate | Publish | Announce | Tell
+Effect = Append | Estimate | Learn | Publish | Announce | Tell

@@ -8,7 +8,7 @@ A state is a pure function of the model, the measurements in force at its instan
 what the late watches had found in states older than the lateness window.
 Instants lie on a fixed grid. A late row makes its instant dirty, and the chain is computed again from there to the live
 edge; so every order of arrival within the lateness window ends in the same chain. What the engine wants done it returns
-as effects; whoever runs it performs them in order and reports back with `committed` and `estimated`.
+as effects; whoever runs it performs them in order and reports back with `committed`, `estimated` and `learned`.
 
 A state is published, and an event announced, once the journal holds it, and therefore everything it was made from.
 """
@@ -35,7 +35,7 @@ from twin.port import Batch, Claim, EventKind, ManualEntry, Opened, PublishedSta
 from twin.reception import Reception
 from twin.setup import Setup
 from twin.watches import Finding
-from twin.watching import Watching
+from twin.watching import Looked, Watching
 from twin.window import Window
 
 _SETTLE_US = 200_000
@@ -141,6 +141,14 @@ class Engine:
         effects += self._watching.tell(findings, published)
         return effects + self._seal(chain) + self._schedule()
 
+    def learned(self, network: str, seen: Looked) -> list[Effect]:
+        """The late watches have looked at the state that they were asked to look at."""
+        chain = self._chains[network]
+        assert chain.learning_us is not None
+        chain.sealed_us, chain.learning_us = chain.learning_us, None
+        effects = self._watching.learn(chain, chain.links[chain.sealed_us], seen)
+        return effects + self._seal(chain) + self._schedule()
+
     def failed(self, network: str) -> list[Effect]:
         """The instant being computed gave no state at all: leave it out, the next one starts anew."""
         chain = self._chains[network]
@@ -184,13 +192,15 @@ class Engine:
         return [Publish(published), *(self._reception.covered(published) if final else ())]
 
     def _seal(self, chain: Chain) -> list[Effect]:
-        """Hand the late watches every instant that no measurement can change any more."""
-        effects: list[Effect] = []
-        for instant in self._chains.sealable(chain, self.now_us - self.setup.lateness_us):
-            if (link := chain.links.get(instant)) is not None:  # else its estimate failed
-                effects += self._watching.learn(chain, link)
+        """Seal instants that no measurement can change any more, each once the late watches have looked at it."""
+        while (instant := self._chains.sealable(chain, self.now_us - self.setup.lateness_us)) is not None:
+            link = chain.links.get(instant)  # none where its estimate failed
+            if link is not None and (asked := self._watching.ask(chain, link)):
+                chain.learning_us = instant
+                return asked
+            chain.sealed_us = instant
         self._forget()
-        return effects + self._check()
+        return self._check()
 
     def _check(self) -> list[Effect]:
         """A checkpoint, when one is due."""

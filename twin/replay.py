@@ -13,11 +13,12 @@ from grid_models.measurements import Rows
 from grid_models.state import NetworkState
 from twin.assembly import Parts
 from twin.chain import digest
-from twin.effects import Append, Effect, Estimate, Publish
+from twin.effects import Append, Effect, Estimate, Learn, Publish
 from twin.engine import Engine
 from twin.journal import Entry, EntryKind
 from twin.packing import unpacked
 from twin.port import PublishedState
+from twin.watching import looked
 
 _NEVER_US = 1 << 62
 
@@ -112,6 +113,8 @@ def _performed(parts: Parts, engine: Engine, effects: list[Effect]) -> Iterator[
             yield effect.published
         elif isinstance(effect, Estimate):
             waiting += engine.estimated(effect.network, estimated(parts, effect))
+        elif isinstance(effect, Learn):
+            waiting += engine.learned(effect.network, looked(parts.watches, effect))
 
 
 def estimated(parts: Parts, request: Estimate) -> NetworkState:

@@ -25,7 +25,7 @@ from twin.asides import Asides
 from twin.assembly import Parts
 from twin.chain import digest
 from twin.commits import Commits
-from twin.effects import Announce, Append, Effect, Estimate, Publish, Tell
+from twin.effects import Announce, Append, Effect, Estimate, Learn, Publish, Tell
 from twin.engine import Engine
 from twin.errors import Exhausted, TwinError, Unavailable
 from twin.estimators.failure import repeated
@@ -40,6 +40,7 @@ from twin.replay import estimated
 from twin.room import Room
 from twin.states import States
 from twin.stream import Stream
+from twin.watching import Looked, looked
 
 log = logging.getLogger(__name__)
 
@@ -273,6 +274,8 @@ class TwinService:
                     self._records.noticed(entry)
                 case Estimate():
                     self._keep(self._estimate(effect))
+                case Learn():
+                    self._keep(self._learn(effect))
                 case Publish(published):
                     self._keep(self._states.publish(published))
                 case Announce(event):
@@ -293,6 +296,14 @@ class TwinService:
             state = repeated(before, instant, Status.NOT_CONVERGED)
             seen = digest(state)
         self._perform(self._engine.estimated(request.network, state, seen))
+
+    async def _learn(self, request: Learn) -> None:
+        seen: Looked = {}
+        try:
+            seen = await asyncio.get_running_loop().run_in_executor(self._live, looked, self.parts.watches, request)
+        except Exception:  # a fault of ours in a watch must not stop the network's states
+            log.exception("watch failed network=%s instant=%d", request.network, request.state.valid_time_us)
+        self._perform(self._engine.learned(request.network, seen))
 
     def _computed(self, request: Estimate) -> tuple[NetworkState, bytes]:
         state = estimated(self.parts, request)

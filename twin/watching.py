@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from grid_models.state import NetworkState
 from twin.chain import Chain, Link
 from twin.chains import Chains
-from twin.effects import Effect
+from twin.effects import Effect, Learn
 from twin.ledger import Ledger
 from twin.port import PublishedState
 from twin.watches import Finding, Watch
+
+Looked = Mapping[str, tuple[Any, tuple[Finding, ...]]]  # by a watch's name: what it remembers now, and what it found
+
+
+def looked(watches: Iterable[Watch], request: Learn) -> Looked:
+    """Perform a Learn effect."""
+    asked = [w for w in watches if w.name in request.memory]
+    return {w.name: w.step(request.memory[w.name], request.state, request.coupled) for w in asked}
 
 
 class Watching:
@@ -39,13 +48,18 @@ class Watching:
             told += findings
         return memory, told
 
-    def learn(self, chain: Chain, link: Link) -> list[Effect]:
-        """Let the late watches look at a state that is sealed now."""
-        effects: list[Effect] = []
+    def ask(self, chain: Chain, link: Link) -> list[Effect]:
+        """Have the late watches look at a state that no measurement can change any more; nothing where there are none."""
+        if not chain.late_memory:
+            return []
         state = link.published.state
+        return [Learn(chain.network, state, self._chains.coupled(chain, state.valid_time_us), dict(chain.late_memory))]
+
+    def learn(self, chain: Chain, link: Link, seen: Looked) -> list[Effect]:
+        """Take in what the late watches saw in the state that is sealed now; one that failed has seen nothing."""
+        effects: list[Effect] = []
         for watch in self._of(chain, late=True):
-            coupled = self._chains.coupled(chain, state.valid_time_us)
-            memory, findings = watch.step(chain.late_memory[watch.name], state, coupled)
+            memory, findings = seen.get(watch.name, (chain.late_memory[watch.name], ()))
             chain.late_memory[watch.name] = memory
             chain.note(watch.found(memory))
             effects += self.tell(findings, link.published, late=True)

@@ -86,7 +86,7 @@ async def started(path: Path) -> TwinService:
 
 
 async def played(service: TwinService, minutes: int) -> AsyncIterator[int]:
-    """Send minute after minute, each once the states of the one before are out; gives the minute that is out."""
+    """Send minute after minute, each once the states of the one before are out and seen; gives the minute that is out."""
     claimed = tuple(ClaimedSignal(p.uid, p.unit, p.sign) for p in points())
     stream = await service.open_publisher(Claim("scada", 1, 0, service.catalogue.revision, claimed, AckLevel.ESTIMATED))
     acks = stream.acks()
@@ -96,4 +96,6 @@ async def played(service: TwinService, minutes: int) -> AsyncIterator[int]:
         while covered <= minute:
             ack = await asyncio.wait_for(anext(acks), 60)
             covered = ack.through_batch_id if ack.level is AckLevel.ESTIMATED else covered
+        while not all(chain.rests for chain in service._engine._chains.values()):  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0.001)
         yield minute

@@ -15,13 +15,14 @@ from grid_models.measurements import Catalogue, Rows, Signal, SignalKind, TimeQu
 from grid_models.state import NetworkState, Position, Residuals
 from twin.assembly import Parts
 from twin.chain import digest
-from twin.effects import Announce, Append, Effect, Estimate, Publish, Tell
+from twin.effects import Announce, Append, Effect, Estimate, Learn, Publish, Tell
 from twin.engine import Engine
 from twin.estimators import Given
 from twin.journal import Entry
 from twin.port import Ack, AckLevel, Batch, Claim, ClaimedSignal, PublishedState, Snapshot, TwinEvent
 from twin.setup import NetworkSetup, Setup
 from twin.watches import Watch
+from twin.watching import looked
 
 SECOND = 1_000_000
 T0 = 1_700_000_000 * SECOND
@@ -135,6 +136,8 @@ class Driver:
                     todo.extend(self.engine.committed(entry.position))
                 case Estimate() as request:
                     self.computing.append(request)
+                case Learn() as request:
+                    todo.extend(self.engine.learned(request.network, looked(self.engine.setup.watches, request)))
                 case Publish(published):
                     self.published.append(published)
                 case Announce(event):

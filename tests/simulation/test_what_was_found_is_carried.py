@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -14,8 +16,9 @@ from solvers.water.plan import prepare
 from solvers.water.steady import Scratch, initial_boundary, steady
 from twin.assembly import Parts
 from twin.chain import digest
-from twin.effects import Append, Effect, Estimate, Publish
+from twin.effects import Append, Effect, Estimate, Learn, Publish
 from twin.engine import Engine
+from twin.estimators import Given, InForce
 from twin.estimators.water import WaterEstimator
 from twin.estimators.water_fork import pattern_seconds
 from twin.journal import Entry, EntryKind
@@ -23,6 +26,7 @@ from twin.leak_watch import LeakWatch
 from twin.port import AckLevel, Batch, Claim, ClaimedSignal
 from twin.replay import compared, estimated
 from twin.setup import NetworkSetup
+from twin.watching import looked
 
 MONDAY_US, STEP_US = 1_772_409_600_000_000, 300_000_000
 STEPS, BURST, LEVEL_M, LEAK = 72, 44, 4.0, 0.006
@@ -105,6 +109,8 @@ class Life:
                     self.states[published.state.valid_time_us] = published.state
                 case Estimate() as request:
                     waiting += engine.estimated(request.network, estimated(self.parts, request))
+                case Learn() as request:
+                    waiting += engine.learned(request.network, looked(self.parts.watches, request))
 
 
 @pytest.fixture(scope="module")
@@ -149,3 +155,30 @@ def test_a_fork_carries_the_leak_too(life: Life) -> None:
     plan = prepare(fork)
     found = steady(plan, Scratch(plan), initial_boundary(fork)).unwrap()
     assert np.abs(found.head_m - state.values["node_head_m"]).max() < 1e-6
+
+
+def test_a_past_state_may_be_computed_while_the_next_one_is() -> None:
+    """Threads share an estimator: each gets the bits that it would get alone."""
+    estimator, catalogue = town().estimators["water"], points()
+
+    def chain(rows: Rows) -> list[bytes]:
+        before, seen = None, []
+        n = len(rows)
+        sigma = np.array([s.sigma for s in catalogue.signals])
+        for minute in range(40):
+            at_us = MONDAY_US + minute * STEP_US
+            flags = np.zeros(n, dtype=bool)
+            measured = InForce(at_us, rows.signal, rows.value, sigma, np.full(n, at_us), flags, flags)
+            before = estimator.step(Given(measured, before))
+            seen.append(digest(before))
+        return seen
+
+    asked = readings()[:4]
+    alone = [chain(rows) for rows in asked]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            assert list(pool.map(chain, asked)) == alone
+    finally:
+        sys.setswitchinterval(interval)

@@ -6,8 +6,9 @@ Beside the meters every bus has a prior injection (power_injections.py); the est
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -55,17 +56,27 @@ class _Topology:
     branch_of: Index  # (n_equivalent,) its branch in the model, -1 where out
 
 
-class _Recent(OrderedDict[Hashable, Any]):
-    """The newest few results of a pure function; a cache changes how long a step takes, never what it gives."""
+class _Recent:
+    """The newest few results of a pure function; a cache changes how long a step takes, never what it gives.
 
-    def get_or_make(self, key: Hashable, make: Any) -> Any:
-        if key in self:
-            self.move_to_end(key)
-        else:
-            self[key] = make()
-            if len(self) > _KEPT:
-                self.popitem(last=False)
-        return self[key]
+    A past state may be asked for, on a thread of its own, while the next one is computed.
+    """
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[Hashable, Any] = OrderedDict()
+        self._lock = Lock()
+
+    def get_or_make(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        made = make()
+        with self._lock:
+            self._kept[key] = made
+            while len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        return made
 
 
 class _Rows:

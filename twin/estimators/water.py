@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from threading import local
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ from solvers.water.estimation import (
     prior_demand,
     update,
 )
-from solvers.water.plan import CLOSED, OPEN, Floats, Index, prepare
+from solvers.water.plan import CLOSED, OPEN, Floats, Index, WaterPlan, prepare
 from solvers.water.sensitivity import Linear
 from solvers.water.steady import Boundary, Hydraulics, Scratch, demand_at, initial_boundary, steady
 from solvers.water.zones import zones
@@ -70,6 +71,13 @@ class LeakView:
     opening: Floats
 
 
+class _Work(local):
+    """Each thread's own work space: a past state may be asked for while the next one is computed."""
+
+    def __init__(self, plan: WaterPlan) -> None:
+        self.scratch = Scratch(plan)
+
+
 class WaterEstimator:
     """Implements `twin.estimators.Estimator` for a water network.
 
@@ -88,7 +96,7 @@ class WaterEstimator:
         self.network = network
         self._supplies = supplies
         self.plan = prepare(model)
-        self._scratch = Scratch(self.plan)
+        self._work = _Work(self.plan)
         self._meters = resolve(model, catalogue, network)
         self._names = {s.uid: s.name for s in catalogue.signals}
         self.zones = zones(self.plan, self._meters.flow_link)
@@ -103,6 +111,10 @@ class WaterEstimator:
             "link": tuple(model.link_ids.tolist()),
             "tank": tuple(str(i) for i in model.tables["tank"].index.tolist()),
         }
+
+    @property
+    def _scratch(self) -> Scratch:
+        return self._work.scratch
 
     @property
     def instrument_uids(self) -> NDArray[np.uint32]:
