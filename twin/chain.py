@@ -1,4 +1,8 @@
-"""One network's chain of states on its grid of instants: what is computed, what is to be computed next."""
+"""One network's chain of states on its grid of instants: what is computed, what is to be computed next.
+
+Beside the grid there may be frames between two of its instants (`twin.settling`). They are computed in their turn, from the
+state of the grid instant before them, and no other state is made from them.
+"""
 
 from __future__ import annotations
 
@@ -41,6 +45,7 @@ class ChainMemory:
         late_memory: as in `Chain`.
         said: instant -> digest of the state published last, for instants after `sealed_us`.
         found: as in `Chain`.
+        shown: as in `Chain`, after `sealed_us`.
     """
 
     first_us: int
@@ -49,6 +54,7 @@ class ChainMemory:
     late_memory: Mapping[str, Any]
     said: Mapping[int, bytes]
     found: Mapping[int, Found | None] = field(default_factory=dict)
+    shown: Mapping[int, bytes] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -78,6 +84,8 @@ class Chain:
         ever_us: the newest instant computed, before a restart too.
         said: instant -> digest of the state published before the restart, as long as it has not been computed again.
         found: sealed instant -> what the late watches had found after it, as far back as an estimate may ask.
+        planned: grid instant -> the frames before it that there are to be.
+        shown: frame between grid instants that has been computed -> digest of its state.
     """
 
     network: str
@@ -97,6 +105,10 @@ class Chain:
     ever_us: int = -1
     said: dict[int, bytes] = field(default_factory=dict)
     found: dict[int, Found | None] = field(default_factory=dict)
+    planned: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    shown: dict[int, bytes] = field(default_factory=dict)
+
+    # Its instants
 
     @property
     def rests(self) -> bool:
@@ -104,23 +116,71 @@ class Chain:
         return self.busy_us is None and self.learning_us is None
 
     def grid_at_or_after(self, time_us: int) -> int:
-        """The first instant at or after a time."""
+        """The first instant of the grid at or after a time."""
         return -(-time_us // self.cycle_us) * self.cycle_us
+
+    def grid_before(self, instant: int) -> int:
+        """The last instant of the grid before another instant: what that one's state is made from."""
+        return self.grid_at_or_after(instant) - self.cycle_us
+
+    def on_grid(self, instant: int) -> bool:
+        """Whether an instant is one of the grid; else it is a frame between two of them."""
+        return instant % self.cycle_us == 0
+
+    def after(self, instant: int) -> int:
+        """The next instant, of the grid or between."""
+        return self._at_or_after(instant + 1)
+
+    def count(self, first: int, last: int) -> int:
+        """How many instants there are from one to another, both of them counted."""
+        grid = (last - self.grid_at_or_after(first)) // self.cycle_us + 1
+        return grid + sum(first <= t <= last for t in self._between())
+
+    def _at_or_after(self, time_us: int) -> int:
+        return min([self.grid_at_or_after(time_us), *(t for t in self._between() if t >= time_us)])
+
+    def _between(self) -> set[int]:
+        return {*self.shown, *(t for frames in self.planned.values() for t in frames)}
+
+    def plan(self, end_us: int, frames: tuple[int, ...]) -> None:
+        """There are to be these frames between the grid instant `end_us` and the one before it.
+
+        One that has been shown stays; one that is only now to be, and lies behind what was computed, is a correction.
+        """
+        known = self._between()
+        self.planned[end_us] = frames
+        if not frames:
+            del self.planned[end_us]
+        if self.first_us is None or self.todo_us is None:
+            return
+        if self.busy_us is not None and not self.on_grid(self.busy_us):
+            self.shown.setdefault(self.busy_us, b"")
+        self.todo_us = self._at_or_after(self.todo_us)
+        self.pending_us = None if self.pending_us is None else self._at_or_after(self.pending_us)
+        done = max([self.grid_before(self.todo_us), *(t for t in self.shown if t < self.todo_us)])
+        for frame in (t for t in frames if t not in known and t > max(self.first_us, self.sealed_us or 0)):
+            if self.busy_us is None and done <= frame < self.todo_us:
+                self.todo_us = frame
+            else:
+                self._dirty(frame)
+
+    # What is to be computed
 
     def touch(self, time_us: int) -> None:
         """A measurement of this time came: mark what must be computed, or computed again."""
         instant = self.grid_at_or_after(time_us)
         self.first_us = instant if self.first_us is None else min(self.first_us, instant)
-        self._dirty(instant)
+        self._dirty(time_us)
 
     def retouch(self, time_us: int) -> None:
         """Something other than a measurement changed at this time; like `touch`, but no chain begins with it."""
         if self.first_us is not None:
-            self._dirty(max(self.grid_at_or_after(time_us), self.first_us))
+            self._dirty(time_us)
 
-    def _dirty(self, instant: int) -> None:
-        if self.sealed_us is not None:
-            instant = max(instant, self.sealed_us + self.cycle_us)
+    def _dirty(self, time_us: int) -> None:
+        assert self.first_us is not None
+        sealed_us = self.first_us - 1 if self.sealed_us is None else self.sealed_us
+        instant = self._at_or_after(max(time_us, self.first_us, sealed_us + 1))
         if self.todo_us is None:
             self.todo_us = instant
         elif instant < self.todo_us or instant == self.busy_us:
@@ -155,10 +215,10 @@ class Chain:
     def known(self, instant: int) -> Found | None:
         """What an instant is estimated with of what the late watches have found.
 
-        By the time the instant before has been computed, everything older than the lateness window before that one is
+        By the time the grid instant before has been computed, everything older than the lateness window before that one is
         sealed. Only this is looked at, so that it is the same whenever the instant is computed.
         """
-        limit = instant - self.cycle_us - self.lateness_us
+        limit = self.grid_before(instant) - self.lateness_us
         best = max((t for t in self.found if t < limit), default=None)
         return None if best is None else self.found[best]
 
@@ -168,7 +228,10 @@ class Chain:
         return None if best is None else self.links[best].published
 
     def trim(self, needed_us: int) -> None:
-        """Drop links before the newest one at or before `needed_us`."""
+        """Drop links before the newest one at or before `needed_us`, and frames that are sealed."""
+        if self.sealed_us is not None:
+            self.planned = {t: frames for t, frames in self.planned.items() if t > self.sealed_us}
+            self.shown = {t: digest for t, digest in self.shown.items() if t > self.sealed_us}
         best = max((t for t in self.links if t <= needed_us), default=None)
         if best is not None:
             for instant in [t for t in self.links if t < best]:
@@ -182,6 +245,8 @@ class Chain:
     def published(self, instant: int, digest: bytes) -> None:
         """Note what was published before the restart."""
         self.said[instant] = digest
+        if not self.on_grid(instant):
+            self.shown[instant] = digest
         self.ever_us = max(self.ever_us, instant)
 
     def saved(self) -> ChainMemory | None:
@@ -190,8 +255,10 @@ class Chain:
             return None
         sealed = -1 if self.sealed_us is None else self.sealed_us
         links = {t: link for t, link in self.links.items() if t <= sealed}
-        said = self.said | {t: link.digest for t, link in self.links.items() if t > sealed}
-        return ChainMemory(self.first_us, self.sealed_us, links, dict(self.late_memory), said, dict(self.found))
+        shown = {t: digest for t, digest in self.shown.items() if t > sealed}
+        said = {t: digest for t, digest in self.said.items() if t > sealed} | shown
+        said |= {t: link.digest for t, link in self.links.items() if t > sealed}
+        return ChainMemory(self.first_us, self.sealed_us, links, dict(self.late_memory), said, dict(self.found), shown)
 
     def recall(self, memory: ChainMemory, model_revision: str | None) -> None:
         """Go on from a checkpoint; states of another model than `model_revision` tell where to begin, and no more."""
@@ -200,7 +267,8 @@ class Chain:
         self.links = dict(memory.links) if same else {}
         self.late_memory |= memory.late_memory if same else {}
         self.found = dict(memory.found) if same else {}
-        self.todo_us = memory.first_us if memory.sealed_us is None else memory.sealed_us + self.cycle_us
+        self.planned, self.shown = {}, dict(memory.shown)
+        self.todo_us = memory.first_us if memory.sealed_us is None else self.after(memory.sealed_us)
         self.pending_us = self.busy_us = self.learning_us = self.begun_us = None
         self.said = dict(memory.said)
         self.ever_us = max([-1 if memory.sealed_us is None else memory.sealed_us, *memory.said])

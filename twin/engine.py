@@ -6,9 +6,10 @@
 
 A state is a pure function of the model, the measurements in force at its instant, the state of the instant before, and
 what the late watches had found in states older than the lateness window.
-Instants lie on a fixed grid. A late row makes its instant dirty, and the chain is computed again from there to the live
-edge; so every order of arrival within the lateness window ends in the same chain. What the engine wants done it returns
-as effects; whoever runs it performs them in order and reports back with `committed`, `estimated` and `learned`.
+Instants lie on a fixed grid; beside it a switch change is shown by a frame of its own (`Settling`). A late row makes its
+instant dirty, and the chain is computed again from there to the live edge; so every order of arrival within the lateness
+window ends in the same chain. What the engine wants done it returns as effects; whoever runs it performs them in order and
+reports back with `committed`, `estimated` and `learned`.
 
 A state is published, and an event announced, once the journal holds it, and therefore everything it was made from.
 """
@@ -30,9 +31,11 @@ from twin.effects import Effect, Estimate, Publish
 from twin.estimators import Given
 from twin.journal import Entry, EntryKind
 from twin.ledger import Ledger
+from twin.manual import ManualBook
 from twin.packing import unpacked
 from twin.port import Batch, Claim, EventKind, ManualEntry, Opened, PublishedState, Transition, TwinEvent
 from twin.reception import Reception
+from twin.settling import Settling
 from twin.setup import Setup
 from twin.watches import Finding
 from twin.watching import Looked, Watching
@@ -51,8 +54,10 @@ class Engine:
         self._window = Window(setup.catalogue)
         chains = [Chain(n.name, n.cycle_us, n.waits_for, setup.lateness_us) for n in setup.networks]
         self._chains = Chains(chains, setup.catalogue)
-        self._reception = Reception(setup, self._ledger, self._window, self._chains)
-        self._by_hand = ByHand(setup, self._ledger, self._chains)
+        self._book = ManualBook(setup.catalogue)
+        self._settling = Settling(setup.catalogue, self._window, self._book, self._chains)
+        self._reception = Reception(setup, self._ledger, self._window, self._chains, self._settling)
+        self._by_hand = ByHand(setup, self._ledger, self._book, self._chains, self._settling)
         self._watching = Watching(setup.watches, self._ledger, self._chains)
         self._forgotten_us = 0
         self._lived = False
@@ -97,7 +102,7 @@ class Engine:
 
     def manual_entries(self) -> list[ManualEntry]:
         """Entries by hand in force or to come."""
-        return self._by_hand.book.standing(self.now_us)
+        return self._book.standing(self.now_us)
 
     def acknowledge(self, alarm_id: str, author: str, comment: str) -> tuple[TwinEvent, list[Effect]]:
         """An operator has seen an alarm; see `Ledger.acknowledge`."""
@@ -129,16 +134,20 @@ class Engine:
         silent = known and instant < chain.ever_us
         position = self._ledger.position if silent else self._ledger.next()
         published = PublishedState(position, self.now_us, state, correction)
-        memory, findings = self._watching.look(chain, state)
-        chain.links[instant] = Link(published, memory, seen)
+        findings: list[Finding] = []
+        if chain.on_grid(instant):
+            memory, findings = self._watching.look(chain, state)
+            chain.links[instant] = Link(published, memory, seen)
+        else:
+            chain.shown[instant] = seen
         chain.ever_us = max(chain.ever_us, instant)
-        chain.todo_us = instant + chain.cycle_us
+        chain.todo_us = chain.after(instant)
         effects: list[Effect] = []
         if not silent:
             final = chain.is_final(instant)
             body = {"network": network, "instant": instant, "digest": seen, "correction": correction, "now": self.now_us}
             effects.append(self._ledger.write(position, EntryKind.STATE, body, lambda: self._publish(published, final)))
-        effects += self._watching.tell(findings, published)
+        effects += self._watching.tell(findings, published) if chain.on_grid(instant) else []
         return effects + self._seal(chain) + self._schedule()
 
     def learned(self, network: str, seen: Looked) -> list[Effect]:
@@ -153,7 +162,7 @@ class Engine:
         """The instant being computed gave no state at all: leave it out, the next one starts anew."""
         chain = self._chains[network]
         assert chain.busy_us is not None
-        chain.todo_us = chain.busy_us + chain.cycle_us
+        chain.todo_us = chain.after(chain.busy_us)
         chain.busy_us = None
         return self._schedule()
 
@@ -171,9 +180,9 @@ class Engine:
         for chain, first in self._chains.corrections(self._edge_us, 0 if self.setup.stream_clock else self.now_us):
             effects += self._corrected(chain, first)
         for chain, instant in self._chains.due(self._edge_us):
-            before = chain.links.get(instant - chain.cycle_us)
+            before = chain.links.get(chain.grid_before(instant))
             chain.busy_us = instant
-            measured = self._by_hand.book.laid_over(self._window.in_force(instant, chain.network), chain.network)
+            measured = self._book.laid_over(self._window.in_force(instant, chain.network), chain.network)
             previous = before.published.state if before else None
             given = Given(measured, previous, self._chains.coupled(chain, instant), chain.known(instant))
             effects.append(Estimate(chain.network, given))
@@ -183,7 +192,7 @@ class Engine:
         """Announce a correction that has been taken up."""
         if first > chain.ever_us:
             return []
-        count = (chain.ever_us - first) // chain.cycle_us + 1
+        count = chain.count(first, chain.ever_us)
         message = f"{chain.network}: late measurements change {count} states; they are computed again"
         finding = Finding("", Transition.RAISED, EventKind.CORRECTION, "CORRECTION", (), message)
         return self._ledger.say(finding, chain.network, first)
@@ -213,7 +222,7 @@ class Engine:
         position = self._ledger.next()
         checkpoint = Checkpoint(
             Mark(position, max(sealed), self._ledger.heard_us), self.now_us, self._reception.batches(),
-            self._window.saved(), self._chains.saved(), self._ledger.telling.saved(), self._by_hand.book.saved(),
+            self._window.saved(), self._chains.saved(), self._ledger.telling.saved(), self._book.saved(),
         )  # fmt: skip
         return [self._ledger.write(position, EntryKind.CHECKPOINT, checkpoint)]
 
@@ -225,7 +234,7 @@ class Engine:
             self._forgotten_us = min(sealed)
             self._window.forget(self._forgotten_us)
             self._ledger.telling.forget(self._forgotten_us)
-            self._by_hand.book.forget(self._forgotten_us)
+            self._book.forget(self._forgotten_us)
 
     # Recovery and replay
 
@@ -269,8 +278,9 @@ class Engine:
         self._reception.recall(checkpoint.batches)
         self._window.recall(checkpoint.window)
         self._ledger.telling.recall(checkpoint.telling)
-        self._by_hand.book.recall(checkpoint.manual)
+        self._book.recall(checkpoint.manual)
         self._chains.recall(checkpoint.chains, models or {})
+        self._settling.recall()
         self._forgotten_us = min(c.sealed_us or c.first_us for c in checkpoint.chains.values())
         self._checked = self._forgotten_us // self.setup.keyframe_us
 

@@ -10,12 +10,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from grid_models.errors import Issue
 from grid_models.measurements import Catalogue, Flag, Signal, SignalKind, SwitchPosition, Validity, sigma_factor
 from twin.errors import BadRequest, Exhausted, NotFound, TooOld
 from twin.estimators import InForce
-from twin.port import ManualEntry
+from twin.port import FOREVER_US, ManualEntry
 
 MOST_ENTRIES = 10_000
 
@@ -30,6 +31,7 @@ class ManualBook:
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
         self._signals = {s.uid: s for s in catalogue.signals}
+        self._switches = {s.uid for s in catalogue.signals if s.kind is SignalKind.SWITCH}
         self._entries: dict[str, ManualEntry] = {}
 
     def network_of(self, entry: ManualEntry) -> str:
@@ -80,11 +82,18 @@ class ManualBook:
             raise NotFound(f"no manual entry {entry_id} is in force")
         return replace(entry, until_us=max(entry.start_us, now_us + 1))
 
-    def take(self, entry: ManualEntry) -> int:
-        """Note an entry, or its end; returns from when on states change [us]."""
+    def take(self, entry: ManualEntry) -> tuple[int, ...]:
+        """Note an entry, or its end; returns when it begins or ends to change states, ascending [us]."""
         before = self._entries.get(entry.entry_id)
         self._entries[entry.entry_id] = entry
-        return entry.start_us if before is None else min(before.until_us, entry.until_us)
+        times = (entry.start_us, entry.until_us) if before is None else (before.until_us, entry.until_us)
+        return tuple(sorted(times))
+
+    def moves(self, network: str, after_us: int, through_us: int) -> NDArray[np.int64]:
+        """When entries move switches in (after, through], in no order [us]."""
+        mine = [e for e in self._entries.values() if e.signal in self._switches and self.network_of(e) == network]
+        times = [t for e in mine for t in (e.start_us, e.until_us) if after_us < t <= through_us and t < FOREVER_US]
+        return np.array(times, dtype=np.int64)
 
     def standing(self, now_us: int) -> list[ManualEntry]:
         """What is in force or to come."""

@@ -25,6 +25,7 @@ from twin.plausibility import Plausibility
 from twin.port import Ack, AckLevel, Batch, Claim, Opened, PublishedState, Snapshot
 from twin.samples import sample_time
 from twin.senders import Sender, Waiting, alone, check_claim, newest_epochs, rank, rivals
+from twin.settling import Settling
 from twin.setup import Setup
 from twin.together import received, runs
 from twin.window import Window
@@ -41,10 +42,11 @@ class Reception:
         ledger: what is taken is written there.
         window: takes in what may change states.
         chains: told what it changes.
+        settling: told what was taken.
     """
 
-    def __init__(self, setup: Setup, ledger: Ledger, window: Window, chains: Chains) -> None:
-        self._setup, self._ledger, self._window, self._chains = setup, ledger, window, chains
+    def __init__(self, setup: Setup, ledger: Ledger, window: Window, chains: Chains, settling: Settling) -> None:
+        self._setup, self._ledger, self._window, self._chains, self._settling = setup, ledger, window, chains, settling
         self._senders: dict[str, Sender] = {}
         self._last_batch: dict[tuple[str, int], int] = {}
         self._plausibility, self._clocks = Plausibility(setup.catalogue), Clocks()
@@ -155,7 +157,7 @@ class Reception:
         # No state covers a row of the far future; it is not waited for.
         soon = times <= ledger.now_us + AHEAD_US
         sender.waiting.append(Waiting(last, position, self._chains.instants(admission.window.signal[soon], times[soon])))
-        self._chains.touch(admission.window.signal, times)
+        self._changed(admission.window.signal, times)
         if snapshot is Snapshot.END and sender.interrogation is not None:
             effects += self._interrogated(sender, sender.interrogation)
             sender.interrogation = None
@@ -188,7 +190,11 @@ class Reception:
         late = sample_time(rows) < oldest_us
         self._window.enter(rows, late)
         window = rows.take(~late & ((rows.flags & int(Flag.TEST)) == 0))
-        self._chains.touch(window.signal, sample_time(window))
+        self._changed(window.signal, sample_time(window))
+
+    def _changed(self, uids: NDArray[np.uint32], times: NDArray[np.int64]) -> None:
+        self._chains.touch(uids, times)
+        self._settling.noticed(uids, times)
 
     # Acks
 

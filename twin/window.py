@@ -26,6 +26,7 @@ from grid_models.measurements import (
 from twin.estimators import InForce
 from twin.samples import Columns, Samples
 
+_EVER_US = np.iinfo(np.int64).max
 _TRAVEL_US = 5_000_000  # of a switch between its end positions; longer than this it is a fault
 
 _MARK: Mapping[str, Any] = {"signal": np.uint32, "time": np.int64, "topical": np.bool_}
@@ -46,6 +47,7 @@ class Window:
             name: np.flatnonzero([s.network == name for s in catalogue.signals])
             for name in {s.network for s in catalogue.signals}
         }
+        self._switches = {name: rows[catalogue.kind[rows] == SignalKind.SWITCH] for name, rows in self._rows.items()}
 
     def __len__(self) -> int:
         return len(self._samples) + len(self._marks["signal"])
@@ -113,6 +115,37 @@ class Window:
             stale=(orphan | expired)[keep],
             manual=np.zeros(int(keep.sum()), dtype=bool),
         )
+
+    def moves(self, network: str, after_us: int, through_us: int) -> NDArray[np.int64]:
+        """When switches of a network moved in (after, through], in no order [us]; the first that is heard of one is no move."""
+        rows = self._switches.get(network, np.zeros(0, dtype=np.int64))
+        place = self._samples.last_at(rows, through_us)
+        place, rows = place[place >= 0], rows[place >= 0]
+        recent = self._samples.take(rows, place)["time"] > after_us
+        place, rows = self._samples.all_of(rows[recent], through_us)
+        s = self._samples.take(rows, place)
+        moved = (rows[1:] == rows[:-1]) & (s["value"][1:] != s["value"][:-1]) & (s["time"][1:] > after_us)
+        return np.asarray(s["time"][1:][moved])
+
+    def followed(self, uids: NDArray[np.uint32], times: NDArray[np.int64]) -> NDArray[np.int64]:
+        """When each next sample of a signal stands behind one at a given time, in no order [us]; none where there is none.
+
+        Args:
+            uids: (n,) of the catalogue.
+            times: (n,) Unix us.
+        """
+        rows = self._catalogue.find(uids)
+        place = self._samples.last_at(rows, _EVER_US)
+        overtaken = place >= 0
+        overtaken[overtaken] = self._samples.take(rows[overtaken], place[overtaken])["time"] > times[overtaken]
+        late = np.unique(rows[overtaken])
+        place, row = self._samples.all_of(late, _EVER_US)
+        stands = self._samples.take(row, place)["time"]
+        found = []
+        for signal, begin, end in zip(late, np.searchsorted(row, late), np.searchsorted(row, late, "right"), strict=True):
+            mine = stands[begin:end]
+            found.append(mine[np.searchsorted(mine, times[overtaken & (rows == signal)], "right")])
+        return np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
 
     def _relevant(self, rows: NDArray[np.int64], instant_us: int) -> tuple[Columns, NDArray[np.int64], NDArray[np.int64]]:
         """Of each signal its newest sample at or before an instant, and all where that one does not tell by itself.

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from grid_models.measurements import Rows
-from tests.simulation.small_twin import POWER, SECOND, T0, WATER, Driver, driver, restored, rows
+from grid_models.measurements import Catalogue, Rows, SignalKind
+from tests.simulation.small_twin import CATALOGUE, POWER, SECOND, T0, WATER, Driver, driver, restored, rows
 from twin.journal import Entry, EntryKind
 from twin.packing import unpacked
 
 SPAN_S = 9  # shorter than the lateness window, so that no order makes a row too late
+SWITCHED = Catalogue(1, tuple(replace(s, kind=SignalKind.SWITCH) if s.uid in (2, 3, 12) else s for s in CATALOGUE.signals))
 Item = tuple[int, float, float, int]
 
 items = st.lists(
@@ -39,8 +42,8 @@ def orders(draw: st.DrawFn) -> tuple[list[Item], list[list[Item]]]:
     return given_rows, [*batches, *again]
 
 
-def played(batches: list[list[Item]], lag: bool = False) -> Driver:
-    twin = driver().open()
+def played(batches: list[list[Item]], lag: bool = False, **changes: Any) -> Driver:
+    twin = driver(**changes).open()
     twin.first = "power" if lag else ""
     for batch in batches:
         twin.lag = int(lag)
@@ -60,6 +63,17 @@ def test_every_order_and_batching_ends_in_the_same_bits(case: tuple[list[Item], 
     expected = played([sorted(straight, key=lambda i: i[1])]).chain()
     assert played(batches).chain() == expected
     assert played(batches, lag=True).chain() == expected
+
+
+@given(orders())
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_frames_of_switches_have_the_same_bits_in_every_order(case: tuple[list[Item], list[list[Item]]]) -> None:
+    """A frame that late changes have moved elsewhere stays beside the others; nothing else depends on the order."""
+    straight, batches = case
+    whole = played([sorted(straight, key=lambda i: i[1])], catalogue=SWITCHED).chain()
+    for other in (played(batches, catalogue=SWITCHED).chain(), played(batches, lag=True, catalogue=SWITCHED).chain()):
+        assert whole.items() <= other.items()
+        assert all(instant % SECOND for _, instant in other.keys() - whole.keys())
 
 
 @given(orders(), st.data())
