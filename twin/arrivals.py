@@ -1,4 +1,8 @@
-"""Batches on their way to the engine: one at once, and all that come within the next moment together where many do."""
+"""Batches on their way to the engine: one at once, and all that come within the next moment together where many do.
+
+Where more wait than one turn takes in, the event loop serves others for half as long as the turn took: calls, which take some
+rounds of it, are answered in the midst of a burst.
+"""
 
 from __future__ import annotations
 
@@ -32,11 +36,12 @@ class Arrivals:
             loop = asyncio.get_running_loop()
             self._turn = loop.call_later(max(0.0, self._turn_s + _GATHER_S - loop.time()), self._hand_over)
 
-    def flush(self) -> None:
-        """Hand over all that has come, now."""
-        while self._waiting:
-            self.cancel()
-            self._hand_over()
+    def flush(self, publisher: str) -> None:
+        """Hand over all that has come from one publisher, now."""
+        mine = [batch for sender, batch in self._waiting if sender == publisher]
+        if mine:
+            self._waiting = deque(waiting for waiting in self._waiting if waiting[0] != publisher)
+            self._take(publisher, mine)
 
     def cancel(self) -> None:
         """Hand over nothing more by itself."""
@@ -44,16 +49,16 @@ class Arrivals:
             self._turn.cancel()
 
     def _hand_over(self) -> None:
-        """Each publisher's batches together; much of it in several turns."""
+        """Each publisher's batches together."""
+        loop = asyncio.get_running_loop()
+        self._turn_s = loop.time()
         taken: dict[str, list[Batch]] = {}
         rows = 0
         while self._waiting and rows < _ROWS_AT_ONCE:
             publisher, batch = self._waiting.popleft()
             taken.setdefault(publisher, []).append(batch)
             rows += len(batch.rows)
-        loop = asyncio.get_running_loop()
-        self._turn, self._turn_s = None, loop.time()
-        if self._waiting:
-            self._turn = loop.call_later(0.0, self._hand_over)
         for publisher, batches in taken.items():
             self._take(publisher, batches)
+        took_s = loop.time() - self._turn_s
+        self._turn = loop.call_later(took_s / 2, self._hand_over) if self._waiting else None

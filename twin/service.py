@@ -139,7 +139,7 @@ class TwinService:
         """Admit a publisher, or refuse its claim naming the signals."""
         if self._commits.failure is not None:
             raise self._commits.failure
-        self._arrivals.flush()  # before streams come or go: what was handed in came before
+        self._arrivals.flush(claim.publisher)  # what it handed in on the stream before came before
         opened, effects = self._engine.open(claim)
         before = self._streams.pop(claim.publisher, None)
         if before is not None:
@@ -159,7 +159,7 @@ class TwinService:
 
     def close_stream(self, name: str, stream: Stream, reason: TwinError | None = None) -> None:
         """A stream has ended."""
-        self._arrivals.flush()
+        self._arrivals.flush(name)
         if self._streams.get(name) is stream:
             del self._streams[name]
             self._perform(self._engine.close(name))
