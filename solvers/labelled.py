@@ -288,6 +288,7 @@ def _attributes(network: Network, solution: Solution[Any], provenance: Provenanc
         "status": solution.status.name,
         "status_text": solution.status.text,
         "culprits": json.dumps(solution.culprits),
+        "detail": solution.detail,
         "iterations": solution.stats.iterations,
         "residual": solution.stats.residual,
         "method": provenance.method,

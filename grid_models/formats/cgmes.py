@@ -8,6 +8,7 @@ it in the steady-state profile, and only where it is not the default (true). It 
 from __future__ import annotations
 
 import logging
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -96,12 +97,14 @@ def read_cgmes(path: Path) -> PowerNetwork:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Pandapower's converter logs each step; what matters is in the report."""
+    """Pandapower's converter logs each step and meets pandas' warnings; what matters is in the report."""
     logger = logging.getLogger("cim")
     before, logger.disabled = logger.level, True
     logging.disable(logging.WARNING)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
     finally:
         logging.disable(logging.NOTSET)
         logger.disabled = False

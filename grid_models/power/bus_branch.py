@@ -13,7 +13,7 @@ switch change.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from typing import Any
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 
-from grid_models.power.injections import Injected, Sources, injected, sources
+from grid_models.power.injections import Injected, Sources, injected, sources, ward_weights
 from grid_models.power.network import BRANCH_BUSES, PowerNetwork
 
 PQ, PV, SLACK = 0, 1, 2
@@ -31,6 +31,7 @@ PQ, PV, SLACK = 0, 1, 2
 Index = NDArray[np.int64]
 Complex = NDArray[np.complex128]
 
+_SAME = 1e-9  # set-points, pu or rad, that were meant to be equal
 _SWITCHED = {"l": "line", "t": "trafo", "t3": "trafo3w"}
 
 
@@ -58,6 +59,9 @@ class BusBranch:
         q_max: (n_bus,) greatest [pu].
         dead_nodes: nodes that are in service and reach no source.
         distributed_slack: whether what is left over is shared by weight; one bus per island is SLACK for its angle only.
+        slack_unit: (n_bus,) what a weight of one adds to the schedule where the slack was distributed [pu].
+        within_q_limits: whether machines keep their reactive ranges; beside a slack, which has none, they do so alone.
+        contested: buses whose machines want different voltages or angles; the first listed has its way.
     """
 
     sn_mva: float
@@ -82,6 +86,9 @@ class BusBranch:
     q_max: NDArray[np.float64]
     dead_nodes: Index
     distributed_slack: bool = False
+    slack_unit: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    within_q_limits: bool = False
+    contested: Index = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     @property
     def n_bus(self) -> int:
@@ -126,7 +133,10 @@ def bus_branch(network: PowerNetwork) -> BusBranch:
     branch_from, branch_to = bus_of[start[row]], bus_of[end[row]]
     n_bus = len(points)
     per_bus = _per_bus(injected(network), node_bus, n_bus, network.sn_mva)
-    kind, v_set, angle, weight = _hold(held, node_bus, n_bus)
+    kind, v_set, angle, weight, contested = _hold(held, node_bus, n_bus)
+    if "xward" in network.tables:
+        at = node_bus[network.node_of(network.tables["xward"]["bus"])]
+        np.add.at(weight, at[at >= 0], ward_weights(network)[at >= 0])
     return BusBranch(
         sn_mva=network.sn_mva,
         node_bus=node_bus,
@@ -149,6 +159,7 @@ def bus_branch(network: PowerNetwork) -> BusBranch:
         q_min=_summed(held, node_bus, n_bus, held.q_min_mvar) / network.sn_mva,
         q_max=_summed(held, node_bus, n_bus, held.q_max_mvar) / network.sn_mva,
         dead_nodes=np.flatnonzero(alive & (node_bus < 0)),
+        contested=contested,
     )
 
 
@@ -282,8 +293,8 @@ def _summed(held: Sources, node_bus: Index, n_bus: int, values: NDArray[np.float
     return out
 
 
-def _hold(held: Sources, node_bus: Index, n_bus: int) -> tuple[NDArray[np.int8], Any, Any, Any]:
-    """Kind, voltage, angle and slack weight of each bus; a slack outranks a generator at the same bus."""
+def _hold(held: Sources, node_bus: Index, n_bus: int) -> tuple[NDArray[np.int8], Any, Any, Any, Index]:
+    """Kind, voltage, angle and slack weight of each bus, and where machines disagree; a slack outranks a generator."""
     kind = np.zeros(n_bus, dtype=np.int8)
     v_set, angle, weight = np.ones(n_bus), np.zeros(n_bus), np.zeros(n_bus)
     bus = node_bus[held.node]
@@ -294,7 +305,11 @@ def _hold(held: Sources, node_bus: Index, n_bus: int) -> tuple[NDArray[np.int8],
         v_set[bus[mine]] = held.vm_pu[mine]
         angle[bus[mine]] = held.va_rad[mine]
         np.add.at(weight, bus[mine], held.slack_weight[mine])
-    return kind, v_set, angle, weight
+    here = bus >= 0
+    at = bus[here]
+    other = np.abs(held.vm_pu[here] - v_set[at]) > _SAME
+    other |= held.is_slack[here] & (np.abs(held.va_rad[here] - angle[at]) > _SAME)
+    return kind, v_set, angle, weight, np.unique(at[other])
 
 
 def _start_angles(a: Index, b: Index, shift: Any, kind: Any, angle: Any) -> NDArray[np.float64]:

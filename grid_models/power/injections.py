@@ -249,3 +249,9 @@ def _extended_wards(network: PowerNetwork) -> list[Row]:
     n = len(rows)
     held = network.tables["xward"]["vm_pu"][eq.row[rows]]
     return [_row(eq.to_node[rows], held, np.zeros(n), np.zeros(n), np.zeros(n, dtype=bool), np.zeros(n))]
+
+
+def ward_weights(network: PowerNetwork) -> Floats:
+    """(n,) share of each extended ward in a distributed slack; it is taken at the ward's bus, not behind its impedance."""
+    weight = network.tables["xward"].column("slack_weight", 0.0).astype(np.float64)
+    return np.nan_to_num(weight) * network.in_service("xward")

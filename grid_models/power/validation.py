@@ -128,6 +128,15 @@ def _impedances(tables: Mapping[str, Table]) -> Iterator[Issue]:
         over = np.abs(table["vkr_percent"]) > np.abs(table["vk_percent"])
         if (over & ~none).any():
             yield Issue("trafo", "vkr_percent", _ids(table, over & ~none), "must not exceed vk_percent")
+    for name in {"trafo", "trafo3w"} & tables.keys():
+        table = tables[name]
+        steps = [np.nan_to_num(table.column(f"tap_step_{unit}", 0.0).astype(float)) for unit in ("percent", "degree")]
+        both = (table.column("tap_changer_type", "").astype(str) == "Ideal") & (steps[0] != 0) & (steps[1] != 0)
+        both &= ~table.marked("tap_dependency_table")
+        if both.any():
+            yield Issue(
+                name, "tap_step_degree", _ids(table, both), "an ideal phase shifter has one step, in degrees or in percent"
+            )
 
 
 def _tap_controls(sound: Mapping[str, Table], tables: Mapping[str, Table]) -> Iterator[Issue]:

@@ -19,7 +19,7 @@ from dataclasses import replace
 import numpy as np
 
 from grid_models.power.bus_branch import PV, SLACK, BusBranch
-from solvers.power.admittance import ComplexArray, Factor, Injections, Plan, drawn
+from solvers.power.admittance import ComplexArray, Factor, FloatArray, Injections, Plan, drawn
 from solvers.power.reactive_limits import VoltagesT
 from solvers.solution import Solution, Status
 
@@ -28,7 +28,7 @@ _CLOSED_PU = 1e-8
 
 
 def with_one_reference(model: BusBranch) -> BusBranch:
-    """The model with the first slack of each island as its angle reference, the others as PV, and weights that sum to one.
+    """The model with the first slack of each island as its angle reference, the others as PV.
 
     Where an island has no weights, its reference takes all.
     """
@@ -38,13 +38,11 @@ def with_one_reference(model: BusBranch) -> BusBranch:
     reference = slack[first]
     kind[slack] = PV
     kind[reference] = SLACK
-    weight = np.where(kind > 0, np.maximum(model.slack_weight, 0.0), 0.0)
-    n_island = int(model.bus_island.max(initial=-1)) + 1
-    total = np.bincount(model.bus_island, weight, n_island)
+    weight = np.maximum(model.slack_weight, 0.0)
+    total = np.bincount(model.bus_island, weight)
     alone = total[model.bus_island[reference]] <= 0
     weight[reference[alone]] = 1.0
-    total = np.bincount(model.bus_island, weight, n_island)
-    return replace(model, bus_kind=kind, slack_weight=weight / total[model.bus_island], distributed_slack=True)
+    return replace(model, bus_kind=kind, slack_weight=weight, distributed_slack=True)
 
 
 def share_slack(
@@ -54,7 +52,7 @@ def share_slack(
     injections: Injections,
     start: ComplexArray,
     solve: Callable[[Injections, ComplexArray], Solution[VoltagesT]],
-) -> Solution[VoltagesT]:
+) -> tuple[Solution[VoltagesT], FloatArray]:
     """Solve with the slack shared by weight.
 
     Args:
@@ -64,20 +62,26 @@ def share_slack(
         injections: with scheduled generation.
         start: (n_bus,) complex [pu].
         solve: of injections and a start.
+
+    Returns:
+        The last solution; (n_bus,) what a weight of one adds to the schedule [pu].
     """
     reference = np.flatnonzero(model.bus_kind == SLACK)
     island = model.bus_island
+    weight = model.slack_weight / np.bincount(island, model.slack_weight)[island]
     extra = np.zeros(int(island.max(initial=-1)) + 1)
     v = start
     for _ in range(_MOST_ROUNDS):
-        shared = Injections(injections.s_power + model.slack_weight * extra[island], injections.s_current)
+        shared = Injections(injections.s_power + weight * extra[island], injections.s_current)
         solution = solve(shared, v)
         if not solution.status.usable:
-            return solution
+            break
         v = solution.value.v
         current = injections.s_current[reference].real * np.abs(v[reference])
         left = drawn(plan, factor, v)[reference].real - shared.s_power[reference].real - current
         extra[island[reference]] += left
         if np.abs(left).max(initial=0.0) < max(_CLOSED_PU, factor.rounding_pu):
-            return solution
-    return replace(solution, status=Status.NOT_CONVERGED)
+            break
+    else:
+        solution = replace(solution, status=Status.NOT_CONVERGED)
+    return solution, extra[island] / np.bincount(island, model.slack_weight)[island]

@@ -113,10 +113,8 @@ def told(verdict: Verdict, model: BusBranch, *, simplified: bool) -> str:
         return "without reactive limits, and with one reference, it has a solution" if simplified else ""
     if verdict.status is Status.CONTRADICTORY:
         low, high = np.abs(verdict.v).min(), np.abs(verdict.v).max()
-        return (
-            f"even without load and generation the voltages lie between {low:.2f} and {high:.2f} pu, or none are found: "
-            "look for wrong impedances, taps or set-points"
-        )
+        found = f"the voltages lie between {low:.2f} and {high:.2f} pu" if np.isfinite(high) else "no voltages are found"
+        return f"even without load and generation {found}: look for wrong impedances, taps or set-points"
     island = model.bus_island == model.bus_island[verdict.weakest[0]]
     size = f"an island of {int(island.sum())} of {model.n_bus} buses" if not island.all() else f"all {model.n_bus} buses"
     return (

@@ -71,13 +71,16 @@ def load_flow(
     Returns:
         Status SOLVED; DEAD_ISLANDS or NO_SLACK with the buses that no source reaches; VOLTAGE_COLLAPSE with the buses
         whose voltage gives way and `stats.extra["carried"]`, the share of the load that can be served; CONTRADICTORY or
-        NOT_CONVERGED with the buses of the largest mismatch. `stats.rebuilt` says what could not be reused.
+        NOT_CONVERGED with the buses of the largest mismatch. `stats.rebuilt` says what could not be reused, `detail` too
+        where machines at one bus want different voltages.
 
     >>> from grid_models.formats.pandapower import read_packaged
     >>> load_flow(read_packaged("case9")).status.name
     'SOLVED'
     """
     model = bus_branch(network)
+    if enforce_q_limits:
+        model = replace(model, within_q_limits=True)
     if distributed_slack:
         model = with_one_reference(model)
     plan, values, reasons = (reuse or Reuse(prepare, factor)).find(model)
@@ -101,7 +104,8 @@ def load_flow(
     injections = Injections(model.s_power, model.s_current)
     first = model.v_start if start is None else warm_start(model, start)
     if distributed_slack and model.n_bus:
-        solution = share_slack(plan, values, model, injections, first, limited)
+        solution, unit = share_slack(plan, values, model, injections, first, limited)
+        model = replace(model, slack_unit=unit)
     else:
         solution = limited(injections, first)
     worst = worst_buses(solution.value.mismatch)
@@ -126,6 +130,9 @@ def load_flow(
         nodes = model.bus_node[worst]
         culprits = tuple(f"bus {bus_ids[node]}" for node in nodes if 0 <= node < len(bus_ids))
     dead = model.dead_nodes[model.dead_nodes < len(bus_ids)]
+    if len(model.contested) and status.usable:
+        named = ", ".join(f"bus {bus_ids[node]}" for node in model.bus_node[model.contested[:8]])
+        detail = f"machines at one bus want different voltages or angles, and the first has its way ({named})"
     if len(dead) and status in (Status.SOLVED, Status.NO_SLACK):
         status = Status.DEAD_ISLANDS if status is Status.SOLVED else status
         culprits = tuple(f"bus {bus}" for bus in bus_ids[dead].tolist())

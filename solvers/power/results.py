@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from grid_models.power.bus_branch import BusBranch
-from grid_models.power.injections import element_mva, shunt_mva
+from grid_models.power.injections import element_mva, shunt_mva, ward_weights
 from grid_models.power.network import PowerNetwork
 from grid_models.tables import Array, Table
 from solvers.power.flows import ComplexArray, FloatArray, Flows, branch_flows
@@ -79,6 +79,10 @@ def _consumer(flows: Flows, element: str) -> tuple[ComplexArray, dict[str, Array
     if element == "xward":
         rows = flows.rows("xward")
         power = power + flows.s_from[rows]
+        if flows.model.distributed_slack:
+            bus = flows.model.node_bus[flows.node(table["bus"])]
+            unit = np.where(bus >= 0, flows.model.slack_unit[bus], 0.0) * flows.model.sn_mva
+            power = power - unit * ward_weights(flows.network)
         columns |= {
             "va_internal_degree": np.degrees(np.angle(flows.v_to[rows])),
             "vm_internal_pu": np.abs(flows.v_to[rows]),

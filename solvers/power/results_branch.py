@@ -110,11 +110,8 @@ def _switch(flows: Flows, table: Table, branches: dict[str, Array]) -> dict[str,
     rows = flows.rows("switch")  # bus-bus switches with an impedance are branches of their own
     at = flows.network.equivalents.row[rows]
     i_ka[at] = np.maximum(flows.i_from_ka[rows], flows.i_to_ka[rows])
-    for name, values in zip(
-        powers,
-        (flows.s_from[rows].real, flows.s_from[rows].imag, flows.s_to[rows].real, flows.s_to[rows].imag),
-        strict=True,
-    ):
+    s_from, s_to = (np.where(closed[at], s[rows], np.nan + 1j * np.nan) for s in (flows.s_from, flows.s_to))
+    for name, values in zip(powers, (s_from.real, s_from.imag, s_to.real, s_to.imag), strict=True):
         powers[name][at] = values
     mine = kind == "l"
     if mine.any():

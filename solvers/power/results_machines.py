@@ -3,7 +3,8 @@
 The network says what a bus draws in all; where several machines hold its voltage, they share that as in pandapower.
 Active: scheduled generators keep theirs, slacks divide the rest by weight, equally if all weights are zero (pandapower
 from a flat start; from a DC start it divides only the losses by weight).
-Reactive: in proportion to the machines' ranges, equally where those are empty.
+Reactive: in proportion to the machines' ranges, equally where those are empty. Where reactive limits hold, a machine
+beside a slack stops at its own, and the slack gives the rest.
 """
 
 from __future__ import annotations
@@ -147,7 +148,10 @@ def _outcomes(flows: Flows, lists: list[_Machines], consumed: ComplexArray) -> l
     bus = flows.model.node_bus[at_work.node]
     drawn = _drawn(flows, consumed)
     s = np.zeros(len(active), dtype=np.complex128)
-    s[active] = _active_shares(at_work, bus, drawn.real) + 1j * _reactive_shares(at_work, bus, drawn.imag)
+    q = _reactive_shares(at_work, bus, drawn.imag)
+    if flows.model.within_q_limits:
+        q = _within_ranges(at_work, bus, q)
+    s[active] = _active_shares(at_work, bus, drawn.real) + 1j * q
     v = np.where(active, flows.v[joined.node], 0.0)
     cuts = np.cumsum([len(m.node) for m in lists])[:-1]
     pieces = zip(*(np.split(x, cuts) for x in (s, np.abs(v), np.degrees(np.angle(v)), active)), strict=True)
@@ -191,3 +195,12 @@ def _reactive_shares(m: _Machines, bus: IntArray, drawn_mvar: FloatArray) -> Flo
     share = np.where(ranged, (m.q_max_mvar - m.q_min_mvar) / np.where(ranged, span, 1.0), 1.0 / count)
     offset = np.where(ranged, m.q_min_mvar - low * share, 0.0)
     return drawn_mvar[bus] * share + offset
+
+
+def _within_ranges(m: _Machines, bus: IntArray, q_mvar: FloatArray) -> FloatArray:
+    """(n_machine,) [Mvar]: beside slacks the others within their ranges, what they leave shared by the slacks equally."""
+    slacks = np.bincount(bus, m.slack)
+    bound = ~m.slack & (slacks[bus] > 0)
+    kept = np.where(bound, np.clip(q_mvar, m.q_min_mvar, m.q_max_mvar), q_mvar)
+    left = np.bincount(bus, q_mvar - kept)
+    return np.where(m.slack, kept + left[bus] / np.maximum(slacks[bus], 1), kept)

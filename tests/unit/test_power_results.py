@@ -107,6 +107,44 @@ def test_slacks_share_by_weight() -> None:
     assert_equals_pandapower(net, init="flat")
 
 
+def test_beside_a_slack_a_machine_keeps_its_reactive_range_where_limits_hold() -> None:
+    net = small()
+    pp.create_gen(net, 0, 7.0, vm_pu=1.02, min_q_mvar=-1.0, max_q_mvar=0.5)
+    ours = from_pandapower(net)
+    flow = load_flow(ours, enforce_q_limits=True).unwrap()
+    found = results(ours, flow.model, flow.v)
+    pp.runpp(net, enforce_q_lims=True)
+    assert net.res_gen.q_mvar[0] in (-1.0, 0.5)
+    np.testing.assert_allclose(found["gen_q_mvar"], net.res_gen.q_mvar, atol=1e-9)
+    np.testing.assert_allclose(found["ext_grid_q_mvar"], net.res_ext_grid.q_mvar, atol=POWER_TOLERANCE)
+
+
+def test_extended_wards_share_the_slack_at_their_bus() -> None:
+    net = small()
+    pp.create_xward(net, 2, 1.0, 0.5, 2.0, 1.0, 0.5, 2.0, 1.0, slack_weight=2.0)
+    ours = from_pandapower(net)
+    flow = load_flow(ours, distributed_slack=True).unwrap()
+    found = results(ours, flow.model, flow.v)
+    pp.runpp(net, distributed_slack=True, tolerance_mva=1e-9, lightsim2grid=False)
+    for column in ("p_mw", "q_mvar", "vm_pu"):
+        np.testing.assert_allclose(found[f"xward_{column}"], net.res_xward[column], atol=POWER_TOLERANCE)
+    np.testing.assert_allclose(found["ext_grid_p_mw"], net.res_ext_grid.p_mw, atol=POWER_TOLERANCE)
+
+
+def test_machines_that_want_different_voltages_at_one_bus_are_told() -> None:
+    net = small()
+    assert load_flow(from_pandapower(net)).detail == ""
+    tied = pp.create_bus(net, 110.0)
+    pp.create_gen(net, 2, 5.0, vm_pu=1.01)
+    pp.create_gen(net, tied, 5.0, vm_pu=1.0)
+    pp.create_switch(net, 2, tied, et="b", closed=True)
+    solution = load_flow(from_pandapower(net))
+    assert solution.status is Status.SOLVED
+    assert "different voltages" in solution.detail
+    assert "bus 2" in solution.detail
+    assert abs(solution.value.v[solution.value.model.node_bus[2]]) == pytest.approx(1.01)
+
+
 def test_a_generator_can_be_the_only_slack() -> None:
     net = small()
     net.ext_grid["in_service"] = False

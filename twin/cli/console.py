@@ -74,6 +74,8 @@ def report_solution(source: str, solution: Solution[xr.Dataset], out: Path) -> N
     table.add_row("status", f"{solution.status.name}: {solution.status.text}")
     if solution.culprits:
         table.add_row("concerns", ", ".join(solution.culprits[:8]) + (" ..." if len(solution.culprits) > 8 else ""))
+    if solution.detail:
+        table.add_row("note", solution.detail)
     table.add_row("iterations", str(solution.stats.iterations))
     table.add_row("largest mismatch", f"{solution.stats.residual:.2e}")
     for name in (
