@@ -181,6 +181,27 @@ def screening_dataset(
     return xr.Dataset(variables, coordinates, _attributes(network, solution, provenance))
 
 
+def screening_series_dataset(datasets: Sequence[xr.Dataset], instants: xr.DataArray) -> xr.Dataset:
+    """Screenings of a series as one dataset: outages over (instant, outage), violations with their instant.
+
+    Args:
+        datasets: of `screening_dataset`, one for each instant, with the same outages.
+        instants: (n_instant,) the coordinate of the series, `scenario` or `time`.
+    """
+    lead = str(instants.dims[0])
+    joined = xr.concat([d.drop_dims("violation") for d in datasets], dim=instants, combine_attrs="override")
+    found = xr.concat([d[list(_VIOLATIONS)] for d in datasets], dim="violation")
+    at = np.repeat(instants.values, [d.sizes["violation"] for d in datasets])
+    statuses = np.array([d.attrs["status"] for d in datasets], dtype=object)
+    return joined.assign(
+        {str(name): variable for name, variable in found.data_vars.items()}
+        | {
+            f"violation_{lead}": ("violation", at, {"long_name": f"{lead} of the violation"}),
+            "base_status": (lead, statuses, {"units": "1", "long_name": "how the solve without outage ended"}),
+        }
+    )
+
+
 _CHECK = {
     "check_mass": ("1", "largest imbalance of a junction over what enters the network"),
     "check_mass_node": ("1", "that junction"),

@@ -2,8 +2,8 @@
 
 Outages of one branch run in lanes on the base case's factor (outage_lanes.py), those that split the network included:
 what is cut off from every slack is dead, its load is lost, the rest is solved. What the lanes leave over, and outages of
-three-winding transformers, generators and groups of elements, are full load flows of the edited network. Each outage's
-answer depends on itself and the base case alone.
+three-winding transformers, generators and groups of elements, are full load flows of the edited network; so are all where
+machines share the slack, which a lane leaves to one. Each outage's answer depends on itself and the base case alone.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ def screen(
     chosen: Sequence[Outage] | None = None,
     *,
     loading_limit_percent: float = 100.0,
+    distributed_slack: bool = False,
     tolerance_pu: float = 1e-8,
     pool: ThreadPoolExecutor | None = None,
     step: Callable[[int], None] = lambda _: None,
@@ -50,6 +51,7 @@ def screen(
         network: as its tables stand; its own load flow is the base case.
         chosen: outages; every line, transformer, impedance and generator if not given.
         loading_limit_percent: of lines and transformers, where they have no `max_loading_percent` of their own.
+        distributed_slack: machines share by `slack_weight` what an outage leaves over (distributed_slack.py).
         tolerance_pu: largest power mismatch accepted.
         pool: threads to share the lane groups among.
         step: is told how many outages more are done.
@@ -64,7 +66,7 @@ def screen(
     """
     reuse = Reuse(prepare, factor)
     todo = every_outage(network) if chosen is None else list(chosen)
-    flow = load_flow(network, reuse=reuse)
+    flow = load_flow(network, reuse=reuse, distributed_slack=distributed_slack)
     if not flow.status.usable:
         return _without_base(todo, flow)
     common = _common(network, flow.value.model, todo, loading_limit_percent)
@@ -77,6 +79,7 @@ def screen_series(
     chosen: Sequence[Outage] | None = None,
     *,
     loading_limit_percent: float = 100.0,
+    distributed_slack: bool = False,
     tolerance_pu: float = 1e-8,
     pool: ThreadPoolExecutor | None = None,
     step: Callable[[int], None] = lambda _: None,
@@ -88,6 +91,7 @@ def screen_series(
         scenarios: some of `scenarios.INPUTS` over (scenario, element); each is one instant, and a base case of its own.
         chosen: as in `screen`.
         loading_limit_percent: as in `screen`.
+        distributed_slack: as in `screen`.
         tolerance_pu: as in `screen`.
         pool: as in `screen`.
         step: as in `screen`.
@@ -110,7 +114,7 @@ def screen_series(
     start: ComplexArray | None = None
     for k in range(scenarios.sizes["scenario"]):
         now = edited(network, scenarios.isel(scenario=k))
-        flow = load_flow(now, reuse=reuse, start=start)
+        flow = load_flow(now, reuse=reuse, start=start, distributed_slack=distributed_slack)
         if not flow.status.usable:
             start = None
             yield _without_base(todo, flow)
@@ -163,7 +167,7 @@ class _Case:
 
 
 def _common(network: PowerNetwork, model: BusBranch, todo: list[Outage], loading_limit_percent: float) -> _Common:
-    row_of = _branch_of(network, model)
+    row_of = {} if model.distributed_slack else _branch_of(network, model)
     return _Common(
         todo=todo,
         single=np.array([row_of.get(outage[0], -1) if len(outage) == 1 else -1 for outage in todo], dtype=np.int64),
@@ -259,7 +263,8 @@ def _alone(case: _Case, sheet: Sheet, i: int, outage: Outage, reuse: _Kept) -> N
         row = tables[table].rows([index])
         tables[table] = tables[table].replace("in_service", row, np.zeros(1, dtype=bool))
     edited = replace(network, tables=tables)
-    answer = load_flow(edited, reuse=reuse, diagnose=False, tolerance_pu=case.tolerance_pu)
+    shared = case.flow.model.distributed_slack
+    answer = load_flow(edited, reuse=reuse, distributed_slack=shared, diagnose=False, tolerance_pu=case.tolerance_pu)
     model = answer.value.model
     dead_before = set(case.flow.model.dead_nodes.tolist())
     dead = np.array(sorted(set(model.dead_nodes.tolist()) - dead_before), dtype=np.int64)

@@ -1,8 +1,10 @@
 """Every outage as a full load flow of the edited network has it, and as pandapower has it."""
 
 import warnings
+from copy import deepcopy
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import xarray as xr
 
 from grid_models.errors import InvalidInput
 from grid_models.formats import read
+from grid_models.formats.pandapower import from_pandapower
 from grid_models.power.network import PowerNetwork
 from solvers.power.limits import limits
 from solvers.power.load_flow import load_flow
@@ -17,6 +20,7 @@ from solvers.power.outage_choice import chosen_outages, every_outage
 from solvers.power.screening import screen, screen_series
 from solvers.power.screening_sheet import Screening
 from solvers.solution import Status
+from twin.cli.screen import command
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -138,3 +142,42 @@ def test_a_series_is_a_screening_of_each_instants_network() -> None:
         np.testing.assert_allclose(one.min_vm_pu, alone.min_vm_pu, atol=3e-8)
         assert one.violation_element.tolist() == alone.violation_element.tolist()
     assert found[0].unwrap().max_loading_percent.max() > found[1].unwrap().max_loading_percent.max()
+
+
+def test_what_an_outage_leaves_over_is_shared_by_weight_on_request() -> None:
+    net = pn.case39()
+    net.gen["slack_weight"], net.ext_grid["slack_weight"] = np.linspace(0.5, 2.0, len(net.gen)), 1.0
+    network = from_pandapower(net)
+    found = screen(network, chosen_outages(network, ["gen 3", "line 5", "line 0 + gen 5"]), distributed_slack=True).unwrap()
+    for i, out in enumerate(([("gen", 3)], [("line", 5)], [("line", 0), ("gen", 5)])):
+        edited = deepcopy(net)
+        for table, index in out:
+            edited[table].loc[index, "in_service"] = False
+        pp.runpp(edited, distributed_slack=True, tolerance_mva=1e-7, lightsim2grid=False)
+        assert found.status[i] is Status.SOLVED
+        # Shares are closed to 1e-8 pu of power.
+        np.testing.assert_allclose(found.min_vm_pu[i], edited.res_bus.vm_pu.min(), atol=1e-8)
+        np.testing.assert_allclose(found.max_loading_percent[i], edited.res_line.loading_percent.max(), atol=1e-4)
+
+
+def test_the_command_takes_outages_and_a_series_from_files(tmp_path: Path) -> None:
+    (tmp_path / "outages.txt").write_text("# of the district\nline *\n\nline 3 + line 5  # both\n")
+    p = pn.case14().load.p_mw.to_numpy()
+    hours = np.array(["2026-01-01T00", "2026-01-01T01"], dtype="datetime64[ns]")
+    series = xr.Dataset({"load_p_mw": (("time", "load"), np.stack([p, 1.2 * p]))}, {"time": hours})
+    series.to_netcdf(tmp_path / "series.nc", engine="h5netcdf")
+    out, words = tmp_path / "out.nc", {"outages": tmp_path / "outages.txt", "series": tmp_path / "series.nc"}
+    assert command("pandapower:case14", out, **words) == 0
+    network = from_pandapower(pn.case14())
+    each = list(screen_series(network, series.rename(time="scenario"), chosen_outages(network, ["line *", "line 3 + line 5"])))
+    with xr.open_dataset(out, engine="h5netcdf") as data:
+        assert data["time"].values.tolist() == hours.tolist()
+        assert data["base_status"].values.tolist() == ["SOLVED", "SOLVED"]
+        for k, solution in enumerate(each):
+            one = solution.unwrap()
+            np.testing.assert_array_equal(data["max_loading_percent"].values[k], one.max_loading_percent)
+            mine = data["violation_time"].values == hours[k]
+            assert data["violation_element"].values[mine].tolist() == one.violation_element.tolist()
+    (tmp_path / "outages.txt").write_text("line 3\nline 999\nloin 3\n")
+    with pytest.raises(InvalidInput, match=r"outages\.txt:2: outage line 999(.|\n)*outages\.txt:3: outage loin 3"):
+        command("pandapower:case14", out, outages=tmp_path / "outages.txt")
