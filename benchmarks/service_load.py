@@ -113,6 +113,7 @@ class Source:
         self.sent_s: dict[int, float] = {}
         self.durable_s: dict[int, float] = {}
         self.admitted = 0
+        self.over = threading.Event()  # set from outside, it sends no more
 
     def prepare(self, batches: int, rows: int, bad_share: float) -> None:
         """Make the messages, but for their times: true values with their meters' noise, `bad_share` of them NaN."""
@@ -141,6 +142,8 @@ class Source:
         def requests() -> Iterator[bytes]:
             yield self._opening
             for k, message in enumerate(self._messages, start=1):
+                if self.over.is_set():
+                    return
                 if every_s and (wait := begun + k * every_s - time.perf_counter()) > 0:
                     time.sleep(wait)
                 self.sent_s[k] = time.perf_counter()

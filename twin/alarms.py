@@ -158,15 +158,16 @@ def overloads(model: PowerNetwork) -> Rule:
     limit = next(x for x in LIMITS if x.column == "line_loading_percent")
     table = model.tables["line"]
     ids = table.index
+    row_of = {f"line {i}": k for k, i in enumerate(ids.tolist())}
     a, b = model.node_of(table["from_bus"]), model.node_of(table["to_bus"])
     n = model.n_node
 
     def rule(state: NetworkState, memory: Mapping[str, Standing]) -> list[Condition]:
         loading = np.nan_to_num(state.values[limit.column])
         mine = [s.last for s in memory.values() if s.last.code == limit.code]
-        known = {m for last in mine for m in last.elements}
+        standing = np.zeros(len(ids), dtype=bool)
+        standing[[row_of[m] for last in mine for m in last.elements if m in row_of]] = True
         culprits = {last.elements[0] for last in mine}
-        standing = np.array([f"line {i}" in known for i in ids])
         beyond = (loading > limit.upper) | (standing & (loading > limit.upper - limit.release))
         at = np.flatnonzero(beyond)
         if not len(at):

@@ -28,7 +28,7 @@ class Publisher:
         self.kept: deque[PublishedState] = deque()
         self.dropped = False
         self._kept_bytes, self._bytes = kept_bytes, 0
-        self._news = asyncio.Condition()
+        self._news = asyncio.Event()  # the next state is there
         self._count = 0
 
     @property
@@ -38,14 +38,14 @@ class Publisher:
 
     async def publish(self, published: PublishedState) -> None:
         """Make a state the newest one and wake the readers."""
-        async with self._news:
-            self.kept.append(published)
-            self._bytes += _size(published)
-            while self._bytes > self._kept_bytes and len(self.kept) > 1:
-                self._bytes -= _size(self.kept.popleft())
-                self.dropped = True
-            self._count += 1
-            self._news.notify_all()
+        self.kept.append(published)
+        self._bytes += _size(published)
+        while self._bytes > self._kept_bytes and len(self.kept) > 1:
+            self._bytes -= _size(self.kept.popleft())
+            self.dropped = True
+        self._count += 1
+        self._news.set()
+        self._news = asyncio.Event()
 
     async def watch(self, resume_after: Position | None, min_interval_s: float) -> AsyncIterator[Delivery]:
         """The newest state, unless the reader has it, then the newest one each time there is one.
@@ -62,9 +62,8 @@ class Publisher:
             previous = newest.position  # not the newest by now: others may have come while the reader was busy
         while True:
             sent_at = monotonic()
-            async with self._news:
-                while self._count == seen:
-                    await self._news.wait()
+            while self._count == seen:
+                await self._news.wait()
             if (pause := min_interval_s - (monotonic() - sent_at)) > 0:
                 await asyncio.sleep(pause)
             merged, seen = self._count - seen - 1, self._count

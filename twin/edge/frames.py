@@ -1,7 +1,8 @@
 """A state as messages of at most 1 MiB, its columns serialised once for all readers of one selection.
 
 What differs between readers (which frame they saw before, how many were merged) is a small header; the columns' bytes
-are shared. The two are joined on the wire, where the fields of a message may come in any order.
+are shared. The two are joined on the wire, where the fields of a message may come in any order. Readers that keep up have all
+seen the same frame before, so the whole message is theirs together.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,16 +34,29 @@ _CULPRIT_CHARACTERS = 200
 # Rows in one slice of a column: 33 bytes each at most (a residual), so a slice fits a part with room to spare.
 _SLICE = 1 << 14
 _CACHE_BYTES = 64 << 20
-_Key = tuple[str, Position, Selected]
+_NONE = Position(0, 0)  # before a reader's first frame
+
+
+class _Kept(NamedTuple):
+    """A state's columns for one selection, and the last frame made of them: most readers have seen the same one before."""
+
+    selected: Selected
+    bodies: tuple[bytes, ...]
+    frames: dict[tuple[Position, int], tuple[bytes, ...]]
 
 
 class Frames:
     """Serialises states; keeps the bytes of the newest ones."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[_Key, tuple[bytes, ...]] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, Position, int], _Kept] = OrderedDict()
         self._bytes = 0
+        self._selections: WeakValueDictionary[Selected, Selected] = WeakValueDictionary()
         self.serialised = 0  # how often columns were serialised, for tests and metrics
+
+    def shared(self, selected: Selected) -> Selected:
+        """The one object of all equal selections: to compare a thousand ids for each frame would cost more than the frame."""
+        return self._selections.setdefault(selected, selected)
 
     def messages(
         self,
@@ -50,28 +66,36 @@ class Frames:
         selected: Selected,
         previous: Position | None = None,
         merged: int = 0,
-    ) -> Iterator[bytes]:
-        """The parts of a frame, each the wire form of a response whose field 1 is a StateFrame."""
-        bodies = self._bodies(info, published, selected)
-        header = _header(twin, published, previous, merged)
-        for part, body in enumerate(bodies):
-            header.part, header.last_part = part, part == len(bodies) - 1
-            yield wire.delimited(1, (header.SerializeToString(), body))
+    ) -> tuple[bytes, ...]:
+        """The parts of a frame, each the wire form of a response whose field 1 is a StateFrame; `selected` is a shared one."""
+        kept = self._columns(info, published, selected)
+        seen = (previous or _NONE, merged)
+        frame = kept.frames.get(seen)
+        if frame is None:
+            header = _header(twin, published, previous, merged)
+            made = []
+            for part, body in enumerate(kept.bodies):
+                header.part, header.last_part = part, part == len(kept.bodies) - 1
+                made.append(wire.delimited(1, (header.SerializeToString(), body)))
+            frame = tuple(made)
+            kept.frames.clear()
+            kept.frames[seen] = frame
+        return frame
 
-    def _bodies(self, info: NetworkInfo, published: PublishedState, selected: Selected) -> tuple[bytes, ...]:
-        key = (info.name, published.position, selected)
-        bodies = self._kept.get(key)
-        if bodies is not None:
+    def _columns(self, info: NetworkInfo, published: PublishedState, selected: Selected) -> _Kept:
+        key = (info.name, published.position, id(selected))
+        kept = self._kept.get(key)
+        if kept is not None:
             self._kept.move_to_end(key)
-            return bodies
+            return kept
         self.serialised += 1
         columns = state_columns(info, published.state, selected)
         bodies = tuple(parts(_pieces(columns, published.state.residuals if selected.residuals else None)))
-        self._kept[key] = bodies
-        self._bytes += sum(map(len, bodies))
+        kept = self._kept[key] = _Kept(selected, bodies, {})
+        self._bytes += 2 * sum(map(len, bodies))  # and once more in the frame
         while self._bytes > _CACHE_BYTES and len(self._kept) > 1:
-            self._bytes -= sum(map(len, self._kept.popitem(last=False)[1]))
-        return bodies
+            self._bytes -= 2 * sum(map(len, self._kept.popitem(last=False)[1].bodies))
+        return kept
 
 
 def state_columns(info: NetworkInfo, state: NetworkState, selected: Selected) -> Iterator[common_pb2.Column]:

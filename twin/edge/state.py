@@ -30,7 +30,7 @@ class _View:
         self._frames = frames
         self._told = ""
         self.info: NetworkInfo = network_of(twin, name)
-        self.selected: Selected = selected(selection, self.info)
+        self.selected: Selected = frames.shared(selected(selection, self.info))
 
     def newest(self) -> Position | None:
         """The newest published position, None before the first."""
