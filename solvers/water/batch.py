@@ -182,7 +182,8 @@ def _book(plan: WaterPlan, times: Timetable) -> Book:
         rows(one.clock), rows(one.level), rows(one.status), rows(one.setting), rows(one.demand), rows(one.held),
         rows(one.asked), State(*(rows(field) for field in one.state)),
     )  # fmt: skip
-    return Book(runs, np.zeros((2, LANES), dtype=np.int64))
+    at, flags = np.zeros((4, LANES), dtype=np.int64), np.zeros((2, LANES), dtype=np.int64)
+    return Book(runs, np.zeros((LANES, len(one.demand))), at, flags[0], flags[1])
 
 
 def _run(

@@ -28,8 +28,23 @@ from solvers.accelerate import part
 from solvers.linalg.ldl import ldl_factor, ldl_solve
 from solvers.linalg.vector import aligned
 from solvers.water.laws import demand_law, link_law, outflow_law, pipe_lanes
-from solvers.water.plan import ACTIVE, CLOSED, CONSTANT_POWER, FCV, OPEN, PRV, PSV, PUMP, XFCV, Floats, Index, Laws
-from solvers.water.statuses import next_status, wake
+from solvers.water.plan import (
+    ACTIVE,
+    CLOSED,
+    CONSTANT_POWER,
+    FCV,
+    OPEN,
+    PIPE,
+    PRV,
+    PSV,
+    PUMP,
+    TEMPCLOSED,
+    XFCV,
+    Floats,
+    Index,
+    Laws,
+)
+from solvers.water.statuses import gives, next_status, wake
 from solvers.water.supply import Flags, Parts, find_parts, no_parts
 
 HEAD_ERROR = 1e-7  # m, at which the laws of all links hold
@@ -342,6 +357,8 @@ def judge(net: Laws, parts: Parts, flips: Index, status: Index, setting: Floats,
             now = XFCV
         elif which > 0 and not parts.grounded[j] and parts.part[i] != parts.part[j]:
             now = wake(net, k, before, setting[k], head, parts.grounded[i], parts.short[j])
+        elif which > 0 and before == TEMPCLOSED and kind == PIPE and not parts.grounded[i]:
+            now = OPEN if gives(net, j, head) else before
         else:
             continue
         if now == before:

@@ -17,7 +17,7 @@ from solvers.accelerate import kernel, part
 from solvers.water.controls import Controls, control_pressures, control_times_and_levels, time_to_control
 from solvers.water.plan import ACTIVE, CLOSED, Floats, Index, Laws
 from solvers.water.rules import Rules, apply_rules
-from solvers.water.schedule import Schedule, ask
+from solvers.water.schedule import Schedule, ask, ask_speeds
 from solvers.water.state import ACCURACY, TRIALS, Solver, State, solve_state
 from solvers.water.tanks import Tanks, fill, time_to_limit
 
@@ -90,8 +90,15 @@ class Record(NamedTuple):
 @kernel
 def ask_now(plan: Timetable, run: Run) -> None:
     """Set what the present instant asks of the hydraulics."""
-    run.asked[:] = run.setting
     ask(plan.schedule, run.clock[TIME], run.demand, run.held, run.asked)
+    ask_again(plan, run)
+
+
+@part
+def ask_again(plan: Timetable, run: Run) -> None:
+    """As `ask_now`, where demands and reservoirs are known to be those of this time."""
+    run.asked[:] = run.setting
+    ask_speeds(plan.schedule, run.clock[TIME], run.asked)
     for i in range(len(run.level)):
         run.held[plan.tanks.node[i]] = plan.tanks.elevation[i] + run.level[i]
 
@@ -159,18 +166,22 @@ def record(net: Laws, run: Run, out: Record) -> None:
     out.flow[row] = s.flow
     out.setting[row] = run.asked
     out.level[row] = run.level
-    demand, pressure = out.demand[row], out.pressure[row]
-    for i in range(len(demand)):
+    head, flow, demand, pressure = s.head, s.flow, out.demand[row], out.pressure[row]
+    for i in range(len(demand)):  # no branch in any of these loops: they run in vectors
         demand[i] = s.demand[i] + s.emitted[i] if net.row[i] >= 0 else 0.0
-        pressure[i] = s.head[i] - net.elevation[i]
-    code, velocity, loss = out.code[row], out.velocity[row], out.loss[row]
-    for k in range(len(code)):
+        pressure[i] = head[i] - net.elevation[i]
+    for k in net.judged:  # whatever a reservoir or tank is at, is among them
         i, j = net.start[k], net.end[k]
         if net.row[j] < 0:
-            demand[j] += s.flow[k]
+            demand[j] += flow[k]
         if net.row[i] < 0:
-            demand[i] -= s.flow[k]
-        velocity[k], loss[k] = abs(s.flow[k]) * net.per_area[k], s.head[i] - s.head[j]
+            demand[i] -= flow[k]
+    code, velocity, loss = out.code[row], out.velocity[row], out.loss[row]
+    for k in range(len(velocity)):
+        velocity[k] = abs(flow[k]) * net.per_area[k]
+    for k in range(len(loss)):
+        loss[k] = head[net.start[k]] - head[net.end[k]]
+    for k in range(len(code)):
         code[k] = _SHUT if s.status[k] <= CLOSED else (_IN_CONTROL if s.status[k] == ACTIVE else _OPEN)
     out.written[0] = row + 1
 

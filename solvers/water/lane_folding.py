@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from solvers.accelerate import part
 from solvers.linalg.vector import f64x8, larger, load, magnitude, pick, store
-from solvers.water.lanes import DRAWN, LACKING, Lanes
+from solvers.water.lanes import DRAWN, ITERATION, LACKING, MODE, MOVING, OTHER, Lanes, look_anew
 from solvers.water.laws import pipe_lanes
-from solvers.water.plan import Floats, Laws, Reduction
+from solvers.water.plan import LANES, Floats, Index, Laws, Reduction
 
 
 @part
@@ -23,6 +23,28 @@ def resist(r: Reduction, g: Lanes, resistance: Floats, w: int) -> None:
             m += 1
     for x in range(len(graph.tree_pipe)):
         g.tree_r[x, w] = resistance[graph.tree_pipe[x]]
+
+
+@part
+def to_lanes(rows: Floats, lanes: Floats, which: Index) -> None:
+    """Write the rows (8, n) for which `which` is not 0 into their lanes (n, 8), by eights: they share lines of memory."""
+    n = len(lanes)
+    for begin in range(0, n, LANES):
+        for w in range(LANES):
+            if which[w] != 0:
+                for i in range(begin, min(begin + LANES, n)):
+                    lanes[i, w] = rows[w, i]
+
+
+@part
+def to_rows(lanes: Floats, rows: Floats, which: Index) -> None:
+    """The way back."""
+    n = len(lanes)
+    for begin in range(0, n, LANES):
+        for w in range(LANES):
+            if which[w] != 0:
+                for i in range(begin, min(begin + LANES, n)):
+                    rows[w, i] = lanes[i, w]
 
 
 @part
@@ -50,6 +72,23 @@ def fold_lanes(r: Reduction, g: Lanes) -> None:
     for i in range(len(g.demand)):
         drawn = drawn + magnitude(load(zero, g.demand, i))
     store(g.tally, DRAWN, drawn)
+    if g.powered:
+        _weigh_signs(g)
+
+
+@part
+def _weigh_signs(g: Lanes) -> None:
+    """Find parts again in lanes that begin where other nodes draw than before, or some give: powered pumps run by that."""
+    zero, one = f64x8(0.0), f64x8(1.0)
+    other = zero
+    for i in range(len(g.demand)):
+        demand = load(zero, g.demand, i)
+        sign = pick(zero, demand, one, zero) - pick(demand, zero, one, zero)
+        other = larger(other, magnitude(sign - load(zero, g.sign, i)) - pick(sign, zero, sign, zero))
+    store(g.tally, OTHER, other)
+    for w in range(LANES):
+        if g.mark[MODE, w] == MOVING and g.mark[ITERATION, w] == 0 and g.tally[OTHER, w] > 0.0:
+            look_anew(g, w)
 
 
 @part

@@ -9,17 +9,43 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
 from solvers.accelerate import kernel, part
 from solvers.lending import borrowed
 from solvers.water.controls import control_pressures, control_times_and_levels
 from solvers.water.folding import fits
-from solvers.water.instants import BEGUN, MOST_REPEATS, TIME, Record, Run, Timetable, advance, ask_now, record
-from solvers.water.lane_folding import fold_lanes, resist, unfold_lanes
-from solvers.water.lanes import IDLE, ITERATION, LACKING, MASS, MODE, MOVING, RESTING, Lanes, balance_lanes, load_lane
-from solvers.water.plan import LANES, OPEN, PUMP, XHEAD, Floats, Index, Reduction
-from solvers.water.state import ACCURACY, NEGATIVE_PRESSURE, SOLVED, STALLED_PUMP, TRIALS, Solver, State, solve_state
+from solvers.water.instants import BEGUN, MOST_REPEATS, TIME, Record, Run, Timetable, advance, ask_again, ask_now, record
+from solvers.water.lane_folding import fold_lanes, resist, to_lanes, to_rows, unfold_lanes
+from solvers.water.lanes import (
+    IDLE,
+    ITERATION,
+    LACKING,
+    MASS,
+    MISSING,
+    MODE,
+    MOVING,
+    RESTING,
+    Lanes,
+    balance_lanes,
+    load_lane,
+    place_lane,
+)
+from solvers.water.plan import LANES, PUMP, XHEAD, Floats, Index, Reduction
+from solvers.water.state import (
+    ACCURACY,
+    NEGATIVE_PRESSURE,
+    NO_SUPPLY,
+    SOLVED,
+    STALLED_PUMP,
+    TRIALS,
+    Solver,
+    State,
+    solve_state,
+)
 
-_SCENARIO, _REPEAT = range(2)  # rows of `Book.at`
+_SCENARIO, _REPEAT, _TOLD, _PLACE = range(4)  # rows of `Book.at`
+AT_BASE, IN_LANE, IN_STATE = range(3)  # where the last hydraulics of a run are
 _ENOUGH = 5  # lanes at rest for which the others are interrupted
 
 
@@ -64,12 +90,19 @@ class Book(NamedTuple):
     """What the lanes are at.
 
     Args:
-        runs: (8, ...) of each lane.
-        at: (2, 8) the scenario, -1 for none, and how often its instant was repeated.
+        runs: (8, ...) of each lane; demands are the network's own.
+        wanted: (8, n_node) demands of the scenario, 0 at reservoirs and tanks.
+        at: (4, 8) the scenario, -1 for none; how often its instant was repeated; the time whose demands are told, -1 for none;
+            where its last hydraulics are.
+        resting: (8,) lanes that have just come to rest.
+        begun: (8,) lanes whose balance is about to begin.
     """
 
     runs: Run
+    wanted: Floats
     at: Index
+    resting: Index
+    begun: Index
 
 
 @part
@@ -124,49 +157,57 @@ def copy_state(a: State, b: State) -> None:
 
 
 @part
-def start_run(r: Reduction, g: Lanes, told: Told, run: Run, base: State, k: int, w: int) -> None:
+def start_run(r: Reduction, g: Lanes, book: Book, told: Told, run: Run, k: int, w: int) -> None:
     """Let lane w begin with scenario k, from the base case."""
     run.clock[TIME], run.clock[BEGUN] = 0, 1
     run.level[:], run.setting[:] = told.level[row_of(told.level, k)], told.setting[row_of(told.setting, k)]
     run.status[:] = told.status[k if len(told.status) > 1 else 0]
-    copy_state(base, run.state)
+    book.at[_PLACE, w] = AT_BASE
     if len(told.resistance) > 1:
         resist(r, g, told.resistance[k], w)
 
 
 @part
 def begin_instant(
-    solver: Solver, plan: Timetable, g: Lanes, told: Told, run: Run, k: int, w: int, fit: bool, again: bool
+    solver: Solver, plan: Timetable, g: Lanes, book: Book, told: Told, base: State, run: Run, w: int, fit: bool
 ) -> int:
     """Put the present instant, after its controls, into lane w; -1, or its verdict where it had to be solved alone."""
-    if not again:
-        s = plan.schedule
-        control_times_and_levels(
-            plan.controls, plan.tanks, s.start_clocktime, run.clock[TIME], run.level, run.state.flow, run.status, run.setting
-        )
-    ask_now(plan, run)
+    k, place, time = book.at[_SCENARIO, w], book.at[_PLACE, w], run.clock[TIME]
+    if book.at[_REPEAT, w] == 0:
+        flow = base.flow if place == AT_BASE else run.state.flow
+        clock = plan.schedule.start_clocktime
+        control_times_and_levels(plan.controls, plan.tanks, clock, time, run.level, flow, run.status, run.setting)
+    if book.at[_TOLD, w] == time:
+        ask_again(plan, run)
+    else:
+        ask_now(plan, run)
+        book.at[_TOLD, w] = time
+    wanted, row = book.wanted[w], solver.net.row
     factor, leak = told.factor[row_of(told.factor, k)], told.leak[row_of(told.leak, k)]
     for i in range(len(factor)):
-        run.demand[i] *= factor[i]
+        wanted[i] = run.demand[i] * factor[i] if row[i] >= 0 else 0.0
     for x in range(len(leak)):
-        run.demand[told.leaking[x]] += leak[x]
+        if row[told.leaking[x]] >= 0:
+            wanted[told.leaking[x]] += leak[x]
     g.mark[ITERATION, w] = 0
     if not fit or not fits(solver.reduction, run.status):
-        return solve_alone(solver, plan, g, told, run, k, w)
-    load_lane(solver.reduction, g, run.held, run.status, run.asked, run.state, w)
-    for i in range(len(factor)):
-        g.asked[i, w] = run.demand[i] if solver.net.row[i] >= 0 else 0.0
+        return solve_alone(solver, plan, g, book, told, base, run, w)
+    if place != IN_LANE:
+        place_lane(solver.reduction, g, base if place == AT_BASE else run.state, w)
+    load_lane(solver.reduction, g, run.held, run.status, run.asked, w)
     return -1
 
 
 @part
-def solve_alone(solver: Solver, plan: Timetable, g: Lanes, told: Told, run: Run, k: int, w: int) -> int:
+def solve_alone(solver: Solver, plan: Timetable, g: Lanes, book: Book, told: Told, base: State, run: Run, w: int) -> int:
     """The present instant of lane w by itself; its verdict."""
+    if book.at[_PLACE, w] == AT_BASE:
+        copy_state(base, run.state)
     if len(told.resistance) > 1:
-        take_resistances(solver, told.resistance[k])
+        take_resistances(solver, told.resistance[book.at[_SCENARIO, w]])
     spent, _head_error, g.tally[MASS, w], verdict = solve_state(
         solver,
-        run.demand,
+        book.wanted[w],
         run.held,
         run.status,
         run.asked,
@@ -179,26 +220,28 @@ def solve_alone(solver: Solver, plan: Timetable, g: Lanes, told: Told, run: Run,
     )
     g.mark[ITERATION, w] += spent
     g.mark[MODE, w] = RESTING
+    book.at[_PLACE, w] = IN_STATE
     return verdict
 
 
 @part
-def take_lane(solver: Solver, g: Lanes, run: Run, w: int) -> int:
-    """The state that lane w has come to; its verdict."""
+def take_lane(solver: Solver, g: Lanes, book: Book, run: Run, w: int) -> int:
+    """The rest of the state that lane w has come to, whose heads and flows are there; its verdict."""
     s, core, graph = run.state, solver.reduction.core, solver.reduction.graph
-    for i in range(len(s.head)):
-        s.head[i], s.demand[i] = g.whole_head[i, w], g.asked[i, w]
-    for k in range(len(s.flow)):
-        s.flow[k] = g.whole_flow[k, w]
-    s.emitted[:], s.supplied[:] = 0.0, True
-    for k in graph.removed:
-        s.status[k] = OPEN
-    stalled = False
-    for k in range(len(core.kind)):
-        s.status[graph.pipe[graph.first[k]]] = g.status[w, k]
+    s.demand[:], s.status[:], s.supplied[:] = book.wanted[w], run.status, True
+    book.at[_PLACE, w], stalled = IN_LANE, False
+    for k in core.judged:  # all others are what they were told to be
+        s.status[g.link_of[k]] = g.status[w, k]
         stalled |= core.kind[k] == PUMP and g.status[w, k] == XHEAD
+    if g.mark[MISSING, w] > 0:
+        for i in range(len(s.head)):
+            s.supplied[i] = g.parts.grounded[w, graph.owner[i]]
+            if not s.supplied[i]:
+                s.head[i] = np.nan
     if stalled:
         return STALLED_PUMP
+    if g.mark[MISSING, w] > 0:
+        return NO_SUPPLY
     return NEGATIVE_PRESSURE if g.tally[LACKING, w] > 0.0 else SOLVED
 
 
@@ -236,9 +279,9 @@ def serve(
     """Bring lane w to where its run, or the next scenario's, needs a balance; returns the scenario that follows."""
     run, scenario, verdict = borrowed(run_of(book.runs, w)), book.at[_SCENARIO], 0
     if g.mark[MODE, w] == RESTING:
-        verdict = take_lane(solver, g, run, w)
+        verdict = take_lane(solver, g, book, run, w)
     elif scenario[w] >= 0:
-        verdict = solve_alone(solver, plan, g, told, run, scenario[w], w)
+        verdict = solve_alone(solver, plan, g, book, told, base, run, w)
     while True:
         if scenario[w] >= 0 and close_instant(solver, plan, g, book, found, run, w, verdict, until):
             scenario[w] = -1
@@ -247,8 +290,8 @@ def serve(
                 g.mark[MODE, w] = IDLE
                 return following
             scenario[w], following = following, following + 1
-            start_run(solver.reduction, g, told, run, base, scenario[w], w)
-        verdict = begin_instant(solver, plan, g, told, run, scenario[w], w, fit, book.at[_REPEAT, w] > 0)
+            start_run(solver.reduction, g, book, told, run, scenario[w], w)
+        verdict = begin_instant(solver, plan, g, book, told, base, run, w, fit)
         if verdict < 0:
             return following
 
@@ -276,8 +319,9 @@ def play_lanes(
     take_resistances(solver, told.resistance[0])
     for w in range(LANES):
         resist(solver.reduction, g, told.resistance[0], w)
-    book.at[_SCENARIO], book.at[_REPEAT] = -1, 0
+    book.at[_SCENARIO], book.at[_REPEAT], book.at[_TOLD] = -1, 0, -1
     g.mark[MODE] = IDLE
+    s = book.runs.state
     following, moving = first, LANES
     while moving > 0:
         moving = 0
@@ -286,7 +330,14 @@ def play_lanes(
                 following = serve(solver, plan, g, book, told, base, found, w, following, last, until, fit)
             moving += g.mark[MODE, w] == MOVING
         if moving > 0:
+            for w in range(LANES):
+                book.begun[w] = g.mark[MODE, w] == MOVING and g.mark[ITERATION, w] == 0
+            to_lanes(book.wanted, g.asked, book.begun)
             fold_lanes(solver.reduction, g)
             enough = min(LANES - moving + _ENOUGH, LANES)
             balance_lanes(solver.reduction.core, g, ACCURACY, plan.check_every, plan.check_until, enough)
             unfold_lanes(solver.net, solver.reduction, g)
+            for w in range(LANES):
+                book.resting[w] = g.mark[MODE, w] == RESTING
+            to_rows(g.whole_head, s.head, book.resting)
+            to_rows(g.whole_flow, s.flow, book.resting)

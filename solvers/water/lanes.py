@@ -10,8 +10,9 @@ the flow that Newton's step would give it at fixed heads,
 No operation crosses from one lane to another: a lane's bits depend on what it was told alone. One that has come to rest waits
 without moving; one that finds no rest soon is left to `balance`, which knows more ways (steps one by one, damping, rounding).
 
-Networks with openings, with demands that depend on pressure, or with friction factors go the scalar way, and so does a state
-in which a part has no source (supply.py): here every node has one, and the pins and shares of the others are not asked for.
+A part without source (supply.py) in which nobody draws stands still: its nodes keep their heads, its links are as if shut. A
+state in which somebody draws there goes the scalar way, and so do networks with openings, with demands that depend on pressure,
+or with friction factors.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from solvers.accelerate import part
+from solvers.lending import borrowed
 from solvers.linalg.ldl_lanes import ldl_factor_lanes, ldl_solve_lanes
 from solvers.linalg.vector import aligned, f64x8, fma, fnma, larger, load, magnitude, pick, power, store
 from solvers.water.gradient import HEAD_ERROR, MASS_ERROR, judge
@@ -47,10 +49,10 @@ from solvers.water.supply import Parts, find_parts, no_parts
 TRIALS_IN_LANES = 25
 IDLE, MOVING, RESTING, LEFT = range(4)  # modes of a lane
 # Rows of `tally`: 1.0 in lanes that step; largest head and mass residual; sums of flow corrections and of flows; the sum of
-# demands; by how much a consumer lacks pressure at most.
-_STEPS, _HEAD, MASS, _MOVED, _TOTAL, DRAWN, LACKING = range(7)
-# Rows of `mark`.
-MODE, ITERATION, _CHANGED, _HELD = range(4)
+# demands; by how much a consumer lacks pressure at most; more than 0 where demands have other signs than when parts were found.
+_STEPS, _HEAD, MASS, _MOVED, _TOTAL, DRAWN, LACKING, OTHER = range(8)
+# Rows of `mark`: mode, iterations, whether statuses have changed, nodes that are held, nodes without source.
+MODE, ITERATION, _CHANGED, _HELD, MISSING = range(5)
 
 
 class Lanes(NamedTuple):
@@ -60,20 +62,23 @@ class Lanes(NamedTuple):
         begin: (n_node + 1,) where each node's links begin in `incident`.
         incident: links.
         turn: 1.0 where one ends in the node, -1.0 where it starts there.
+        link_of: (n_link,) where each begins in the whole network.
+        turn_of: (n_link,) -1.0 where that one points the other way.
+        fixed: nodes of fixed head.
         valves: PRVs and PSVs.
         powered: whether a pump of constant power is among the links.
         head, demand: (n_node, 8).
+        sign: (n_node, 8) of the demands with which parts were found.
         flow, p, ahead, opened: (n_link, 8); `ahead` is s, `opened` 0.0 where shut.
         lift, rate: (n_link, 8) of pumps with a power law: what they lift at rest at their speed, and what flow takes from it.
         alone: links whose law is asked lane by lane.
         resistance, shift, loss: (n_pipe, 8) by pipe of the links in lanes.
         a: (n + n_upper, 8), f: (n, 8) of the factor.
-        tally: (7, 8) of the lanes.
-        mark: (4, 8) of the lanes.
+        tally: (8, 8) of the lanes.
+        mark: (5, 8) of the lanes.
         setting, status, seen: (8, n_link).
-        supplied: parts of which each has a source.
-        parts: of the lane that is looked at, where that is asked for.
-        held, holder: (8, n_node) nodes whose dH is known, and the valves that hold them.
+        parts: (8, ...) by statuses as `seen`.
+        held, holder: (8, n_node) nodes whose dH is known, and the valves that hold them, -1 where it is 0.
         flips: (n_link,) no one's.
         one_head, one_demand: (n_node,) of the lane that is looked at.
         one_flow: (n_link,) likewise.
@@ -86,10 +91,14 @@ class Lanes(NamedTuple):
     begin: Index
     incident: Index
     turn: Floats
+    link_of: Index
+    turn_of: Floats
+    fixed: Index
     valves: Index
     powered: bool
     head: Floats
     demand: Floats
+    sign: Floats
     flow: Floats
     p: Floats
     ahead: Floats
@@ -107,7 +116,6 @@ class Lanes(NamedTuple):
     setting: Floats
     status: Index
     seen: Index
-    supplied: Parts
     parts: Parts
     held: Index
     holder: Index
@@ -144,20 +152,20 @@ def lanes(plan: WaterPlan) -> Lanes:
     def each(size: int) -> Floats:
         return aligned((size, LANES))
 
-    supplied, minor = no_parts(n_node, n_link), each(len(tree))
-    supplied.grounded[:] = True
+    graph, minor = plan.reduction.graph, each(len(tree))
     minor[:] = plan.laws.minor[tree, None]
     return Lanes(
         begin=np.searchsorted(ends[order], np.arange(n_node + 1)), incident=order % n_link,
-        turn=np.where(order < n_link, -1.0, 1.0), valves=np.flatnonzero((net.kind == PRV) | (net.kind == PSV)),
+        turn=np.where(order < n_link, -1.0, 1.0), link_of=graph.pipe[graph.first[:-1]], turn_of=graph.turn[graph.first[:-1]],
+        fixed=np.flatnonzero(net.row < 0), valves=np.flatnonzero((net.kind == PRV) | (net.kind == PSV)),
         powered=bool((net.pump == CONSTANT_POWER).any()),
-        head=each(n_node), demand=each(n_node),
+        head=each(n_node), demand=each(n_node), sign=each(n_node),
         flow=each(n_link), p=each(n_link), ahead=each(n_link), opened=each(n_link),
         lift=each(n_link), rate=each(n_link), alone=np.setdiff1d(net.single, np.flatnonzero(net.pump == POWER_LAW)),
         resistance=each(n_pipe), shift=each(n_pipe), loss=each(n_pipe), a=each(n + len(net.uj)), f=each(n),
-        tally=each(7), mark=np.zeros((4, LANES), dtype=np.int64),
+        tally=each(8), mark=np.zeros((5, LANES), dtype=np.int64),
         setting=np.zeros((LANES, n_link)), status=numbers(n_link), seen=numbers(n_link) - 1,
-        supplied=supplied, parts=no_parts(n_node, n_link), held=numbers(n_node), holder=numbers(n_node),
+        parts=no_parts(n_node, n_link, (LANES,)), held=numbers(n_node), holder=numbers(n_node),
         flips=np.zeros(n_link, dtype=np.int64),
         one_head=np.zeros(n_node), one_demand=np.zeros(n_node), one_flow=np.zeros(n_link),
         asked=each(len(plan.laws.row)), gathered=each(len(plan.laws.row)), whole_head=each(len(plan.laws.row)),
@@ -167,56 +175,79 @@ def lanes(plan: WaterPlan) -> Lanes:
 
 
 @part
-def load_lane(r: Reduction, g: Lanes, held: Floats, status: Index, setting: Floats, s: State, w: int) -> None:
-    """Let lane w begin from a state of the whole network.
+def place_lane(r: Reduction, g: Lanes, s: State, w: int) -> None:
+    """Put lane w where a state of the whole network is."""
+    net, graph = r.core, r.graph
+    for i in range(len(g.head)):
+        head = s.head[graph.node[i]]
+        g.head[i, w] = head if np.isfinite(head) else net.elevation[i]
+    for k in range(len(g.link_of)):
+        at = g.link_of[k]
+        g.flow[k, w], g.status[w, k] = g.turn_of[k] * s.flow[at], s.status[at]
+
+
+@part
+def load_lane(r: Reduction, g: Lanes, held: Floats, status: Index, setting: Floats, w: int) -> None:
+    """Let lane w go on from where it is.
 
     Args:
         r: the network without its trees and series.
         g: its lanes.
-        held: (n_node,) heads of reservoirs and tanks [m].
+        held: (n_node,) heads of reservoirs and tanks [m], of the whole network as all that is told.
         status: (n_link,) as told.
         setting: (n_link,) as told.
-        s: the state.
         w: the lane.
     """
-    net, graph = r.core, r.graph
-    for i in range(len(g.head)):
-        at = graph.node[i]
-        head = held[at] if net.row[i] < 0 else s.head[at]
-        g.head[i, w] = head if np.isfinite(head) else net.elevation[i]
-    anew = g.powered
+    net, anew = r.core, False
+    for i in g.fixed:
+        g.head[i, w] = held[r.graph.node[i]]
     for k in net.single:
-        now = setting[graph.pipe[graph.first[k]]]
+        now = setting[g.link_of[k]]
         if g.setting[w, k] != now and net.kind[k] == PUMP:
             anew |= (g.setting[w, k] == 0.0) != (now == 0.0)
             if net.pump[k] == POWER_LAW:
                 g.lift[k, w] = net.pump_law[k, 0] * now**2
                 g.rate[k, w] = net.pump_law[k, 1] * now ** (2.0 - net.pump_law[k, 2]) if now > 0.0 else 0.0
         g.setting[w, k] = now
-    for k in range(len(net.kind)):
-        first = graph.first[k]
-        at = graph.pipe[first]
-        now, flow = begin_link(net, k, status[at], g.setting[w, k], s.status[at], graph.turn[first] * s.flow[at], True)
-        anew |= g.seen[w, k] != now
-        g.status[w, k], g.flow[k, w] = now, flow
+    own, seen = g.status[w], g.seen[w]
+    for k in range(len(own)):
+        now = status[g.link_of[k]]
+        if now != own[k]:
+            own[k], g.flow[k, w] = begin_link(net, k, now, g.setting[w, k], own[k], g.flow[k, w], True)
+        anew |= seen[k] != own[k]
     g.mark[MODE, w], g.mark[ITERATION, w] = MOVING, 0
     if anew:  # else what the lane's last balance saw still holds
-        g.seen[w], g.mark[_CHANGED, w] = -1, 1
+        look_anew(g, w)
+
+
+@part
+def look_anew(g: Lanes, w: int) -> None:
+    """Let the parts of lane w be found again before its next step."""
+    g.seen[w], g.mark[_CHANGED, w] = -1, 1
+
+
+@part
+def parts_of(g: Lanes, w: int) -> Parts:
+    """Those of lane w."""
+    p = g.parts
+    return Parts(p.part[w], p.grounded[w], p.pin[w], p.scale[w], p.short[w], p.pressed[w], p.forced[w])
 
 
 @part
 def regard(net: Laws, g: Lanes, w: int) -> None:
-    """After a change of statuses: lane w's shut links, and the nodes that are held; left where a part has no source."""
-    status, setting = g.status[w], g.setting[w]
-    missing, forced, n_held = 0, 0, 0
+    """After a change of statuses: lane w's parts, shut links and held nodes; left where a part's demand is not met."""
+    status, setting, parts = g.status[w], g.setting[w], borrowed(parts_of(g, w))
+    missing, odd, n_held = 0, False, 0
     for i in range(len(g.one_demand)):
-        g.one_demand[i] = g.demand[i, w]
-    g.parts.forced[:] = False
+        drawn = g.demand[i, w]
+        g.one_demand[i] = drawn
+        g.sign[i, w] = 1.0 if drawn > 0.0 else -1.0 if drawn < 0.0 else 0.0
+    parts.forced[:] = False
     while not np.array_equal(g.seen[w], status):
         g.seen[w] = status
-        missing = find_parts(net, setting, status, g.one_demand, g.parts)
+        missing = find_parts(net, setting, status, g.one_demand, parts)
     for k in g.valves:
-        forced += g.parts.forced[k]
+        odd |= parts.forced[k]
         i = net.end[k] if net.kind[k] == PRV else net.start[k]
         if status[k] == ACTIVE and net.row[i] >= 0:
             x = 0
@@ -224,13 +255,21 @@ def regard(net: Laws, g: Lanes, w: int) -> None:
                 x += 1
             g.held[w, x], g.holder[w, x] = i, k
             n_held = max(n_held, x + 1)
-    if missing > 0 or forced > 0:
-        g.mark[MODE, w], g.seen[w] = LEFT, -1
+    for i in range(len(g.head) if missing > 0 else 0):
+        if not parts.grounded[i]:
+            odd |= g.one_demand[i] != 0.0
+            g.held[w, n_held], g.holder[w, n_held] = i, -1
+            n_held += 1
     for k in range(len(status)):
+        i, j = net.start[k], net.end[k]
+        still = missing > 0 and not (parts.grounded[i] and parts.grounded[j])
+        odd |= still and status[k] == ACTIVE
         shut = status[k] <= CLOSED or (net.kind[k] == PUMP and setting[k] == 0.0)
-        g.opened[k, w] = 0.0 if shut else 1.0
+        g.opened[k, w] = 0.0 if shut or still else 1.0
         g.flow[k, w] *= g.opened[k, w]
-    g.mark[_CHANGED, w], g.mark[_HELD, w] = 0, n_held
+    if odd:
+        g.mark[MODE, w], g.seen[w] = LEFT, -1
+    g.mark[_CHANGED, w], g.mark[_HELD, w], g.mark[MISSING, w] = 0, n_held, missing
 
 
 @part
@@ -241,7 +280,7 @@ def judge_lane(net: Laws, g: Lanes, w: int, which: int) -> int:
     for k in g.valves if which == 0 else net.judged:
         i, j = net.start[k], net.end[k]
         g.one_head[i], g.one_head[j], g.one_flow[k] = g.head[i, w], g.head[j, w], g.flow[k, w]
-    changed = judge(net, g.supplied, g.flips, g.status[w], g.setting[w], g.one_head, g.one_flow, which)
+    changed = judge(net, borrowed(parts_of(g, w)), g.flips, g.status[w], g.setting[w], g.one_head, g.one_flow, which)
     if changed > 0:
         g.mark[_CHANGED, w] = 1
         for k in g.valves if which == 0 else net.judged:
@@ -314,7 +353,7 @@ def _evaluate_others(net: Laws, g: Lanes, w: int) -> None:
     t = g.tally
     for k in g.alone:
         kind, status, setting, q = net.kind[k], g.status[w, k], g.setting[w, k], g.flow[k, w]
-        if status <= CLOSED or (kind == PUMP and setting == 0.0):
+        if g.opened[k, w] == 0.0:
             g.flow[k, w] = g.p[k, w] = g.ahead[k, w] = 0.0
             continue
         t[_TOTAL, w] += abs(q)
@@ -341,6 +380,8 @@ def _evaluate_others(net: Laws, g: Lanes, w: int) -> None:
 def _known(net: Laws, g: Lanes, x: int, w: int) -> float:
     """What is known of the x-th held node of lane w: its dH."""
     i, k = g.held[w, x], g.holder[w, x]
+    if k < 0:
+        return 0.0
     return float(net.elevation[i] + g.setting[w, k] - g.head[i, w])
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from grid_models.water.network import WaterNetwork
-from solvers.accelerate import kernel
+from solvers.accelerate import kernel, part
 from solvers.water.plan import Floats, Index
 
 DAY_S = 86400
@@ -109,5 +109,11 @@ def ask(plan: Schedule, time: int, demand: Floats, head: Floats, setting: Floats
         demand[plan.demand_node[x]] += plan.demand_base[x] * now[plan.demand_pattern[x]] * plan.multiplier
     for x in range(len(plan.reservoir_node)):
         head[plan.reservoir_node[x]] = plan.reservoir_head[x] * now[plan.reservoir_pattern[x]]
+    ask_speeds(plan, time, setting)
+
+
+@part
+def ask_speeds(plan: Schedule, time: int, setting: Floats) -> None:
+    """Set the speeds of pumps that follow a pattern; as `ask`."""
     for x in range(len(plan.pump_link)):
-        setting[plan.pump_link[x]] = now[plan.pump_pattern[x]]
+        setting[plan.pump_link[x]] = factor_at(plan, plan.pump_pattern[x], time)

@@ -1,7 +1,7 @@
 """One hydraulic state within kernels: where the iteration begins, the balance, and what must be said of where it ends.
 
-A warm start takes the flows and heads of another state, and the statuses of links that their rules alone have moved: what a
-link was told to be (`status`) counts where it was told something else since.
+A warm start takes the flows and heads of another state, and the statuses of links that its rules have moved: a check valve's, a
+PRV's or PSV's in control, those of pumps that cannot lift, of pipes and pumps at full or empty tanks. All others begin as told.
 """
 
 from __future__ import annotations
@@ -96,8 +96,8 @@ def begin_link(net: Laws, k: int, told: int, setting: float, was: int, flow: flo
         warm: whether there is such a state.
     """
     kind, status = net.kind[k], told
-    held = (kind in (PRV, PSV)) and (was > CLOSED) == (told > CLOSED) and not np.isnan(setting)
-    if warm and (held or (kind == CV and told > CLOSED)):
+    by_rule = kind == CV or (kind in (PRV, PSV) and not np.isnan(setting)) or (kind <= PUMP and was < CLOSED)
+    if warm and by_rule and told > CLOSED:
         status = was
     if status <= CLOSED:
         return status, 0.0

@@ -127,6 +127,12 @@ def next_status(net: Laws, k: int, status: int, setting: float, head: Floats, q:
 
 
 @part
+def gives(net: Laws, i: int, head: Floats) -> bool:
+    """Whether node i is no empty tank."""
+    return bool(net.row[i] >= 0 or head[i] > net.low[i] + HEAD_TOLERANCE)
+
+
+@part
 def wake(net: Laws, k: int, status: int, setting: float, head: Floats, supplied: bool, wanting: bool) -> int:
     """Status of a shut link that leads into a part without source.
 
@@ -147,8 +153,7 @@ def wake(net: Laws, k: int, status: int, setting: float, head: Floats, supplied:
     if kind == CV or status == XHEAD:
         return OPEN
     if status == TEMPCLOSED:
-        empty = net.row[i] < 0 and head[i] <= net.low[i] + HEAD_TOLERANCE
-        return status if empty else OPEN
+        return OPEN if gives(net, i, head) else status
     if kind in (PRV, PSV) and not np.isnan(setting):
         target = net.elevation[i if kind == PSV else net.end[k]] + setting
         if kind == PSV:

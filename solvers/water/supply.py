@@ -39,10 +39,11 @@ class Parts(NamedTuple):
     forced: Flags
 
 
-def no_parts(n_node: int, n_link: int) -> Parts:
-    """Room for the parts of a network."""
-    flags = [np.zeros(n, dtype=np.bool_) for n in (n_node, n_node, n_node, n_node, n_link)]
-    return Parts(np.zeros(n_node, dtype=np.int64), flags[0], flags[1], np.ones(n_node), *flags[2:])
+def no_parts(n_node: int, n_link: int, leading: tuple[int, ...] = ()) -> Parts:
+    """Room for the parts of a network, or of several."""
+    nodes, links = (*leading, n_node), (*leading, n_link)
+    flags = [np.zeros(shape, dtype=np.bool_) for shape in (nodes, nodes, nodes, nodes, links)]
+    return Parts(np.zeros(nodes, dtype=np.int64), flags[0], flags[1], np.ones(nodes), *flags[2:])
 
 
 @part
