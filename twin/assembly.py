@@ -5,22 +5,25 @@ The live service and the replay assemble the same parts, so they compute the sam
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from grid_models.coupling import PumpSupply
 from grid_models.errors import InvalidInput, Issue
 from grid_models.formats import read
 from grid_models.measurements import Catalogue
+from grid_models.network import Network
 from grid_models.power.network import PowerNetwork
 from grid_models.water.network import WaterNetwork
 from twin.alarms import AlarmWatch
 from twin.config import Config, NetworkConfig
+from twin.errors import TooOld
 from twin.estimators import Estimator
 from twin.estimators.power import PowerEstimator
 from twin.estimators.water import WaterEstimator
 from twin.leak_watch import LeakWatch
-from twin.point_list import read_point_list
+from twin.point_list import kept_point_list, read_point_list
 from twin.setup import NetworkSetup, Setup
 from twin.watches import Watch
 
@@ -41,6 +44,7 @@ class Parts:
         stream_clock: whether the data carry the time.
         keep_us: how long measurements and the past are kept; None = for ever.
         checkpoint_us: how often a checkpoint goes to the journal.
+        bind: the same models under the point list of a revision; None = as it stands in its file now.
     """
 
     catalogue: Catalogue
@@ -52,12 +56,26 @@ class Parts:
     stream_clock: bool
     keep_us: int | None = None
     checkpoint_us: int = 900_000_000
+    bind: Callable[[int | None], Parts] | None = None
 
     def setup(self, epoch: int) -> Setup:
         """The engine's setup in an epoch."""
         return Setup(
             epoch, self.catalogue, self.networks, self.lateness_us, self.stream_clock, self.checkpoint_us, self.watches
         )  # fmt: skip
+
+    def of(self, revision: int) -> Parts:
+        """The same models under the point list of a revision.
+
+        Raises:
+            TooOld: that list is not kept, or does not fit the models any more.
+        """
+        if revision == self.catalogue.revision or self.bind is None:
+            return self
+        try:
+            return self.bind(revision)
+        except InvalidInput as error:
+            raise TooOld(f"revision {revision} of the point list cannot be used any more: {error}") from error
 
 
 def assemble(config: Config) -> Parts:
@@ -67,7 +85,22 @@ def assemble(config: Config) -> Parts:
         InvalidInput: files that cannot be read, signals of unknown networks or elements, pumps or buses that are not
             there.
     """
-    catalogue = read_point_list(config.signals, config.store)
+    models = {entry.name: read(entry.model) for entry in config.networks}
+
+    @lru_cache(maxsize=2)
+    def former(revision: int) -> Parts:
+        return _bound(config, models, read_point_list(kept_point_list(config.store, revision), config.store), bind)
+
+    def bind(revision: int | None) -> Parts:
+        if revision is not None:
+            return former(revision)
+        return _bound(config, models, read_point_list(config.signals, config.store), bind)
+
+    return bind(None)
+
+
+def _bound(config: Config, models: Mapping[str, Network], catalogue: Catalogue, bind: Callable[[int | None], Parts]) -> Parts:
+    """Models and signals together."""
     known = {n.name for n in config.networks}
     strangers = sorted({s.network for s in catalogue.signals} - known)
     if strangers:
@@ -80,7 +113,7 @@ def assemble(config: Config) -> Parts:
     networks: list[NetworkSetup] = []
     watches: list[Watch] = []
     for entry in config.networks:
-        model = read(entry.model)
+        model = models[entry.name]
         if isinstance(model, PowerNetwork):
             estimators[entry.name] = PowerEstimator(model, catalogue, entry.name)
             kinds[entry.name] = "power"
@@ -95,7 +128,7 @@ def assemble(config: Config) -> Parts:
     _check_supplies(supplies, estimators)
     return Parts(
         catalogue, estimators, kinds, tuple(networks), tuple(watches), round(config.lateness_s * 1e6),
-        config.clock == "stream", None if config.keep_days is None else round(config.keep_days * 86_400e6),
+        config.clock == "stream", None if config.keep_days is None else round(config.keep_days * 86_400e6), bind=bind,
     )  # fmt: skip
 
 

@@ -90,6 +90,21 @@ class Chains(Mapping[str, Chain]):
 
     # What no measurement can change any more
 
+    def begun(self) -> list[Chain]:
+        """Those that have had a measurement."""
+        return [c for c in self.values() if c.first_us is not None]
+
+    def concluded(self, edge_us: int) -> bool:
+        """Whether every state up to an instant has been computed and sealed, and none is to be corrected."""
+        return all(
+            c.rests
+            and c.pending_us is None
+            and c.todo_us is not None
+            and c.todo_us > edge_us
+            and ((c.first_us or 0) > edge_us or c.sealed_us == c.grid_before(edge_us + 1))
+            for c in self.begun()
+        )
+
     def sealable(self, chain: Chain, horizon_us: int) -> int | None:
         """The next instant of a chain that may be sealed, None where it is not before a horizon or not final."""
         instant = chain.first_us if chain.sealed_us is None else chain.sealed_us + chain.cycle_us
@@ -99,20 +114,17 @@ class Chains(Mapping[str, Chain]):
 
     def sealed(self) -> list[int]:
         """The last sealed instant of each chain that has begun, empty as long as one of them has none."""
-        sealed = [c.sealed_us for c in self._begun()]
+        sealed = [c.sealed_us for c in self.begun()]
         return [t for t in sealed if t is not None] if None not in sealed else []
 
     def trim(self) -> None:
         """Drop the links that nobody asks for any more."""
-        begun = self._begun()
+        begun = self.begun()
         for chain in begun:
             askers = [c for c in begun if c is chain or chain.network in c.waits_for]
             # An unsealed network may still begin anywhere after the horizon, which lies after what is sealed elsewhere.
             needed = [c.sealed_us if c.sealed_us is not None else c.first_us for c in askers]
             chain.trim(min(t for t in needed if t is not None))
-
-    def _begun(self) -> list[Chain]:
-        return [c for c in self.values() if c.first_us is not None]
 
     # Checkpoints
 

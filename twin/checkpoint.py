@@ -56,6 +56,7 @@ class Checkpoint:
         chains: network -> memory.
         telling: of `Telling.saved`.
         manual: of `ManualBook.saved`.
+        catalogue: revision of the point list from here on.
     """
 
     mark: Mark
@@ -65,3 +66,4 @@ class Checkpoint:
     chains: Mapping[str, ChainMemory]
     telling: Mapping[str, Any]
     manual: tuple[ManualEntry, ...]
+    catalogue: int

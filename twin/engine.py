@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from grid_models.measurements import Rows
+from grid_models.measurements import Catalogue, Rows
 from grid_models.state import NetworkState, Position
 from twin.by_hand import ByHand
 from twin.chain import Chain, Link, digest
@@ -34,6 +34,7 @@ from twin.ledger import Ledger
 from twin.manual import ManualBook
 from twin.packing import unpacked
 from twin.port import Batch, Claim, EventKind, ManualEntry, Opened, PublishedState, Transition, TwinEvent
+from twin.rebinding import Change
 from twin.reception import Reception
 from twin.settling import Settling
 from twin.setup import Setup
@@ -49,19 +50,24 @@ class Engine:
     """Keeps the chain of states of every network of one twin."""
 
     def __init__(self, setup: Setup) -> None:
-        self.setup = setup
         self._ledger = Ledger(setup.epoch)
+        self._furnish(setup)
+        self._reception = Reception(setup, self._ledger, self._window, self._chains, self._settling)
+        self._final_us = -1  # states up to here are final, also those that have not left the lateness window
+        self._forgotten_us = 0
+        self._lived = False
+        self._checked: int | None = None  # number of the stretch of time whose checkpoint has been taken
+
+    def _furnish(self, setup: Setup) -> None:
+        """Everything that depends on the point list, empty."""
+        self.setup = setup
         self._window = Window(setup.catalogue)
         chains = [Chain(n.name, n.cycle_us, n.waits_for, setup.lateness_us) for n in setup.networks]
         self._chains = Chains(chains, setup.catalogue)
         self._book = ManualBook(setup.catalogue)
         self._settling = Settling(setup.catalogue, self._window, self._book, self._chains)
-        self._reception = Reception(setup, self._ledger, self._window, self._chains, self._settling)
         self._by_hand = ByHand(setup, self._ledger, self._book, self._chains, self._settling)
         self._watching = Watching(setup.watches, self._ledger, self._chains)
-        self._forgotten_us = 0
-        self._lived = False
-        self._checked: int | None = None  # number of the stretch of time whose checkpoint has been taken
 
     @property
     def now_us(self) -> int:
@@ -202,7 +208,8 @@ class Engine:
 
     def _seal(self, chain: Chain) -> list[Effect]:
         """Seal instants that no measurement can change any more, each once the late watches have looked at it."""
-        while (instant := self._chains.sealable(chain, self.now_us - self.setup.lateness_us)) is not None:
+        horizon_us = max(self.now_us - self.setup.lateness_us, self._final_us + 1)
+        while (instant := self._chains.sealable(chain, horizon_us)) is not None:
             link = chain.links.get(instant)  # none where its estimate failed
             if link is not None and (asked := self._watching.ask(chain, link)):
                 chain.learning_us = instant
@@ -219,12 +226,18 @@ class Engine:
             self._checked = due if self._checked is None else self._checked
             return []
         self._checked = due
-        position = self._ledger.next()
-        checkpoint = Checkpoint(
-            Mark(position, max(sealed), self._ledger.heard_us), self.now_us, self._reception.batches(),
-            self._window.saved(), self._chains.saved(), self._ledger.telling.saved(), self._book.saved(),
+        return [self._written(self._memory())]
+
+    def _memory(self) -> Checkpoint:
+        """What the engine remembers, at the next position."""
+        mark = Mark(self._ledger.next(), max(self._chains.sealed(), default=0), self._ledger.heard_us)
+        return Checkpoint(
+            mark, self.now_us, self._reception.batches(), self._window.saved(), self._chains.saved(),
+            self._ledger.telling.saved(), self._book.saved(), self.setup.catalogue.revision,
         )  # fmt: skip
-        return [self._ledger.write(position, EntryKind.CHECKPOINT, checkpoint)]
+
+    def _written(self, checkpoint: Checkpoint) -> Effect:
+        return self._ledger.write(checkpoint.mark.position, EntryKind.CHECKPOINT, checkpoint)
 
     def _forget(self) -> None:
         """Drop what nobody asks for any more."""
@@ -235,6 +248,42 @@ class Engine:
             self._window.forget(self._forgotten_us)
             self._ledger.telling.forget(self._forgotten_us)
             self._book.forget(self._forgotten_us)
+
+    # Another point list
+
+    def conclude(self) -> list[Effect]:
+        """Let every state up to now become final: compute what is left, and have the late watches look."""
+        self._final_us = self._edge_us
+        for chain in self._chains.values():
+            chain.rested_us = 0
+        effects = self._schedule()
+        for chain in self._chains.begun():
+            effects += self._seal(chain) if chain.rests else []
+        return effects
+
+    @property
+    def concluded(self) -> bool:
+        """Whether every state up to now is final; to be asked before anything else happens."""
+        return self._final_us == self._edge_us and self._chains.concluded(self._edge_us)
+
+    def refused(self, catalogue: Catalogue) -> dict[str, list[str]]:
+        """Publisher -> names of its signals that another point list binds anew or leaves out; it cannot go on."""
+        return Change(self.setup.catalogue, catalogue).refused(self._reception.claimed())
+
+    def rebind(self, setup: Setup) -> list[Effect]:
+        """Go on with another point list; all states up to now are final, and those whom it refuses have been closed."""
+        assert self.concluded
+        change = Change(self.setup.catalogue, setup.catalogue)
+        effects = self._ledger.say(change.finding(), "", self.now_us)
+        for network, finding in change.over(list(self._ledger.telling.open_alarms.values())):
+            effects += self._ledger.say(finding, network, self.now_us)
+        begins_us = max((c.grid_at_or_after(self._edge_us + 1) for c in self._chains.begun()), default=self._edge_us)
+        memory = change.outlived(self._memory(), begins_us)
+        self._furnish(setup)
+        effects += self._reception.bind(setup, self._window, self._chains, self._settling)
+        self.recall(memory)
+        self._reception.recall_doubts()
+        return [*effects, self._written(memory), *self._schedule()]
 
     # Recovery and replay
 
@@ -281,7 +330,7 @@ class Engine:
         self._book.recall(checkpoint.manual)
         self._chains.recall(checkpoint.chains, models or {})
         self._settling.recall()
-        self._forgotten_us = min(c.sealed_us or c.first_us for c in checkpoint.chains.values())
+        self._forgotten_us = min((c.sealed_us or c.first_us for c in checkpoint.chains.values()), default=0)
         self._checked = self._forgotten_us // self.setup.keyframe_us
 
     def begin(self) -> Position:

@@ -22,7 +22,7 @@ _SWITCH_S = 0.00005  # how long a thread may hold the interpreter while the even
 
 
 async def host(config_path: Path, announce: Callable[[str], None], *, until_eof: bool = False) -> None:
-    """Serve until SIGINT or SIGTERM.
+    """Serve until SIGINT or SIGTERM; SIGHUP has the point list read again.
 
     Args:
         config_path: `twin.toml`.
@@ -49,11 +49,12 @@ async def host(config_path: Path, announce: Callable[[str], None], *, until_eof:
     await edge.start()
     address = f"{config.listen.rsplit(':', 1)[0]}:{edge.port}"
     (config.store / "address").write_text(address + "\n")
-    announce(f"twin {config.name} serves {', '.join(parts.estimators)} on {address} (epoch {lease.epoch})")
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, twin.rebind_soon)
+    announce(f"twin {config.name} serves {', '.join(parts.estimators)} on {address} (epoch {lease.epoch})")
     if until_eof:
         at_end_of_input(lambda: loop.call_soon_threadsafe(stop.set))
     await stop.wait()

@@ -1,5 +1,7 @@
 """The utility's point list as CSV, and the uids that it was allotted.
 
+A store keeps every list that was ever read, by its revision: the past is computed again under the list of its time.
+
 Columns: `name,network,kind,table,element,quantity,side,unit,sign,sigma,lower,upper,update,ttl_s,hold_s` and optionally
 `uid`. A uid is allotted once to a name and never reused; the file `uids.csv` in the store remembers all of them.
 """
@@ -73,11 +75,17 @@ def read_point_list(path: Path, store: Path | None = None) -> Catalogue:
     issues += [Issue("signal", "name", (n,), "appears more than once", file=str(path)) for n in twice]
     if issues:
         raise InvalidInput(issues)
-    if store is not None:
-        _remember(store, allotted)
     signals.sort(key=lambda s: s.uid)
     revision = int.from_bytes(sha256(repr(signals).encode()).digest()[:6], "big")
+    if store is not None:
+        _remember(store, allotted)
+        _keep(store, revision, signals)
     return Catalogue(revision, tuple(signals))
+
+
+def kept_point_list(store: Path, revision: int) -> Path:
+    """Where a store keeps the list of a revision."""
+    return store / "point_lists" / f"{revision}.csv"
 
 
 def _signal(row: dict[str, str], allotted: dict[str, int]) -> Signal:
@@ -125,6 +133,15 @@ def _allotted(store: Path | None) -> dict[str, int]:
         return {}
     with (store / "uids.csv").open(newline="", encoding="utf-8") as file:
         return {name: int(uid) for uid, name in csv.reader(file)}
+
+
+def _keep(store: Path, revision: int, signals: Iterable[Signal]) -> None:
+    path = kept_point_list(store, revision)
+    if not path.exists():
+        path.parent.mkdir(exist_ok=True)
+        draft = path.with_suffix(".new")
+        write_point_list(signals, draft)
+        draft.replace(path)
 
 
 def _remember(store: Path, allotted: dict[str, int]) -> None:

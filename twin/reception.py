@@ -234,6 +234,26 @@ class Reception:
         for chain, _ in self._chains.of_each(uids):
             chain.retouch(time_us)
 
+    # Another point list
+
+    def bind(self, setup: Setup, window: Window, chains: Chains, settling: Settling) -> list[Effect]:
+        """Go on with another point list; publishers of what it binds anew have been closed before."""
+        self._setup, self._window, self._chains, self._settling = setup, window, chains, settling
+        self._plausibility = Plausibility(setup.catalogue)
+        for sender in self._senders.values():
+            sender.claimed = np.append(np.isin(setup.catalogue.uid, sender.uids), False)
+        rank(list(self._senders.values()))
+        notice = f"the point list is at revision {setup.catalogue.revision} now; read it again for what is new"
+        return [
+            Tell(s.claim.publisher, Ack(AckLevel.RECEIVED, s.received, self._ledger.position, notice=notice))
+            for s in self._senders.values()
+            if s.living
+        ]
+
+    def claimed(self) -> dict[str, set[int]]:
+        """Living publisher -> the uids that it claims."""
+        return {s.claim.publisher: set(s.uids.tolist()) for s in self._senders.values() if s.living}
+
     # Recovery
 
     def known(self, publisher: str, epoch: int, batch_id: int) -> None:

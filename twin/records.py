@@ -107,6 +107,14 @@ class Records:
         """Where one may begin to read, ascending."""
         return [*self.past.marks(), *(m for m in [self._begins, *self._live] if m >= self._begins)]
 
+    def catalogue(self) -> int | None:
+        """Revision of the point list in force at the end, None in a new store."""
+        first = next(self.newest(), None)
+        if first is None:
+            return None
+        body = unpacked(first.payload)
+        return int(body.catalogue if first.kind is EntryKind.CHECKPOINT else body["catalogue"])
+
     def newest(self) -> Iterator[Entry]:
         """The entries from the newest checkpoint on; all where there is none."""
         return self.journal.read_after(_before(self._live[-1]) if self._live else None)

@@ -13,6 +13,7 @@ from grid_models.measurements import Rows
 from grid_models.state import NetworkState
 from twin.assembly import Parts
 from twin.chain import digest
+from twin.checkpoint import Checkpoint
 from twin.effects import Append, Effect, Estimate, Learn, Publish
 from twin.engine import Engine
 from twin.journal import Entry, EntryKind
@@ -44,23 +45,32 @@ def recompute(
     Where the entries begin with a checkpoint, the states that it holds come first.
 
     Args:
-        parts: models and catalogue.
+        parts: models and catalogue; where the point list was another one, that one is taken.
         entries: of the record, from its beginning or from a checkpoint.
         known_us: only measurements received up to here, Unix us; None = all.
         until_us: stop when nothing can change the states up to here any more, Unix us; None = at the end.
     """
-    # It only reads: the checkpoints are there already.
-    engine = Engine(replace(parts.setup(epoch=0), keyframe_us=_NEVER_US))
+    engine = _reading(parts)
     for k, entry in enumerate(entries):
         match entry.kind:
+            case EntryKind.START if k == 0:
+                parts = parts.of(unpacked(entry.payload)["catalogue"])
+                engine = _reading(parts)
             case EntryKind.CHECKPOINT if k == 0:
                 checkpoint = unpacked(entry.payload)
-                # Whoever replays has heard of no state yet, also of those that can still change.
-                untold = {network: replace(memory, said={}) for network, memory in checkpoint.chains.items()}
-                models = {name: e.model.revision for name, e in parts.estimators.items()}
-                engine.recall(replace(checkpoint, chains=untold), models)
+                parts = parts.of(checkpoint.catalogue)
+                engine = _recalled(parts, checkpoint)
                 held = [link.published for c in checkpoint.chains.values() for link in c.links.values()]
                 yield from sorted(held, key=lambda p: p.state.valid_time_us)
+            case EntryKind.CHECKPOINT:
+                checkpoint = unpacked(entry.payload)
+                known = known_us is None or checkpoint.mark.heard_us <= known_us
+                if checkpoint.catalogue != parts.catalogue.revision and known:
+                    yield from _performed(parts, engine, engine.advance(checkpoint.now_us))
+                    yield from _performed(parts, engine, engine.conclude())
+                    parts = parts.of(checkpoint.catalogue)
+                    engine = _recalled(parts, checkpoint)
+                    yield from _performed(parts, engine, engine.advance(checkpoint.now_us))
             case EntryKind.ROWS:
                 body = unpacked(entry.payload)
                 if until_us is not None and body["oldest"] > until_us:
@@ -101,6 +111,19 @@ def measurements(entries: Iterable[Entry]) -> Iterator[Rows]:
     for entry in entries:
         if entry.kind is EntryKind.ROWS:
             yield unpacked(entry.payload)["rows"]
+
+
+def _reading(parts: Parts) -> Engine:
+    """An engine that only reads: the checkpoints are there already."""
+    return Engine(replace(parts.setup(epoch=0), keyframe_us=_NEVER_US))
+
+
+def _recalled(parts: Parts, checkpoint: Checkpoint) -> Engine:
+    engine = _reading(parts)
+    # Whoever replays has heard of no state yet, also of those that can still change.
+    untold = {network: replace(memory, said={}) for network, memory in checkpoint.chains.items()}
+    engine.recall(replace(checkpoint, chains=untold), {name: e.model.revision for name, e in parts.estimators.items()})
+    return engine
 
 
 def _performed(parts: Parts, engine: Engine, effects: list[Effect]) -> Iterator[PublishedState]:

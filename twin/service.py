@@ -14,7 +14,7 @@ from functools import partial
 from time import time_ns
 from typing import Any
 
-from grid_models.errors import Issue
+from grid_models.errors import InvalidInput, Issue
 from grid_models.measurements import Catalogue, Rows
 from grid_models.scenario import Patch
 from grid_models.state import NetworkState, Position
@@ -27,7 +27,7 @@ from twin.chain import digest
 from twin.commits import Commits
 from twin.effects import Announce, Append, Effect, Estimate, Learn, Publish, Tell
 from twin.engine import Engine
-from twin.errors import Exhausted, TwinError, Unavailable
+from twin.errors import Exhausted, PreconditionFailed, TooOld, TwinError, Unavailable
 from twin.estimators.failure import repeated
 from twin.event_log import EventLog
 from twin.history import History
@@ -45,6 +45,7 @@ from twin.watching import Looked, looked
 log = logging.getLogger(__name__)
 
 _TICK_S = 0.2
+_CONCLUDE_S = 0.02  # between two looks whether every state is final
 _IN_FLIGHT_BYTES = 64 << 20  # of rows that are not yet durable
 
 
@@ -60,10 +61,10 @@ class TwinService:
 
     def __init__(self, name: str, parts: Parts, lease: Lease, journal: Journal) -> None:
         self.name = name
-        self.parts = parts
         self._lease, self._journal = lease, journal
         self._records = Records(journal)
-        self._engine = Engine(parts.setup(lease.epoch))
+        self._given, self.parts = parts, _in_force(parts, self._records.catalogue())
+        self._engine = Engine(self.parts.setup(lease.epoch))
         self._commits = Commits(journal, lambda position: self._perform(self._engine.committed(position)))
         self._history = History(self._records, parts.keep_us, lambda: self._engine.now_us)
         self._asides = Asides()
@@ -74,6 +75,8 @@ class TwinService:
         self._arrivals = Arrivals(self._take_in)
         self._live = ThreadPoolExecutor(max_workers=len(parts.estimators), thread_name_prefix="live")
         self._tasks: set[asyncio.Task[None]] = set()
+        self._rebinding = asyncio.Lock()
+        self._misfits: tuple[Issue, ...] = ()  # of a point list that could not be taken
 
     async def start(self) -> None:
         """Take up where the store's last epoch ended, and begin to live."""
@@ -91,6 +94,7 @@ class TwinService:
         self._perform(self._engine.resume())
         self._keep(self._ticking())
         self._keep(self._history.keep_sealing())
+        self._keep(self._rebound(self._given))  # where the list changed while nobody lived
 
     async def stop(self) -> None:
         """Write what is waiting and let go of the store."""
@@ -131,7 +135,43 @@ class TwinService:
             issues.append(Issue("archive", "", (), self._history.trouble))
         if self._commits.failure is not None:
             issues.append(Issue("journal", "", (), str(self._commits.failure)))
-        return tuple(issues)
+        return (*issues, *self._misfits)
+
+    # Another point list
+
+    async def rebind(self) -> None:
+        """Take the point list as it stands in its file now; one that cannot be used is named in `check`, the old one stays."""
+        assert self.parts.bind is not None
+        try:
+            parts = await self._asides.run(self.parts.bind, None)
+        except InvalidInput as error:
+            log.warning("point list refused: %s", error)
+            self._misfits = tuple(error.issues)
+            return
+        self._misfits = ()
+        await self._rebound(parts)
+
+    def rebind_soon(self) -> None:
+        """Have it done."""
+        self._keep(self.rebind())
+
+    async def _rebound(self, parts: Parts) -> None:
+        async with self._rebinding:
+            if parts.catalogue.revision == self.catalogue.revision:
+                return
+            while True:
+                refused = self._engine.refused(parts.catalogue)
+                for publisher in refused:  # what it has handed in is of the list before; the others' batches may wait
+                    self._arrivals.flush(publisher)
+                self._perform(self._engine.conclude())
+                if self._engine.concluded:
+                    break
+                await asyncio.sleep(_CONCLUDE_S)
+            for publisher, names in refused.items():
+                self._end_stream(publisher, _unbound(names))
+            effects = self._engine.rebind(parts.setup(self._lease.epoch))
+            self.parts = parts
+            self._perform(effects)
 
     # What comes in
 
@@ -318,3 +358,20 @@ class TwinService:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _in_force(parts: Parts, revision: int | None) -> Parts:
+    """The parts under the point list that the store ends with."""
+    if revision is None:
+        return parts
+    try:
+        return parts.of(revision)
+    except TooOld as error:  # the models have changed, too: as with another model, all begins anew
+        log.warning("point list taken anew: %s", error)
+        return parts
+
+
+def _unbound(names: list[str]) -> PreconditionFailed:
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    text = f"signal {names[0]}{more} was bound anew or taken out; read the catalogue and open the stream again"
+    return PreconditionFailed(text, [Issue("signal", "", (name,), "was bound anew or taken out") for name in names])

@@ -85,15 +85,16 @@ async def started(path: Path) -> TwinService:
     return service
 
 
-async def played(service: TwinService, minutes: int) -> AsyncIterator[int]:
+async def played(service: TwinService, minutes: int, first: int = 0, epoch: int = 1) -> AsyncIterator[int]:
     """Send minute after minute, each once the states of the one before are out and seen; gives the minute that is out."""
-    claimed = tuple(ClaimedSignal(p.uid, p.unit, p.sign) for p in points())
-    stream = await service.open_publisher(Claim("scada", 1, 0, service.catalogue.revision, claimed, AckLevel.ESTIMATED))
+    claimed = tuple(ClaimedSignal(p.uid, p.unit, p.sign) for p in service.catalogue.signals)
+    claim = Claim("scada", epoch, 0, service.catalogue.revision, claimed, AckLevel.ESTIMATED)
+    stream = await service.open_publisher(claim)
     acks = stream.acks()
-    for minute in range(minutes):
-        await stream.submit(Batch(minute + 1, rows(minute)))
+    for minute in range(first, minutes):
+        await stream.submit(Batch(minute - first + 1, rows(minute)))
         covered = 0
-        while covered <= minute:
+        while covered <= minute - first:
             ack = await asyncio.wait_for(anext(acks), 60)
             covered = ack.through_batch_id if ack.level is AckLevel.ESTIMATED else covered
         while not all(chain.rests for chain in service._engine._chains.values()):  # noqa: ASYNC110 - it tells nobody
