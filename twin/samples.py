@@ -3,11 +3,13 @@
 A sample is a record of five words: time, sequence, value, source time, quality. Records lie in blocks of B = 32, blocks in one
 pool of memory; each signal has a ring of blocks, C of them at most, a power of 2 that doubles when it is full:
 
-    record k of a signal:  g = (first + k) mod (C B),  block = blocks[begin + g div B],  place = block B + g mod B
+    slot s of a signal:    g = (first + s) mod (C B),  block = blocks[begin + g div B],  place = block B + g mod B
+    record k of a signal:  s = k before its gap, s = k + room behind it
 
-The newest is put behind the others; the oldest is let go of by moving `first`, and blocks that become free serve any signal;
-what comes late moves the fewer of those before and behind it. So neither adding some, nor asking for the newest, nor forgetting
-walks over all, and no record is ever copied to make room. A look is a binary search in each ring.
+The newest is put behind the others; the oldest is let go of by moving `first`, and blocks that become free serve any signal.
+What comes late goes into a gap of at most B free slots, and the gap stays behind it: rows that follow each other, however far
+behind the newest, move no more than lies between them, and what lies behind them once in B rows. So neither adding some, nor
+asking for the newest, nor forgetting walks over all. A look is a binary search in each ring.
 
 A row sent twice is found where it would lie. One without time lies where it came, so it is looked for in a second ring of its
 signal, by its sequence alone.
@@ -30,6 +32,7 @@ NEW, DUPLICATE, CONFLICT = 0, 1, 2
 _TIME, _SEQUENCE, _VALUE, _SOURCE, _QUALITY = range(5)
 _BEGIN, _SIZE, _FIRST, _COUNT = range(4)  # of a ring: where its blocks are listed, C B, first, count
 _NEWEST, _NEXT = 4, 5  # time of its last record; place behind that in the same block, -1 for none: what most records ask for
+_GAP, _ROOM = 6, 7  # which record the gap lies before, of those there is always one; how many slots it has
 _RING = 8  # words, a line of the processor's cache
 _FREE, _POOL_USED, _LIST_USED = range(3)  # first free block, -1 for none; blocks, and entries of the list, ever used
 _LAST = (1 << 63) - 1  # behind every sequence
@@ -218,7 +221,13 @@ def _enter(
 @part
 def _at(store: _Store, r: int, k: int) -> int:
     """Place of a ring's record."""
-    g = store.rings[r, _FIRST] + k & store.rings[r, _SIZE] - 1
+    return _place(store, r, k + store.rings[r, _ROOM] if k >= store.rings[r, _GAP] else k)
+
+
+@part
+def _place(store: _Store, r: int, s: int) -> int:
+    """Place of a ring's slot."""
+    g = store.rings[r, _FIRST] + s & store.rings[r, _SIZE] - 1
     place: int = store.blocks[store.rings[r, _BEGIN] + g // _BLOCK] * _BLOCK + g % _BLOCK
     return place
 
@@ -266,47 +275,35 @@ def _judged(store: _Store, r: int, words: NDArray[np.int64], i: int, late: bool)
             return DUPLICATE if before == now or (before << 1 == 0 and now << 1 == 0) else CONFLICT
     if late:
         return NEW
-    front = 2 * k < count
-    _widen(store, r, front)
-    if front:
-        _pull(store, r, k)
+    if k == count:
+        _widen(store, r, 1)
+        store.rings[r, _COUNT] += 1
     else:
-        _push(store, r, k, count)
+        _part(store, r, k)
     _copy(words, i, store.pool, _at(store, r, k))
     _settled(store, r)
     return NEW
 
 
 @part
-def _push(store: _Store, r: int, k: int, j: int) -> None:
-    """Move records k .. j - 1 of a ring one place back, a block at a time."""
-    flat = store.pool.reshape(-1)
-    while j > k:
-        place = _at(store, r, j)
-        run = min(place % _BLOCK, j - k)
-        if run == 0:
-            run = 1
-            _copy(store.pool, _at(store, r, j - 1), store.pool, place)
-        else:
-            for word in range(5 * place + 4, 5 * (place - run) + 4, -1):
-                flat[word] = flat[word - 5]
-        j -= run
-
-
-@part
-def _pull(store: _Store, r: int, k: int) -> None:
-    """Move records 1 .. k of a ring one place forward, a block at a time."""
-    flat, j = store.pool.reshape(-1), 0
-    while j < k:
-        place = _at(store, r, j)
-        run = min(_BLOCK - 1 - place % _BLOCK, k - j)
-        if run == 0:
-            run = 1
-            _copy(store.pool, _at(store, r, j + 1), store.pool, place)
-        else:
-            for word in range(5 * place, 5 * (place + run)):
-                flat[word] = flat[word + 5]
-        j += run
+def _part(store: _Store, r: int, k: int) -> None:
+    """Count one more record, which is the k-th and lies before the gap."""
+    rings = store.rings
+    if rings[r, _ROOM] == 0:
+        count = rings[r, _COUNT]
+        _widen(store, r, _BLOCK)
+        for j in range(count - 1, k - 1, -1):
+            _copy(store.pool, _place(store, r, j), store.pool, _place(store, r, j + _BLOCK))
+        rings[r, _ROOM] = _BLOCK
+    else:
+        gap, room = rings[r, _GAP], rings[r, _ROOM]
+        for j in range(gap - 1, k - 1, -1):
+            _copy(store.pool, _place(store, r, j), store.pool, _place(store, r, j + room))
+        for j in range(gap, k):
+            _copy(store.pool, _place(store, r, j + room), store.pool, _place(store, r, j))
+    rings[r, _GAP] = k + 1
+    rings[r, _ROOM] -= 1
+    rings[r, _COUNT] += 1
 
 
 @part
@@ -338,13 +335,13 @@ def _through(store: _Store, r: int, instant: int) -> int:
 
 @part
 def _has_room(store: _Store, r: int) -> bool:
-    """Whether a ring can take one more record, at either end; its list of blocks is made longer where it has to be.
+    """Whether a ring can take one more record, or a gap; its list of blocks is made longer where it has to be.
 
     Of blocks there must be two: a row without time is put into two rings.
     """
     rings, state = store.rings, store.state
     begin, size, first = rings[r, _BEGIN], rings[r, _SIZE], rings[r, _FIRST]
-    held = (first % _BLOCK + rings[r, _COUNT] + _BLOCK - 1) // _BLOCK
+    held = (first % _BLOCK + rings[r, _COUNT] + rings[r, _ROOM] + _BLOCK - 1) // _BLOCK
     if held * _BLOCK == size:
         wider = max(2, 2 * held)
         if state[_LIST_USED] + wider > len(store.blocks):
@@ -357,18 +354,11 @@ def _has_room(store: _Store, r: int) -> bool:
 
 
 @part
-def _widen(store: _Store, r: int, front: bool) -> None:
-    """Count one more record at one end of a ring, with a block for it where there is none."""
+def _widen(store: _Store, r: int, slots: int) -> None:
+    """Make so many slots, 1 or as many as a block has, behind a ring's last one; with a block for them where it is full."""
     rings, state = store.rings, store.state
-    if front:
-        lacking = rings[r, _FIRST] % _BLOCK == 0
-        rings[r, _FIRST] = rings[r, _FIRST] - 1 & rings[r, _SIZE] - 1
-        end = rings[r, _FIRST]
-    else:
-        end = rings[r, _FIRST] + rings[r, _COUNT] & rings[r, _SIZE] - 1
-        lacking = end % _BLOCK == 0
-    rings[r, _COUNT] += 1
-    if not lacking:
+    end = rings[r, _FIRST] + rings[r, _COUNT] + rings[r, _ROOM]
+    if slots == 1 and end % _BLOCK != 0:
         return
     block = state[_FREE]
     if block >= 0:
@@ -376,7 +366,7 @@ def _widen(store: _Store, r: int, front: bool) -> None:
     else:
         block = state[_POOL_USED]
         state[_POOL_USED] += 1
-    store.blocks[rings[r, _BEGIN] + end // _BLOCK] = block
+    store.blocks[rings[r, _BEGIN] + (end + slots - 1 & rings[r, _SIZE] - 1) // _BLOCK] = block
 
 
 @kernel
@@ -433,11 +423,16 @@ def _let_go(store: _Store, r: int, gone: int) -> None:
     """Take the first records away from a ring; blocks that no other of its records lies in become free."""
     rings, state = store.rings, store.state
     first, left = rings[r, _FIRST], rings[r, _COUNT] - gone
-    held = (first % _BLOCK + rings[r, _COUNT] + _BLOCK - 1) // _BLOCK
-    freed = (first % _BLOCK + gone) // _BLOCK if left else held
+    held = (first % _BLOCK + rings[r, _COUNT] + rings[r, _ROOM] + _BLOCK - 1) // _BLOCK
+    gap_too = gone >= rings[r, _GAP]
+    slots = gone + rings[r, _ROOM] if gap_too else gone
+    freed = (first % _BLOCK + slots) // _BLOCK if left else held
     for b in range(freed):
-        block = _at(store, r, b * _BLOCK - first % _BLOCK) // _BLOCK
+        block = _place(store, r, b * _BLOCK - first % _BLOCK) // _BLOCK
         store.pool[block * _BLOCK, 0] = state[_FREE]
         state[_FREE] = block
     rings[r, _COUNT] = left
-    rings[r, _FIRST] = first + gone & rings[r, _SIZE] - 1 if left else 0
+    rings[r, _FIRST] = first + slots & rings[r, _SIZE] - 1 if left else 0
+    rings[r, _GAP] = 0 if gap_too else rings[r, _GAP] - gone
+    if gap_too:
+        rings[r, _ROOM] = 0

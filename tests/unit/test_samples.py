@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -133,3 +135,49 @@ def test_samples_in_any_order_of_arrival_lie_in_order_of_time() -> None:
         place, row = store.all_of(np.arange(m), T0 + n)
         assert store.take(row, place)["value"].tolist() == np.tile(np.arange(n), m).tolist()
         assert set(newest(store, 0)) == set(range(1, len(ROWS) + 1)) & set(many.uid.tolist())
+
+
+def test_late_rows_lie_in_order_whatever_came_between() -> None:
+    """Two late streams, newer rows and forgetting by turns: gaps open, move, fill and are let go of, over many blocks."""
+    chance, store = np.random.default_rng(3), Samples(CATALOGUE)
+    held: list[int] = []
+    now, streams = 2_000, [0, 900]
+    for turn in range(60):
+        new = [*range(now, now + 40)]
+        now += 40
+        for k, at in enumerate(streams):
+            streams[k] = at + int(chance.integers(1, 60))
+            new += range(at, streams[k])
+        new += chance.integers(0, now, 5).tolist()
+        new = [t for t in dict.fromkeys(new) if t not in held]
+        if chance.random() < 0.3:
+            chance.shuffle(new)
+        batch = Rows.concatenate(one(UIDS[0], t, 0, False, False, float(t)) for t in new)
+        assert store.enter(batch, np.zeros(len(new), dtype=bool)).tolist() == [NEW] * len(new)
+        held = sorted([*held, *new])
+        place, row = store.all_of(ROWS[:1], T0 + now * SECOND)
+        assert store.take(row, place)["value"].tolist() == held
+        if turn % 10 == 9:
+            horizon = int(chance.integers(0, min(streams)))
+            drop(store, horizon)
+            before = [t for t in held if t < horizon]
+            held = [*before[-1:], *(t for t in held if t >= horizon)]
+            assert len(store) == len(held)
+
+
+def test_a_flood_of_late_rows_seldom_moves_what_lies_behind() -> None:
+    """Behind a hundred times as many newer rows it does not cost twenty times as much: once in a block's worth of rows."""
+
+    def took(newer: int) -> float:
+        store, n = Samples(CATALOGUE), 20_000
+        batch = rows((UIDS[0], 0, 0.0)).take(np.zeros(n, dtype=np.int64))
+        never = np.zeros(n, dtype=bool)
+        batch.source_time_us[:] = T0 + n + np.arange(n)
+        store.enter(batch.take(np.arange(newer)), never[:newer])
+        batch.source_time_us[:] = T0 + np.arange(n)
+        begun = time.thread_time()
+        store.enter(batch, never)
+        return time.thread_time() - begun
+
+    took(100)
+    assert min(took(10_000) for _ in range(3)) < 20 * min(took(100) for _ in range(3))
