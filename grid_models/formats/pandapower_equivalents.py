@@ -8,19 +8,22 @@ three-winding stars, temperature, parallel systems) stays where it is maintained
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from grid_models.errors import InvalidInput, Issue
 from grid_models.power.network import Equivalents
+from grid_models.power.thyristors import susceptance
 from grid_models.tables import frozen
 
-# Controlled power electronics change their equivalent while solving; they are refused by name, not approximated.
-UNSUPPORTED = ("svc", "tcsc", "ssc", "vsc", "vsc_stacked", "vsc_bipolar", "bus_dc", "line_dc", "b2b_vsc")
+# Converters between AC and DC grids are refused by name, not approximated.
+UNSUPPORTED = ("vsc", "vsc_stacked", "vsc_bipolar", "bus_dc", "line_dc", "b2b_vsc")
 
 INJECTING = (
     "ext_grid", "gen", "sgen", "load", "storage", "motor", "shunt", "ward", "dcline", "asymmetric_load", "asymmetric_sgen",
+    "svc", "tcsc", "ssc",
 )  # fmt: skip
 
 
@@ -40,7 +43,7 @@ def equivalents(net: Any) -> Equivalents:
     from pandapower.pypower.makeYbus import branch_vectors
 
     issues = [
-        Issue(name, "", tuple(net[name].index), "is not modelled yet: its admittance depends on its control")
+        Issue(name, "", tuple(net[name].index), "is not modelled: there are no DC grids here")
         for name in UNSUPPORTED
         if name in net and len(net[name])
     ]
@@ -64,7 +67,7 @@ def equivalents(net: Any) -> Equivalents:
     node_of_ppc = np.full(len(ppc["bus"]), -1, dtype=np.int64)
     node_of_ppc[lookup[bus_ids]] = np.arange(len(bus_ids))
     element, row, part = _rows(whole, net, len(branch))
-    return Equivalents(
+    made = Equivalents(
         element=frozen(element),
         row=frozen(row),
         part=frozen(part),
@@ -77,6 +80,39 @@ def equivalents(net: Any) -> Equivalents:
         shift_rad=frozen(_shift_rad(element, np.deg2rad(branch[:, SHIFT].real), y_ft, y_tf)),
         node_vn_kv=frozen(ppc["bus"][lookup[bus_ids], BASE_KV]),
     )
+    return _with_electronics(made, net)
+
+
+def _with_electronics(eq: Equivalents, net: Any) -> Equivalents:
+    """Series capacitors at their own firing angles, and compensators' impedances to a node of their own behind them.
+
+    pandapower adds these while solving (newtonpf.py), not to its branches.
+    """
+    node_of = {bus: node for node, bus in enumerate(net.bus.index.tolist())}
+    added: list[tuple[str, Any, Any, Any]] = []
+    vn_kv = eq.node_vn_kv
+    if "tcsc" in net and len(net.tcsc):
+        start, end = ([node_of[bus] for bus in net.tcsc[side]] for side in ("from_bus", "to_bus"))
+        angle, x_l, x_c = (
+            net.tcsc[name].to_numpy(float) for name in ("thyristor_firing_angle_degree", "x_l_ohm", "x_cvar_ohm")
+        )
+        added.append(("tcsc", start, end, -1j * susceptance(angle, x_l, x_c) * vn_kv[start] ** 2 / net.sn_mva))
+    if "ssc" in net and len(net.ssc):
+        start = [node_of[bus] for bus in net.ssc.bus]
+        y = 1.0 / (net.ssc.r_ohm.to_numpy(float) + 1j * net.ssc.x_ohm.to_numpy(float))
+        added.append(("ssc", start, len(vn_kv) + np.arange(len(start)), y * vn_kv[start] ** 2 / net.sn_mva))
+        vn_kv = np.concatenate([vn_kv, vn_kv[start]])
+    for element, start, end, y in added:
+        n = len(start)
+        nothing = {"element": [element] * n, "row": np.arange(n), "part": np.zeros(n, dtype=np.int8), "shift_rad": np.zeros(n)}
+        more = nothing | {"from_node": start, "to_node": end, "y_ff": y, "y_ft": -y, "y_tf": -y, "y_tt": y}
+        joined = {name: np.concatenate([getattr(eq, name), values]) for name, values in more.items()}
+        kept = {
+            name: frozen(values.astype(getattr(eq, name).dtype if name != "element" else str))
+            for name, values in joined.items()
+        }
+        eq = replace(eq, **kept)
+    return replace(eq, node_vn_kv=frozen(vn_kv)) if added else eq
 
 
 def _shift_rad(element: Any, shift: Any, y_ft: Any, y_tf: Any) -> Any:

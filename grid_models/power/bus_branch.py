@@ -175,14 +175,14 @@ def _nodes_in_service(network: PowerNetwork) -> NDArray[np.bool_]:
     alive = np.ones(network.n_node, dtype=bool)
     alive[: network.tables["bus"].size] = network.in_service("bus")
     eq = network.equivalents
-    for element, outer in (("trafo3w", eq.from_node), ("xward", eq.from_node)):
+    for element, outer in (("trafo3w", eq.from_node), ("xward", eq.from_node), ("ssc", eq.from_node)):
         rows = eq.rows_of(element)
         if element == "trafo3w":
             rows = rows[eq.part[rows] == 0]
         if len(rows):
             inner = eq.to_node[rows]
             alive[inner] = network.in_service(element)[eq.row[rows]]
-            if element == "xward":
+            if element != "trafo3w":
                 alive[inner] &= alive[outer[rows]]
     return alive
 

@@ -41,6 +41,9 @@ def _inputs() -> list[Column]:
         Column("ext_grid", "vm_pu", "pu", "voltage held", _I, lower=0.0, upper=2.0),
         Column("ext_grid", "va_degree", "degree", "angle held", _I),
         Column("dcline", "p_mw", "MW", "transferred from -> to", _I),
+        Column("svc", "set_vm_pu", "pu", "voltage held", _I, lower=0.0, upper=2.0),
+        Column("ssc", "set_vm_pu", "pu", "voltage held", _I, lower=0.0, upper=2.0),
+        Column("tcsc", "set_p_to_mw", "MW", "power into its to side", _I),
         Column("ward", "ps_mw", "MW", "constant-power consumption", _I),
         Column("ward", "qs_mvar", "Mvar", "constant-power consumption", _I),
         Column("motor", "loading_percent", "%", "loading", _I, lower=0.0),
@@ -54,7 +57,7 @@ def _inputs() -> list[Column]:
     ]
     for element in (
         "bus", "line", "trafo", "trafo3w", "impedance", "dcline", "load", "sgen", "storage", "motor", "gen", "ext_grid",
-        "shunt", "ward", "xward", "asymmetric_load", "asymmetric_sgen",
+        "shunt", "ward", "xward", "asymmetric_load", "asymmetric_sgen", "svc", "ssc", "tcsc",
     ):  # fmt: skip
         rows.append(Column(element, "in_service", "1", "whether it is in service", _S, "bool", default=True))
         rows.append(Column(element, "name", "", "its owner's name for it", Role.LABEL, "str"))
@@ -86,6 +89,26 @@ def _branch(element: str, sides: tuple[str, ...]) -> list[Column]:
     return out
 
 
+def _electronics() -> list[Column]:
+    rows = []
+    for element in ("svc", "tcsc"):
+        rows += [
+            Column(element, "thyristor_firing_angle_degree", "degree", "firing angle of its thyristors", _R),
+            Column(element, "x_ohm", "ohm", "reactance at that angle", _R),
+        ]
+    for element in ("svc", "ssc"):
+        rows += [
+            Column(element, "q_mvar", "Mvar", "reactive power consumed", _R),
+            Column(element, "vm_pu", "pu", "voltage of its bus", _R),
+            Column(element, "va_degree", "degree", "voltage angle of its bus", _R),
+        ]
+    return [
+        *rows,
+        Column("ssc", "vm_internal_pu", "pu", "voltage behind its impedance", _R),
+        Column("ssc", "va_internal_degree", "degree", "voltage angle behind its impedance", _R),
+    ]
+
+
 def _results() -> list[Column]:
     rows = [
         Column("bus", "vm_pu", "pu", "voltage magnitude", _R, lower=0.0),
@@ -111,6 +134,9 @@ def _results() -> list[Column]:
         Column("trafo3w", "vm_internal_pu", "pu", "voltage of the star point", _R),
         *_branch("impedance", ("from", "to")),
         *_branch("dcline", ("from", "to")),
+        *_branch("tcsc", ("from", "to")),
+        Column("tcsc", "i_ka", "kA", "current through it", _R, lower=0.0),
+        *_electronics(),
         *_pq("ext_grid", ("",), "fed in"),
         *_pq("gen", ("",), "fed in"),
         Column("gen", "va_degree", "degree", "voltage angle", _R),

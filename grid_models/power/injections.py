@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid_models.power.network import PowerNetwork
+from grid_models.power.thyristors import susceptance
 from grid_models.tables import Table
 
 Index = NDArray[np.int64]
@@ -121,6 +122,19 @@ def shunt_steps(tables: Mapping[str, Table]) -> tuple[NDArray[np.bool_], Index]:
     return by_table, np.array([rows.get(key, -1) for key in asked], dtype=np.int64)
 
 
+def svc_mva(network: PowerNetwork) -> Complex:
+    """(n,) P + jQ that each SVC consumes at 1 pu of its bus at its own firing angle [MVA]."""
+    table = network.tables["svc"]
+    vn_kv = network.equivalents.node_vn_kv[network.node_of(table["bus"])]
+    b = susceptance(table["thyristor_firing_angle_degree"], table["x_l_ohm"], table["x_cvar_ohm"])
+    return np.asarray(1j * b * vn_kv**2)
+
+
+def controlled(network: PowerNetwork, element: str) -> NDArray[np.bool_]:
+    """(n,) whether each row of a table regulates."""
+    return network.tables[element].column("controllable", True).astype(bool)
+
+
 def injected(network: PowerNetwork) -> Injected:
     """Collect the consumption of every table."""
     node: list[Index] = []
@@ -141,6 +155,10 @@ def injected(network: PowerNetwork) -> Injected:
             table = network.tables[element]
             shunt_node.append(network.node_of(table["bus"]))
             shunt.append((table["pz_mw"] + 1j * table["qz_mvar"]) * network.in_service(element))
+    if "svc" in network.tables:
+        fixed = network.in_service("svc") & ~controlled(network, "svc")
+        shunt_node.append(network.node_of(network.tables["svc"]["bus"]))
+        shunt.append(svc_mva(network) * fixed)
     load_node, shares = _voltage_dependence(network)
     nowhere, nothing = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.complex128)]
     return Injected(
@@ -163,8 +181,9 @@ def _voltage_dependence(network: PowerNetwork) -> tuple[Index, list[Floats]]:
 
 
 def sources(network: PowerNetwork) -> Sources:
-    """Collect external grids, generators, the two ends of DC lines, and the inner sources of extended wards."""
-    rows = [*_ext_grids(network), *_generators(network), *_dc_lines(network), *_extended_wards(network)]
+    """Collect external grids, generators, both ends of DC lines, SVCs in control, inner sources of extended wards and SSCs."""
+    rows = [*_ext_grids(network), *_generators(network), *_dc_lines(network)]
+    rows += [*_controlled_shunts(network), *_inner(network, "xward", "vm_pu"), *_inner(network, "ssc", "vm_internal_pu")]
     if not rows:
         none = np.zeros(0)
         return Sources(none.astype(np.int64), none, none, none, none.astype(bool), none, none, none)
@@ -240,14 +259,24 @@ def _dc_lines(network: PowerNetwork) -> list[Row]:
     ]
 
 
-def _extended_wards(network: PowerNetwork) -> list[Row]:
-    if "xward" not in network.tables:
+def _controlled_shunts(network: PowerNetwork) -> list[Row]:
+    if "svc" not in network.tables:
         return []
-    eq, alive = network.equivalents, network.in_service("xward")
-    rows = eq.rows_of("xward")
+    table, alive = network.tables["svc"], network.in_service("svc") & controlled(network, "svc")
+    n = int(alive.sum())
+    node = network.node_of(table["bus"][alive])
+    return [_row(node, table["set_vm_pu"][alive], np.zeros(n), np.zeros(n), np.zeros(n, dtype=bool), np.zeros(n))]
+
+
+def _inner(network: PowerNetwork, element: str, voltage: str) -> list[Row]:
+    """Sources of no active power at the nodes behind the impedances of `xward` or `ssc`."""
+    if element not in network.tables:
+        return []
+    eq, alive = network.equivalents, network.in_service(element)
+    rows = eq.rows_of(element)
     rows = rows[alive[eq.row[rows]]]
     n = len(rows)
-    held = network.tables["xward"]["vm_pu"][eq.row[rows]]
+    held = network.tables[element][voltage][eq.row[rows]]
     return [_row(eq.to_node[rows], held, np.zeros(n), np.zeros(n), np.zeros(n, dtype=bool), np.zeros(n))]
 
 

@@ -1,7 +1,7 @@
 """A power network as frozen pandapower tables, with the pi equivalents that pandapower made of its branches.
 
 Nodes are the buses in the order of the bus table, then inner points that have no bus of their own: the star point of a
-three-winding transformer, the node behind the impedance of an extended ward.
+three-winding transformer, the node behind the impedance of an extended ward or of a static compensator.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ BRANCH_BUSES: Mapping[str, tuple[str, ...]] = {
     "trafo3w": ("hv_bus", "mv_bus", "lv_bus"),
     "impedance": ("from_bus", "to_bus"),
     "dcline": ("from_bus", "to_bus"),
+    "tcsc": ("from_bus", "to_bus"),
 }
 BUS_ELEMENTS = (
     "ext_grid", "gen", "load", "sgen", "storage", "motor", "shunt", "ward", "xward",
-    "asymmetric_load", "asymmetric_sgen",
+    "asymmetric_load", "asymmetric_sgen", "svc", "ssc",
 )  # fmt: skip
 
 
@@ -38,7 +39,7 @@ class Equivalents:
     """Two-terminal equivalents per unit on `sn_mva`, as if every element were in service and every switch closed.
 
     Args:
-        element: (n,) element table: `line`, `trafo`, `trafo3w`, `impedance`, `xward`, `switch`.
+        element: (n,) element table: `line`, `trafo`, `trafo3w`, `impedance`, `xward`, `switch`, `tcsc`, `ssc`.
         row: (n,) row in that table.
         part: (n,) 0, or of a trafo3w its winding: 0 hv, 1 mv, 2 lv.
         from_node: (n,) node.

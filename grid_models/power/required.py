@@ -30,6 +30,9 @@ _NUMBERS: Mapping[str, tuple[str, ...]] = {
     "xward": (*_WARD, "r_ohm", "x_ohm", "vm_pu"),
     "gen": ("p_mw", "vm_pu"),
     "ext_grid": ("vm_pu",),
+    "svc": ("x_l_ohm", "x_cvar_ohm", "set_vm_pu", "thyristor_firing_angle_degree"),
+    "tcsc": ("x_l_ohm", "x_cvar_ohm", "set_p_to_mw", "thyristor_firing_angle_degree"),
+    "ssc": ("r_ohm", "x_ohm", "set_vm_pu", "vm_internal_pu"),
     "dcline": ("p_mw", "loss_percent", "loss_mw", "vm_from_pu", "vm_to_pu"),
 }
 # table -> columns that must be there and name elements by whole numbers

@@ -20,6 +20,7 @@ from solvers.power.near import solve_near
 from solvers.power.newton import LoadFlow, Scratch, Voltages, solve, worst_buses
 from solvers.power.no_load import no_load
 from solvers.power.reactive_limits import within_limits
+from solvers.power.regulation import regulates, with_regulation
 from solvers.solution import Solution, Status
 
 
@@ -78,12 +79,36 @@ def load_flow(
     >>> load_flow(read_packaged("case9")).status.name
     'SOLVED'
     """
+    alone = partial(
+        _load_flow, reuse=reuse or Reuse(prepare, factor), method=method, enforce_q_limits=enforce_q_limits,
+        distributed_slack=distributed_slack, near=near, diagnose=diagnose, tolerance_pu=tolerance_pu,
+        max_iterations=max_iterations,
+    )  # fmt: skip
+    if regulates(network):
+        return with_regulation(network, lambda moved, before: alone(moved, start=start if before is None else before))
+    return alone(network, start=start)
+
+
+def _load_flow(
+    network: PowerNetwork,
+    *,
+    reuse: Reuse[BusBranch, Plan, Factor],
+    method: Method | None,
+    enforce_q_limits: bool,
+    distributed_slack: bool,
+    start: ComplexArray | None,
+    near: NearScratch | None,
+    diagnose: bool,
+    tolerance_pu: float,
+    max_iterations: int,
+) -> Solution[LoadFlow]:
+    """The load flow of a network whose devices stand where its tables say."""
     model = bus_branch(network)
     if enforce_q_limits:
         model = replace(model, within_q_limits=True)
     if distributed_slack:
         model = with_one_reference(model)
-    plan, values, reasons = (reuse or Reuse(prepare, factor)).find(model)
+    plan, values, reasons = reuse.find(model)
     scratch = Scratch(plan)
     if near is not None and not near.flat.base.serves(model):
         near, reasons = None, (*reasons, RebuildReason.ANOTHER_BASE)

@@ -15,6 +15,7 @@ from grid_models.power.network import PowerNetwork
 from grid_models.tables import Array, Table
 from solvers.power.flows import ComplexArray, FloatArray, Flows, branch_flows
 from solvers.power.results_branch import branch_results
+from solvers.power.results_electronics import passive_shunts
 from solvers.power.results_machines import machine_results
 
 _CONSUMERS = ("load", "motor", "sgen", "storage", "ward", "xward", "asymmetric_load", "asymmetric_sgen", "shunt")
@@ -41,6 +42,9 @@ def results(network: PowerNetwork, model: BusBranch, v: ComplexArray, p_from: Fl
             out |= {f"{element}_{name}": values for name, values in columns.items()}
             node = flows.node(network.tables[element]["bus"])
             np.add.at(consumed, node, -power if element.endswith("sgen") else power)
+    electronics, columns = passive_shunts(flows)
+    consumed += electronics
+    out |= columns
     fed, columns = machine_results(flows, consumed)
     out |= columns | branch_results(flows)
 

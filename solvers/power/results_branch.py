@@ -6,10 +6,11 @@ import numpy as np
 
 from grid_models.tables import Array, Table
 from solvers.power.flows import ComplexArray, FloatArray, Flows, IntArray, positions
+from solvers.power.results_electronics import tcsc_results
 
 
 def branch_results(flows: Flows) -> dict[str, Array]:
-    """Columns "{element}_{column}" of line, trafo, trafo3w, impedance and switch, for tables with rows."""
+    """Columns "{element}_{column}" of line, trafo, trafo3w, impedance, tcsc and switch, for tables with rows."""
     out: dict[str, Array] = {}
     tables = flows.network.tables
     for element, read in (
@@ -17,6 +18,7 @@ def branch_results(flows: Flows) -> dict[str, Array]:
         ("trafo", _trafo),
         ("trafo3w", _trafo3w),
         ("impedance", _impedance),
+        ("tcsc", _tcsc),
     ):
         if element in tables and tables[element].size:
             out |= {f"{element}_{name}": values for name, values in read(flows, tables[element]).items()}
@@ -98,6 +100,13 @@ def _impedance(flows: Flows, table: Table) -> dict[str, Array]:
     rows = flows.rows("impedance")
     assert len(rows) == table.size
     return {**_ends(flows, rows, ("from", "to")), "energised": flows.live[rows]}
+
+
+def _tcsc(flows: Flows, table: Table) -> dict[str, Array]:
+    rows = flows.rows("tcsc")
+    assert len(rows) == table.size
+    voltages = _voltage("from", flows.v_from[rows]) | _voltage("to", flows.v_to[rows])
+    return tcsc_results(flows, _ends(flows, rows, ("from", "to"))) | voltages
 
 
 def _switch(flows: Flows, table: Table, branches: dict[str, Array]) -> dict[str, Array]:

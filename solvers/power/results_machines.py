@@ -1,4 +1,4 @@
-"""Power of the machines that hold voltages: ext_grids, generators, both ends of dclines.
+"""Power of the machines that hold voltages: ext_grids, generators, both ends of dclines, SVCs that regulate.
 
 The network says what a bus draws in all; where several machines hold its voltage, they share that as in pandapower.
 Active: scheduled generators keep theirs, slacks divide the rest by weight, equally if all weights are zero (pandapower
@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from grid_models.power.injections import dc_line_mw
+from grid_models.power.injections import controlled, dc_line_mw
 from grid_models.tables import Array, Table
 from solvers.power.flows import ComplexArray, FloatArray, Flows, IntArray
+from solvers.power.results_electronics import svc_results
 
 # What pandapower assumes of a machine without limits; kept because it decides how two machines share a bus.
 _Q_RANGE_MVAR = 1e9
@@ -53,7 +54,7 @@ def machine_results(flows: Flows, consumed: ComplexArray) -> tuple[ComplexArray,
         consumed: (n_node,) complex [MVA], what all other elements draw, xwards with their internal branch.
 
     Returns:
-        What ext_grids and generators feed into each node (n_node,) complex [MVA] - dclines not, as pandapower leaves
+        What ext_grids, generators and SVCs feed into each node (n_node,) complex [MVA] - dclines not, as pandapower leaves
         them out of a bus's sum - and the columns.
     """
     lists = {}
@@ -63,6 +64,7 @@ def machine_results(flows: Flows, consumed: ComplexArray) -> tuple[ComplexArray,
         ("gen", _generators, "gen"),
         ("dcline_from", _dcline_starts, "dcline"),
         ("dcline_to", _dcline_ends, "dcline"),
+        ("svc", _regulating_shunts, "svc"),
     ):
         if table in tables and tables[table].size:
             lists[name] = read(flows, tables[table])
@@ -80,6 +82,9 @@ def machine_results(flows: Flows, consumed: ComplexArray) -> tuple[ComplexArray,
             if name == "gen":
                 columns |= {"gen_va_degree": outcome[name].va, "gen_vm_pu": outcome[name].vm}
             columns[f"{name}_energised"] = outcome[name].energised
+    if "svc" in lists:
+        np.add.at(fed, lists["svc"].node, outcome["svc"].s)
+        columns |= svc_results(flows, outcome["svc"].s)
     if "dcline_from" in lists:
         start, end = outcome["dcline_from"], outcome["dcline_to"]
         columns |= {
@@ -138,6 +143,11 @@ def _dcline_ends(flows: Flows, table: Table) -> _Machines:
     return _machines(flows, "dcline", "to_bus", dc_line_mw(table)[1], "q_to_mvar")
 
 
+def _regulating_shunts(flows: Flows, table: Table) -> _Machines:
+    machines = _machines(flows, "svc", "bus", np.zeros(table.size), "q_mvar")
+    return _Machines(**{**machines.__dict__, "active": machines.active & controlled(flows.network, "svc")})
+
+
 def _outcomes(flows: Flows, lists: list[_Machines], consumed: ComplexArray) -> list[_Outcome]:
     """Share out each bus's power among all machines at it, then give each list its own back."""
     if not lists:
@@ -164,7 +174,7 @@ def _drawn(flows: Flows, consumed: ComplexArray) -> ComplexArray:
     drawn = np.zeros(len(model.bus_kind), dtype=np.complex128)
     alive = model.node_bus >= 0
     np.add.at(drawn, model.node_bus[alive], consumed[alive])
-    inner = flows.network.equivalents.element[model.branch_row] == "xward"  # counted with their consumers
+    inner = np.isin(flows.network.equivalents.element[model.branch_row], ("xward", "ssc"))  # counted with their consumers
     row = model.branch_row[~inner]
     np.add.at(drawn, model.branch_from[~inner], flows.s_from[row])
     np.add.at(drawn, model.branch_to[~inner], flows.s_to[row])

@@ -3,7 +3,8 @@
 Outages of one branch run in lanes on the base case's factor (outage_lanes.py), those that split the network included:
 what is cut off from every slack is dead, its load is lost, the rest is solved. What the lanes leave over, and outages of
 three-winding transformers, generators and groups of elements, are full load flows of the edited network; so are all where
-machines share the slack, which a lane leaves to one. Each outage's answer depends on itself and the base case alone.
+machines share the slack, which a lane leaves to one, or a TCSC or SSC regulates. Each outage's answer depends on itself
+and the base case alone.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from solvers.power.newton import LoadFlow
 from solvers.power.outage_choice import Outage, every_outage
 from solvers.power.outage_lanes import GROUPS_AT_ONCE, Frame, Judged, Solved, frame_of, solve_and_judge
 from solvers.power.regroup import LANES
+from solvers.power.regulation import regulates
 from solvers.power.scenarios import check, edited
 from solvers.power.screening_sheet import Screening, Sheet
 from solvers.solution import Solution, Stats, Status
@@ -167,7 +169,7 @@ class _Case:
 
 
 def _common(network: PowerNetwork, model: BusBranch, todo: list[Outage], loading_limit_percent: float) -> _Common:
-    row_of = {} if model.distributed_slack else _branch_of(network, model)
+    row_of = {} if model.distributed_slack or regulates(network) else _branch_of(network, model)
     return _Common(
         todo=todo,
         single=np.array([row_of.get(outage[0], -1) if len(outage) == 1 else -1 for outage in todo], dtype=np.int64),
