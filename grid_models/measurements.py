@@ -147,7 +147,7 @@ class Catalogue:
     """All signals of a twin at one revision, sorted by uid.
 
     Args:
-        revision: grows with every change of a binding.
+        revision: another one after every change of the signals.
         signals: sorted by uid.
     """
 

@@ -36,7 +36,6 @@ _TEXT = {
     RowFault.BAD_TIME: "the source time is not after 1970",
     RowFault.CONFLICT: "this signal, time and sequence came with another value; correct with a higher sequence",
     RowFault.TOO_LATE: "later than the lateness window: kept in history, states stay as they are",
-    RowFault.REBOUND: "the signal was bound anew; open the stream again",
     RowFault.OUTRANKED: "a living publisher of higher priority sends this signal",
 }
 _SAID = {int(fault): (fault, text) for fault, text in _TEXT.items()}

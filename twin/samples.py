@@ -35,6 +35,7 @@ _NEWEST, _NEXT = 4, 5  # time of its last record; place behind that in the same 
 _GAP, _ROOM = 6, 7  # which record the gap lies before, of those there is always one; how many slots it has
 _RING = 8  # words, a line of the processor's cache
 _FREE, _POOL_USED, _LIST_USED = range(3)  # first free block, -1 for none; blocks, and entries of the list, ever used
+_NEVER, _EVER = np.iinfo(np.int64).min, np.iinfo(np.int64).max
 _LAST = (1 << 63) - 1  # behind every sequence
 _UNSIGNED = np.uint64(1 << 63)  # turns the order of unsigned words into that of signed ones
 _FLAGS_AT, _TIMELESS_AT = 8, 16  # bits of the quality above the validity's
@@ -112,7 +113,7 @@ class Samples:
 
     def saved(self) -> Columns:
         """All samples, and what is known of rows without time, as columns."""
-        place, ring = _all(self._store, np.arange(len(self._store.rings)), np.iinfo(np.int64).max)
+        place, ring = _all(self._store, np.arange(len(self._store.rings)), _NEVER, _EVER)
         signals = len(self._catalogue.signals)
         return {"signal": self._catalogue.uid[ring % signals], "identity": ring >= signals, "words": self._store.pool[place]}
 
@@ -132,9 +133,17 @@ class Samples:
         """
         return _last(self._store, rows, instant_us)
 
-    def all_of(self, rows: NDArray[np.int64], instant_us: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """(n,) place of every sample of some signals at or before an instant, in their order, and its signal's row."""
-        place, row = _all(self._store, rows, instant_us)
+    def all_of(
+        self, rows: NDArray[np.int64], instant_us: int, after_us: int = _NEVER
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(n,) place of every sample of some signals at or before an instant, in their order, and its signal's row.
+
+        Args:
+            rows: of the signals in the catalogue.
+            instant_us: the instant.
+            after_us: of samples at or before this only the newest.
+        """
+        place, row = _all(self._store, rows, after_us, instant_us)
         counts = (self._store.pool[place, _QUALITY] & _TEST) == 0
         return place[counts], row[counts]
 
@@ -383,15 +392,23 @@ def _last(store: _Store, rows: NDArray[np.int64], instant: int) -> NDArray[np.in
 
 
 @kernel
-def _all(store: _Store, rows: NDArray[np.int64], instant: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(n,) places of all records at or before an instant in some rings, and their rings."""
-    counts = np.zeros(len(rows), np.int64)
+def _all(store: _Store, rows: NDArray[np.int64], after: int, instant: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(n,) places of all records at or before an instant in some rings, and their rings.
+
+    Of those at or before `after` only the newest that is no test, and what lies behind it.
+    """
+    first, end = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64)
     for i in range(len(rows)):
-        counts[i] = _through(store, rows[i], instant)
-    place, ring = np.zeros(counts.sum(), np.int64), np.zeros(counts.sum(), np.int64)
+        end[i] = _through(store, rows[i], instant)
+        for k in range(_through(store, rows[i], min(after, instant)) - 1, -1, -1):
+            first[i] = k
+            if store.pool[_at(store, rows[i], k), _QUALITY] & _TEST == 0:
+                break
+    size = (end - first).sum()
+    place, ring = np.zeros(size, np.int64), np.zeros(size, np.int64)
     n = 0
     for i in range(len(rows)):
-        for k in range(counts[i]):
+        for k in range(first[i], end[i]):
             place[n], ring[n] = _at(store, rows[i], k), rows[i]
             n += 1
     return place, ring

@@ -122,7 +122,7 @@ class Window:
         place = self._samples.last_at(rows, through_us)
         place, rows = place[place >= 0], rows[place >= 0]
         recent = self._samples.take(rows, place)["time"] > after_us
-        place, rows = self._samples.all_of(rows[recent], through_us)
+        place, rows = self._samples.all_of(rows[recent], through_us, after_us)
         s = self._samples.take(rows, place)
         moved = (rows[1:] == rows[:-1]) & (s["value"][1:] != s["value"][:-1]) & (s["time"][1:] > after_us)
         return np.asarray(s["time"][1:][moved])
@@ -139,7 +139,7 @@ class Window:
         overtaken = place >= 0
         overtaken[overtaken] = self._samples.take(rows[overtaken], place[overtaken])["time"] > times[overtaken]
         late = np.unique(rows[overtaken])
-        place, row = self._samples.all_of(late, _EVER_US)
+        place, row = self._samples.all_of(late, _EVER_US, int(times.min(initial=_EVER_US)))
         stands = self._samples.take(row, place)["time"]
         found = []
         for signal, begin, end in zip(late, np.searchsorted(row, late), np.searchsorted(row, late, "right"), strict=True):

@@ -83,6 +83,11 @@ def test_it_agrees_with_a_dictionary_and_a_list(
     every = store.take(row, place)
     wanted = sorted((s for s in plain.samples if s[1] <= second and not s[4]), key=lambda s: (s[0], s[1], s[2], s[3]))
     assert list(zip(every["signal"].tolist(), every["value"].tolist(), strict=True)) == [(s[0], s[5]) for s in wanted]
+    place, row = store.all_of(ROWS, T0 + second * SECOND, T0 + horizon * SECOND)
+    since = store.take(row, place)
+    before = {s[0]: n for n, s in enumerate(wanted) if s[1] <= horizon}  # of each signal the newest
+    behind = [(s[0], s[5]) for n, s in enumerate(wanted) if s[1] > horizon or before[s[0]] == n]
+    assert list(zip(since["signal"].tolist(), since["value"].tolist(), strict=True)) == behind
     drop(store, horizon)
     assert newest(store, horizon + 3) == plain.newest(horizon + 3)
     assert len(store) == len([s for s in plain.samples if s[1] >= horizon]) + len(plain.newest(horizon - 1))
