@@ -120,6 +120,12 @@ class Engine:
         """The wall clock has moved on; a twin on the stream clock is not interested."""
         return [] if self.setup.stream_clock else self.advance(now_us)
 
+    @property
+    def due_us(self) -> int | None:
+        """When the next state falls due on the wall's clock, None where none waits for time to pass."""
+        due = [c.todo_us + _SETTLE_US for c in self._chains.begun() if c.todo_us is not None and c.todo_us > self._edge_us]
+        return min(due, default=None) if not self.setup.stream_clock else None
+
     def advance(self, now_us: int) -> list[Effect]:
         """Time has come this far."""
         self._ledger.reach(now_us)

@@ -44,7 +44,8 @@ from twin.watching import Looked, looked
 
 log = logging.getLogger(__name__)
 
-_TICK_S = 0.2
+_TICK_S = 0.2  # or earlier, when a state falls due
+_SHORTEST_S = 0.001
 _CONCLUDE_S = 0.02  # between two looks whether every state is final
 _IN_FLIGHT_BYTES = 64 << 20  # of rows that are not yet durable
 
@@ -351,8 +352,11 @@ class TwinService:
 
     async def _ticking(self) -> None:
         while True:
-            self._perform(self._engine.tick(time_ns() // 1000))
-            await asyncio.sleep(_TICK_S)
+            now_us = time_ns() // 1000
+            self._perform(self._engine.tick(now_us))
+            due_us = self._engine.due_us
+            left_s = _TICK_S if due_us is None else (due_us - now_us) / 1e6
+            await asyncio.sleep(min(max(left_s, _SHORTEST_S), _TICK_S))
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

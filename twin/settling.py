@@ -23,7 +23,7 @@ from twin.manual import ManualBook
 from twin.window import Window
 
 QUIET_US = 200_000
-LONGEST_US = 600_000  # a frame is computed 200 ms after its instant, or a tick later
+LONGEST_US = 600_000  # a frame is computed 200 ms after its instant, and is to be out within a second
 
 
 def frames(moves: Iterable[int], end_us: int) -> tuple[int, ...]:

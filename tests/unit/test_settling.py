@@ -142,3 +142,14 @@ def test_on_the_wall_clock_chatter_is_shown_within_a_second() -> None:
     seen = [(p.state.valid_time_us - T0, p.known_time_us - T0) for p in twin.published if p.state.network == "power"]
     assert [valid for valid, _ in seen] == [0, 1_600_000, 2_300_000, 2_700_000]
     assert seen[1][1] <= 2_000_000
+
+
+def test_the_next_state_is_waited_for_no_longer_than_it_takes() -> None:
+    twin = switched(stream_clock=False)
+    assert twin.engine.due_us is None
+    twin.send(rows((1, 0, 1.0), (3, 0, CLOSED)), at=T0)
+    twin.perform(twin.engine.tick(T0 + SECOND // 2))
+    assert twin.engine.due_us == T0 + SECOND + SECOND // 5
+    twin.send(rows((3, 0.625, OPEN)), at=T0 + SECOND * 5 // 8)
+    assert twin.engine.due_us == T0 + SECOND * 5 // 8 + 2 * SECOND // 5
+    assert switched().engine.due_us is None
