@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,6 +24,7 @@ from twin.api.v1 import catalog_pb2, catalog_pb2_grpc, ingest_pb2
 from twin.point_list import read_point_list, write_point_list
 
 ROOT = Path(__file__).parents[1]
+_MARK = 0x0123456789ABCDEF  # in place of a batch's number
 INGEST = "/twin.api.v1.IngestService/Ingest"
 _QUANTITIES = {"p_mw": ("MW", 1.0), "q_mvar": ("Mvar", 1.0)}
 
@@ -109,7 +111,7 @@ class Source:
         self._values, self._sigma = values, np.array([s.sigma for s in signals])
         self._messages: list[bytearray] = []
         self._ahead_us = np.zeros(0, dtype=np.int64)
-        self._times_at = 0  # where the source times stand in each message
+        self._times_at = self._id_at = 0  # where the source times and the batch's number stand in each message
         self.sent_s: dict[int, float] = {}
         self.durable_s: dict[int, float] = {}
         self.admitted = 0
@@ -120,7 +122,7 @@ class Source:
         chance = np.random.default_rng(len(self._uids))
         self._ahead_us = np.arange(rows) // len(self._uids)  # a signal that comes twice has two times
         for k in range(batches):
-            batch = ingest_pb2.IngestRequest.Batch(batch_id=k + 1)
+            batch = ingest_pb2.IngestRequest.Batch(batch_id=_MARK)
             at = np.arange(k * rows, (k + 1) * rows) % len(self._uids)
             value = self._values[at] + self._sigma[at] * chance.standard_normal(rows)
             value[chance.random(rows) < bad_share] = np.nan
@@ -129,25 +131,28 @@ class Source:
             wire.fill(batch.rows, "source_time_us", self._ahead_us)
             self._messages.append(bytearray(ingest_pb2.IngestRequest(batch=batch).SerializeToString()))
             self._times_at = self._messages[-1].rindex(self._ahead_us.tobytes())
+            self._id_at = self._messages[-1].index(_MARK.to_bytes(8, "little"))
 
-    def play(self, every_s: float = 0.0, late_s: float = 0.0) -> None:
+    def play(self, every_s: float = 0.0, late_s: float = 0.0, seconds: float = 0.0) -> None:
         """Send everything and hear the acks until the service has answered all.
 
         Args:
             every_s: between two batches; 0 = as fast as the service takes them.
             late_s: how far rows' source times lie before their sending.
+            seconds: how long to send, again and again; 0 = everything once.
         """
         begun = time.perf_counter()
 
         def requests() -> Iterator[bytes]:
             yield self._opening
-            for k, message in enumerate(self._messages, start=1):
-                if self.over.is_set():
+            for k, message in enumerate(cycle(self._messages) if seconds else self._messages, start=1):
+                if self.over.is_set() or (seconds and time.perf_counter() - begun > seconds):
                     return
                 if every_s and (wait := begun + k * every_s - time.perf_counter()) > 0:
                     time.sleep(wait)
                 self.sent_s[k] = time.perf_counter()
                 times = time.time_ns() // 1000 - round(late_s * 1e6) + self._ahead_us
+                message[self._id_at : self._id_at + 8] = k.to_bytes(8, "little")
                 message[self._times_at : self._times_at + 8 * len(times)] = times.tobytes()
                 yield bytes(message)
 

@@ -24,7 +24,8 @@ log = logging.getLogger(__name__)
 
 _SEAL_S = 2.0
 _SEAL_ROWS = 200_000
-_CHUNK_SIGNALS = 50  # a chunk of history is a day of so many signals, or less of more
+_FIRST_CHUNK_SIGNALS = 5  # the first chunk of an answer is a day of so many signals, or less of more
+_CHUNK_ROWS = 1 << 19  # how large the next ones are, as far as rows come evenly: each is a question to a day's file
 _DAY_US = 86_400_000_000
 
 
@@ -63,12 +64,15 @@ class History:
             raise TooOld(f"measurements are kept from {np.datetime64(self._kept_from_us(), 'us')} on")
         through = self.archive.sealed
         days = self.archive.days(start_us, end_us)
-        step = max(1, _DAY_US * _CHUNK_SIGNALS // max(_CHUNK_SIGNALS, len(signals)))
+        step = max(1, _DAY_US * _FIRST_CHUNK_SIGNALS // max(_FIRST_CHUNK_SIGNALS, len(signals)))
         for day in days:
             first = round(datetime.combine(day, time(), UTC).timestamp()) * 1_000_000
-            for begin in range(max(start_us, first), min(end_us, first + _DAY_US), step):
-                end = min(end_us, first + _DAY_US, begin + step)
+            begin, last = max(start_us, first), min(end_us, first + _DAY_US)
+            while begin < last:
+                end = min(last, begin + step)
                 rows = await loop.run_in_executor(None, self.archive.window, signals, begin, end, known_us, through)
+                step = max(1, min(_DAY_US, (end - begin) * _CHUNK_ROWS // max(1, len(rows))))
+                begin = end
                 if len(rows):
                     yield rows
         wanted = np.array(sorted(signals), dtype=np.uint32)
