@@ -19,6 +19,7 @@ reduction strategy", J. Water Resour. Plann. Manage. 134 (2008); J.-P. Chiles, P
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -155,45 +156,75 @@ def balanced(raw: Floats, zones: Zones, free: Floats) -> tuple[Floats, Floats]:
     return out, together
 
 
-def update(prediction: Prediction, spread: Floats, instruments: Instruments) -> tuple[Floats, Floats, Floats]:
-    """Move demands to explain the innovations.
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """What the instruments that show something weigh against the prior demands.
+
+    Args:
+        use: (n_instrument,) which do.
+        signature: (k, n_node) S of those.
+        weighted: (k, n_node) S s^2.
+        covariance: (k, k) S s^2 S' + R.
+    """
+
+    use: NDArray[np.bool_]
+    signature: Floats
+    weighted: Floats
+    covariance: Floats
+
+
+def weigh(prediction: Prediction, spread: Floats, instruments: Instruments) -> Weights:
+    """Weigh instruments against demands.
 
     Args:
         prediction: from `predict`.
         spread: (n_node,) standard deviation of the prior demands [m3/s].
         instruments: readings.
+    """
+    use = np.isfinite(instruments.value - prediction.reading) & np.isfinite(instruments.sigma)
+    signature = prediction.signature[use]
+    weighted = signature * spread**2
+    return Weights(use, signature, weighted, weighted @ signature.T + np.diag(instruments.sigma[use] ** 2))
+
+
+def update(prediction: Prediction, weights: Weights, instruments: Instruments) -> tuple[Floats, Floats, Floats]:
+    """Move demands to explain the innovations.
+
+    Args:
+        prediction: from `predict`.
+        weights: from `weigh`.
+        instruments: readings.
 
     Returns:
         (n_node,) changes of demand [m3/s], (n_instrument,) innovations, (n_instrument,) normalised ones.
     """
-    innovation = instruments.value - prediction.reading
-    use = np.isfinite(innovation) & np.isfinite(instruments.sigma)
-    signature = prediction.signature[use]
-    weighted = signature * spread**2
-    covariance = weighted @ signature.T + np.diag(instruments.sigma[use] ** 2)
-    change = weighted.T @ np.linalg.solve(covariance, innovation[use])
+    innovation, use = instruments.value - prediction.reading, weights.use
+    change = weights.weighted.T @ np.linalg.solve(weights.covariance, innovation[use])
     normalised = np.zeros(len(innovation))
-    normalised[use] = np.abs(innovation[use]) / np.sqrt(np.diag(covariance))
+    normalised[use] = np.abs(innovation[use]) / np.sqrt(np.diag(weights.covariance))
     return change, innovation, normalised
 
 
 def head_sigma(
-    linear: Linear, prediction: Prediction, spread: Floats, instruments: Instruments, zones: Zones, free: Floats
+    linear: Linear, weights: Weights, spread: Floats, instruments: Instruments, zones: Zones, free: Floats
 ) -> Floats:
     """(n_node,) standard deviation of heads after the update, from samples that are the same every time [m]."""
-    use = np.isfinite(instruments.value - prediction.reading) & np.isfinite(instruments.sigma)
-    rng = np.random.default_rng(0)
-    drawn = rng.normal(size=(_SAMPLES, len(spread))) * spread
+    drawn = _draws(0, len(spread)) * spread
     for zone in np.flatnonzero(zones.balanced):
         mine = zones.of_node == zone
         total = free[mine].sum()
         if total > 0:
             drawn[:, mine] -= drawn[:, mine].sum(axis=1)[:, None] * (free[mine] / total)
-    signature = prediction.signature[use]
-    weighted = signature * spread**2
-    covariance = weighted @ signature.T + np.diag(instruments.sigma[use] ** 2)
-    noise = rng.normal(size=(_SAMPLES, int(use.sum()))) * instruments.sigma[use]
-    seen = drawn @ signature.T + noise
-    left = drawn - np.linalg.solve(covariance, seen.T).T @ weighted
-    heads, _ = linear.respond(left)
+    noise = _draws(1, len(weights.use))[:, weights.use] * instruments.sigma[weights.use]
+    seen = drawn @ weights.signature.T + noise
+    drawn -= np.linalg.solve(weights.covariance, seen.T).T @ weights.weighted
+    heads = linear.head_changes(drawn)
     return np.asarray(np.sqrt((heads**2).mean(axis=0)))
+
+
+@lru_cache(maxsize=8)
+def _draws(seed: int, n: int) -> Floats:
+    """(_SAMPLES, n) standard normal numbers."""
+    drawn: Floats = np.random.default_rng(seed).normal(size=(_SAMPLES, n))
+    drawn.flags.writeable = False
+    return drawn

@@ -101,21 +101,6 @@ class Linear:
                 out[i] = self._carried[int(np.flatnonzero(self._valves == link)[0])]
         return np.asarray(out)
 
-    def respond(self, demand: Floats) -> tuple[Floats, Floats]:
-        """Heads' and flows' answers to changes of demand.
-
-        Args:
-            demand: (k, n_node) changes [m3/s].
-
-        Returns:
-            (k, n_node) head changes [m] and (k, n_link) flow changes [m3/s].
-        """
-        laws = self._plan.laws
-        head = self._answers(demand)
-        flow = self._p * (head[:, laws.start] - head[:, laws.end])
-        flow[:, self._valves] = demand @ self._carried.T
-        return head, flow
-
     def own(self, links: Index) -> Floats:
         """(k,) dq_l of each link l itself per m3/s that is fed in at its start and drawn at its end [1]; none holds a valve."""
         laws, out = self._plan.laws, np.zeros(len(links))
@@ -125,12 +110,12 @@ class Linear:
             drawn = np.zeros((len(some), len(laws.row)))
             drawn[rows, end] += 1.0
             drawn[rows, start] -= 1.0
-            head = self._answers(drawn)
+            head = self.head_changes(drawn)
             out[first : first + _BLOCK] = self._p[some] * (head[rows, start] - head[rows, end])
         return out
 
-    def _answers(self, demand: Floats) -> Floats:
-        """(k, n_node) changes of heads by (k, n_node) changes of demands."""
+    def head_changes(self, demand: Floats) -> Floats:
+        """(k, n_node) changes of heads [m] by (k, n_node) changes of demands [m3/s]."""
         laws, factor = self._plan.laws, self._plan.factor
         drawn = demand.T.copy()
         np.add.at(drawn, self._other, self._carried @ demand.T)

@@ -30,6 +30,7 @@ from solvers.water.estimation import (
     predict,
     prior_demand,
     update,
+    weigh,
 )
 from solvers.water.plan import CLOSED, OPEN, Floats, Index, WaterPlan, prepare
 from solvers.water.sensitivity import Linear
@@ -130,14 +131,15 @@ class WaterEstimator:
         prediction = self._predict(situation, _flows_of(given.previous), lost, closed)
         if not prediction.solution.status.usable:
             return self._failed(given, prediction.solution)
-        change, innovation, normalised = update(prediction, situation.spread, situation.instruments)
+        weights = weigh(prediction, situation.spread, situation.instruments)
+        change, innovation, normalised = update(prediction, weights, situation.instruments)
         demand = np.maximum(prediction.boundary.demand_m3_per_s + change, np.minimum(prediction.boundary.demand_m3_per_s, 0))
         boundary = replace(prediction.boundary, demand_m3_per_s=demand)
         solution = steady(self.plan, self._scratch, boundary, prediction.solution.value)
         if not solution.status.usable:
             return self._failed(given, solution)
         linear = Linear(self.plan, self._scratch, boundary, solution.value)
-        sigma = head_sigma(linear, prediction, situation.spread, situation.instruments, self.zones, situation.free)
+        sigma = head_sigma(linear, weights, situation.spread, situation.instruments, self.zones, situation.free)
         state = self._state(given.measured, situation, solution.value, boundary, innovation, normalised, sigma, solution.status,
                             solution.culprits, solution.stats.iterations)  # fmt: skip
         carried = {"lost": lost, "shut": closed}
