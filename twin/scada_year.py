@@ -30,6 +30,7 @@ Floats = NDArray[np.float64]
 _HOUR_NS = 3_600_000_000_000
 _LEAST_HEARD = 0.1  # of the history's hours; a meter heard less teaches nothing
 _FIRST_HOURS = 24 * 7
+_WHOLE = 0.9  # of an hour that a pressure must have been read
 _MOST_HOURS_STILL = 12  # without the slightest change of the mean: a pressure that stands still is not measured
 _FEWEST_HOURS_STILL = 3  # that are enough where the history never stood still for half as long
 
@@ -118,6 +119,7 @@ def _only(year: ScadaYear, sensors: Sensors) -> ScadaYear:
     hours = Hours(
         h.start_s, h.pressure_m[:, at["pressure"]], h.flow_m3_per_h[:, at["flow"]], h.level_m[:, at["level"]],
         h.level_gain_m[:, at["level"]], h.drawn_m3_per_h[:, at["drawn"]],
+        flow_spread_m3_per_h=np.asarray(h.flow_spread_m3_per_h)[:, at["flow"]],
     )  # fmt: skip
     return replace(year, sensors=sensors, hours=hours)
 
@@ -140,8 +142,11 @@ def read_year(folder: Path, network: WaterNetwork) -> ScadaYear:
     skip = int(-time[0].astype("datetime64[ns]").astype(np.int64) % _HOUR_NS // (_HOUR_NS // per_hour))
     n = (len(time) - skip) // per_hour
 
+    def by_hour(values: Floats) -> Floats:
+        return values[skip : skip + n * per_hour].reshape(n, per_hour, -1)
+
     def hourly(values: Floats) -> Floats:
-        return _mean(values[skip : skip + n * per_hour].reshape(n, per_hour, -1))
+        return _mean(by_hour(values))
 
     links = {str(i) for i in network.link_ids}
     is_link = np.array([i in links for i in flow_ids])
@@ -157,21 +162,31 @@ def read_year(folder: Path, network: WaterNetwork) -> ScadaYear:
     start = time[skip : skip + n * per_hour : per_hour]
     hours = Hours(
         start.astype("datetime64[s]").astype(np.int64).astype(np.float64),
-        _without_stuck(hourly(pressure / 100.0), np.full(len(pressure_ids), _MOST_HOURS_STILL)),
+        _without_stuck(_mean(by_hour(pressure / 100.0), _WHOLE), np.full(len(pressure_ids), _MOST_HOURS_STILL)),
         hourly(flow[:, is_link] / 100.0),
         hourly(level),
         at_end - at_begin,
         hourly(drawn / 1000.0),
+        flow_spread_m3_per_h=_spread(by_hour(flow[:, is_link] / 100.0)),
     )
     return ScadaYear(sensors, hours, _truth(folder, time, start, per_hour, skip), _repairs(folder), 3600.0 / per_hour)
 
 
-def _mean(values: Floats) -> Floats:
-    """Mean of each hour over what was read, nan where that is less than half."""
+def _mean(values: Floats, least: float = 0.5) -> Floats:
+    """Mean of each hour over what was read, nan where that is less than a share of it.
+
+    Pressures may swing by a metre within an hour: the mean of its half is no reading of it.
+    """
     there = np.isfinite(values)
     count = there.sum(axis=1)
     total = np.where(there, values, 0.0).sum(axis=1)
-    return np.where(2 * count >= values.shape[1], total / np.maximum(count, 1), np.nan)
+    return np.where(count >= least * values.shape[1], total / np.maximum(count, 1), np.nan)
+
+
+def _spread(values: Floats) -> Floats:
+    """Standard deviation within each hour of what was read, nan where nothing was."""
+    mean = _mean(values, 0.0)
+    return np.sqrt(_mean((values - mean[:, None]) ** 2, 0.0))
 
 
 def _without_stuck(pressure: Floats, limit: NDArray[np.int64]) -> Floats:

@@ -128,3 +128,15 @@ def test_crooked_instants_are_refused(tmp_path: Path) -> None:
     tables["pressures_cm"]["time"] = late
     with pytest.raises(InvalidInput, match="equal steps"):
         read_year(write(tmp_path, tables), network())
+
+
+def test_the_mean_of_half_an_hour_is_no_pressure_and_an_hour_in_which_a_pump_switches_is_told(tmp_path: Path) -> None:
+    tables = frames()
+    tables["pressures_cm"].loc[40:41, "J001"] = np.nan  # half of the tenth hour
+    flow = tables["flows_level_x100"]["source"] = np.full(24 * 4 * DAYS, 9000.0)
+    flow[18:20] = 0.0  # half of the fourth hour
+    tables["flows_level_x100"]["source"] = flow
+    found = read_year(write(tmp_path, tables), network()).hours
+    assert np.isnan(found.pressure_m[10, 0])
+    assert np.isfinite(found.pressure_m[10, 1:]).all()
+    assert np.flatnonzero(found.is_unsteady(found.usual_flow_m3_per_h)).tolist() == [4]

@@ -100,6 +100,7 @@ def calibrate(
     """
     n, n_output = len(hours), town.n_output
     measured = town.measured(hours)
+    calm = np.where(hours.is_unsteady(hours.usual_flow_m3_per_h)[:, None], np.nan, measured)
     cell = _cells(hours)
     n_cell = int(cell.max()) + 1
     rng = np.random.default_rng(0)
@@ -113,7 +114,7 @@ def calibrate(
             present = town.with_parameters(_parameters(town, unknowns, theta))
             flowing = leaks + _found_flows(unknowns, theta, repaired, n, len(town.pipe))
             reading, consumption = run(present, hours, flowing, seen)
-            mean, scatter, count = _cell_means(measured[seen] - reading, cell[seen], n_cell)
+            mean, scatter, count = _cell_means(calm[seen] - reading, cell[seen], n_cell)
             rms = float(np.sqrt(np.nanmean(mean[:, : town.n_head] ** 2)))
             if rms < max(reached, _NEAR_M) or halved == _HALVINGS:
                 break

@@ -8,17 +8,22 @@ likeliest pipe but the one around which a crew finds most of the probability, an
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from solvers.water.leak_search.bending import References, bends, references
 from solvers.water.leak_search.bias_filter import Walks
 from solvers.water.leak_search.memory import Belief, Memory
 from solvers.water.leak_search.noise import Noise
+from solvers.water.leak_search.pictures import judge
 from solvers.water.leak_search.ratio_tests import Window, averaged_noise, least, ratios
 from solvers.water.leak_search.readings import Hours
 from solvers.water.leak_search.town import Town
+from solvers.water.leak_search.whitening import projected
 from solvers.water.plan import Floats, Index
 
 CREW_M = 280.0  # what a crew searches from one place
@@ -26,6 +31,10 @@ _TEMPER = 0.5
 _FAR_M = 1000.0
 _CREDIBLE = 0.9
 _SHARED = 0.4  # of z that must be left without any one meter; a leak beside a meter leaves half, a broken meter nothing
+_LEAST, _MOST = 0.5, 40.0  # units: flows whose pictures are computed
+_SOLVED = 3  # hours, for pictures
+_WITHIN, _MOST_JUDGED = 30.0, 120  # of the evidence; pipes that are judged by their own pictures
+_SAME_SHARE = 0.05  # by which a flow may differ from the one that its picture was computed for
 _NEGLIGIBLE = 1e-7  # of the probability, for a pipe
 _HOPELESS = 0.3  # within a crew's reach, by linear signatures: no curvature makes that a place
 
@@ -41,7 +50,9 @@ class Place:
         probability: (n_pipe,).
         flow: (n_pipe,) its flow if it were there [m3/h].
         z: (n_pipe,).
+        evidence: (n_pipe,) twice the log of the likelihood, but for a constant; -inf where it cannot be.
         least: z there if the meter that speaks most for it were silent.
+        bend: by how many deviations its picture departs from the linear one there.
     """
 
     pipe: int
@@ -50,7 +61,9 @@ class Place:
     probability: Floats
     flow: Floats
     z: Floats
+    evidence: Floats
     least: float
+    bend: float = 0.0
 
     @property
     def is_shared(self) -> bool:
@@ -78,6 +91,11 @@ class Scene:
     walks: Walks
     allowed: NDArray[np.bool_]
 
+    @cached_property
+    def references(self) -> References:
+        """Pipes whose bends are known first."""
+        return references(self.noise.distance_m, self.allowed)
+
 
 def locate(scene: Scene, w: Window, pipe: int, flow: float) -> Place:
     """Locate a new leak from the window that found it.
@@ -88,24 +106,9 @@ def locate(scene: Scene, w: Window, pipe: int, flow: float) -> Place:
         pipe: the likeliest by linear signatures.
         flow: its flow [m3/h].
     """
-    R = w.R + scene.noise.signature_error(pipe, flow)
-    f, z = ratios(w, R, scene.allowed)
-    straight = _placed(scene, w, R, f, z, np.ones(len(z), dtype=bool))
-    if straight.near < _HOPELESS:
-        return straight
-    likely = _likely(z, 30.0, 80)
-    length = w.last - w.first + 1
-    at = np.unique(np.linspace(w.first, w.last, 3).astype(int)) if length > 2 else np.array([w.first, w.last])
-    bent = np.zeros((len(w.e), len(likely)))
-    for h in at.tolist():
-        before = scene.memory.before[h]
-        amounts = np.clip(f[likely], 0.5 * scene.walks.unit, 40.0 * scene.walks.unit)
-        bent += _bend(scene, h, before.leaks(len(z)), likely, amounts) / len(at)
-    signature = w.signature.copy()
-    signature[:, likely] += bent
-    w = replace(w, signature=signature)
-    f, z = ratios(w, R, scene.allowed)
-    return _placed(scene, w, R, f, z, np.isin(np.arange(len(z)), likely))
+    at = np.unique(np.linspace(w.first, w.last, _SOLVED).astype(int)).tolist()
+    leaks = {h: scene.memory.before[h].leaks(len(scene.allowed)) for h in at}
+    return _hold_against(scene, w, leaks, pipe, flow, np.zeros(0, dtype=np.int64))
 
 
 def locate_again(scene: Scene, h: int, belief: Belief, k: int) -> Place | None:
@@ -131,35 +134,71 @@ def locate_again(scene: Scene, h: int, belief: Belief, k: int) -> Place | None:
     n = len(means.residual)
     own = np.einsum("h,hi->i", weight / weight.sum() * flows, memory.signatures_of(hours, track.pipe))
     start = memory.before[max(int(hours[0]) - 2, min(memory.before))]
-    e = np.where(means.share > 0, means.residual + own - start.bias, 0.0)
     R = averaged_noise(means, noise) + _doubt_at_onset(memory, track.onset, belief, n)
     others = [i for i in range(len(belief.tracks)) if i != k]
     if others:
         at = means.signature[:, belief.pipes[others]]
         doubt = belief.covariance[n:, n:][np.ix_(others, others)] + 0.1 * scene.walks.unit**2 * np.eye(len(others))
         R += at @ doubt @ at.T
-    R += noise.signature_error(track.pipe, mean_flow)
+    leaks = {}
+    for x in hours[np.unique(np.linspace(max(len(hours) - 24, 0), len(hours) - 1, _SOLVED).astype(int))].tolist():
+        before = memory.before[x]
+        leaks[x] = before.leaks(len(scene.allowed))
+        mine = float(before.flow[before.index(track.number)])
+        leaks[x][track.pipe] = max(leaks[x][track.pipe] - mine, 0.0)
+    here = np.array([track.pipe])
+    amount = np.array([max(float(flows**2 @ weight / (flows @ weight)), _LEAST * scene.walks.unit)])
+    # The residual is what is left with the leak in the model: its own picture, bend included, goes back to it.
+    own = own + mean_flow * bends(scene.town, scene.hours, memory, leaks, here, amount)[:, 0]
+    e = np.where(means.share > 0, means.residual + own - start.bias, 0.0)
     w = Window(int(hours[0]), h, e, means.signature, R, np.zeros(0))
-    f, z = ratios(w, R, scene.allowed)
-    judged = np.ones(len(z), dtype=bool)
-    if mean_flow > 2.5 * scene.walks.unit:
-        likely = np.union1d(_likely(z, 40.0, 80), [track.pipe])
-        recent = hours[hours > h - 24][::6]
-        bent = np.zeros((n, len(likely)))
-        for x in recent.tolist():
-            before = memory.before[x]
-            leaks = before.leaks(len(z))
-            mine = float(before.flow[before.index(track.number)])
-            leaks[track.pipe] = max(leaks[track.pipe] - mine, 0.0)
-            bent += _bend(scene, x, leaks, likely, np.full(len(likely), max(mine, 0.5 * scene.walks.unit))) / len(recent)
-        signature = means.signature.copy()
-        signature[:, likely] += bent
-        e = e + mean_flow * bent[:, int(np.searchsorted(likely, track.pipe))]
-        w = replace(w, e=e, signature=signature)
-        f, z = ratios(w, R, scene.allowed)
-        judged = np.isin(np.arange(len(z)), likely)
-        z = np.where(judged, z, 0.0)
-    return _placed(scene, w, R, f, z, judged)
+    return _hold_against(scene, w, leaks, track.pipe, mean_flow, here)
+
+
+def _hold_against(scene: Scene, w: Window, at: Mapping[int, Floats], pipe: int, flow: float, also: Index) -> Place:
+    """Hold all pipes against a window's evidence.
+
+    Args:
+        scene: the town and its past.
+        w: the evidence.
+        at: hours whose hydraulics are solved anew, and the leaks that flow in each without this one.
+        pipe: where it may be.
+        flow: its flow then [m3/h].
+        also: pipes that are to be judged by their own pictures in any case.
+    """
+    unit, noise = scene.walks.unit, scene.noise
+    flow = min(max(flow, _LEAST * unit), _MOST * unit)
+    R = w.R + noise.signature_error(pipe, flow)
+
+    def bent(pipes: Index, amounts: Floats) -> Floats:
+        return bends(scene.town, scene.hours, scene.memory, at, pipes, amounts)
+
+    known = scene.references
+    like, wrong = known.bends(bent(known.pipes, np.full(len(known.pipes), flow)))
+    near = replace(w, signature=w.signature + like)
+    f, z = ratios(near, R + flow**2 * wrong, scene.allowed)
+    rough = _placed(scene, near, R, f, z, np.where(f > 0, z**2, -np.inf))
+    if rough.near < _HOPELESS:
+        return rough
+    likely = np.union1d(_likely(z, _WITHIN, _MOST_JUDGED), also)
+    amounts = np.clip(f[likely], _LEAST * unit, _MOST * unit)
+    bend = bent(likely, amounts)
+    error = np.array([noise.signature_error(int(j), 1.0) for j in likely])
+    found = judge(w, w.signature[:, likely] + bend, error, amounts)
+    off = np.abs(found.flow / amounts - 1.0) > _SAME_SHARE
+    anew = np.flatnonzero(off & (found.evidence > found.evidence.max() - _WITHIN))
+    if len(anew):
+        bend[:, anew] = bent(likely[anew], np.clip(found.flow[anew], _LEAST * unit, _MOST * unit))
+        found = judge(w, w.signature[:, likely] + bend, error, found.flow)
+    evidence = np.full(len(z), -np.inf)
+    evidence[likely] = np.where(found.flow > 0, found.evidence, -np.inf)
+    f[likely], z[likely] = found.flow, found.z
+    z = np.where(np.isfinite(evidence), z, 0.0)
+    signature = near.signature
+    signature[:, likely] = w.signature[:, likely] + bend
+    place = _placed(scene, replace(w, signature=signature), R, f, z, evidence)
+    departs = place.flow[place.pipe] * (signature - w.signature)[:, [place.pipe]]
+    return replace(place, bend=float(np.sqrt(projected(R, departs[:, 0], departs)[1][0])))
 
 
 def _doubt_at_onset(memory: Memory, onset: int, belief: Belief, n: int) -> Floats:
@@ -176,21 +215,11 @@ def _likely(z: Floats, within: float, most: int) -> Index:
     return found[np.argsort(-z[found], kind="stable")[:most]]
 
 
-def _bend(scene: Scene, h: int, leaks: Floats, pipes: Index, amounts: Floats) -> Floats:
-    """(n_output, n) how the outputs' true change per m3/h departs from the linear signature."""
-    town, hours = scene.town, scene.hours
-    outflow = scene.memory.outflow(h)
-    before = town.view(hours, h, leaks * outflow).reading
-    after = town.readings_with(hours, h, leaks * outflow, pipes, amounts * outflow[pipes])
-    return np.nan_to_num((after - before[:, None]) / amounts - scene.memory.signature(h)[:, pipes])
-
-
-def _placed(scene: Scene, w: Window, R: Floats, f: Floats, z: Floats, judged: NDArray[np.bool_]) -> Place:
+def _placed(scene: Scene, w: Window, R: Floats, f: Floats, z: Floats, evidence: Floats) -> Place:
     distance = scene.noise.distance_m
-    evidence = np.where(judged & (f > 0), 0.5 * _TEMPER * z**2, -np.inf)
-    best = evidence.max()
     length = np.asarray(scene.town.network.tables["pipe"]["length_m"], dtype=np.float64)
-    p = np.exp(evidence - best) * length if np.isfinite(best) else length * scene.allowed
+    best = evidence.max()
+    p = np.exp(0.5 * _TEMPER * (evidence - best)) * length if np.isfinite(best) else length * scene.allowed
     p /= p.sum()
     some = np.flatnonzero(p > _NEGLIGIBLE)
     near = (distance[:, some] <= CREW_M) @ p[some]
@@ -199,4 +228,4 @@ def _placed(scene: Scene, w: Window, R: Floats, f: Floats, z: Floats, judged: ND
     order = np.argsort(distance[pipe], kind="stable")
     inside = int(np.searchsorted(np.cumsum(p[order]), _CREDIBLE))
     radius = float(distance[pipe][order[min(inside, len(p) - 1)]])
-    return Place(pipe, float(near[pipe]), radius, p, f, z, least(w, R, pipe, scene.town.n_head))
+    return Place(pipe, float(near[pipe]), radius, p, f, z, evidence, least(w, R, pipe, scene.town.n_head))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from solvers.water.leak_search.noise import BINS
 from solvers.water.leak_search.whitening import add_hours
 from solvers.water.plan import Floats, Index
 
@@ -220,7 +221,7 @@ class Memory:
             weight @ np.where(there, self._residual[at], 0.0) / np.maximum(read, 1e-12),
             self._signature_sum(at, weight).astype(np.float64) / weight.sum(),
             read / weight.sum(),
-            np.bincount(self._bin[at], (weight / weight.sum()) ** 2, 4).astype(np.float64),
+            np.bincount(self._bin[at], (weight / weight.sum()) ** 2, BINS).astype(np.float64),
         )
 
     def _sums(self, hours: Index) -> tuple[float, NDArray[np.float32], Floats, Floats, Floats]:
@@ -232,7 +233,7 @@ class Memory:
             self._signature_sum(at, weight),
             weight @ np.where(there, self._residual[at], 0.0),
             weight @ there,
-            np.bincount(self._bin[at], weight**2, 4).astype(np.float64),
+            np.bincount(self._bin[at], weight**2, BINS).astype(np.float64),
         )
 
     def _signature_sum(self, at: Index, weight: Floats) -> NDArray[np.float32]:

@@ -13,6 +13,8 @@ from solvers.water.leak_search.readings import HOURS_PER_WEEK, Hours
 from solvers.water.leak_search.town import Town
 from solvers.water.plan import Floats, Index
 
+UNSTEADY = 4  # bin of the hours with switching
+BINS = UNSTEADY + 1
 _SLOW_HOURS = 120
 _BIN_QUANTILES = (0.15, 0.45, 0.75)
 _NEIGHBOUR_M = 120.0
@@ -20,6 +22,7 @@ _POSITION_WEIGHT = 0.4
 _SCALE_ERROR = 0.03
 _BIAS_OF_DAILY = 0.8
 _LEAST_BIAS_M = 0.0005
+_LEAST_SHARE = 1e-4  # of the consumption: a meter of a pipe that stands still has noise, too
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +32,9 @@ class Noise:
     Args:
         rhythm: (168, n_output) mean residual by hour of the week.
         edges: (3,) of the consumption bins [m3/h].
-        covariance: (4, n_output, n_output) of an hour's residual in each bin.
+        covariance: (5, n_output, n_output) of an hour's residual in each bin, the last one that of hours with switching.
+        worth: (5,) weight of an hour of each bin.
+        usual_flow_m3_per_h: (n_flow,) of the history, by which switching is told.
         reference_m3_per_h: median consumption.
         bias: (n_output,) standard deviation of the slow model error.
         last_bias: (n_output,) the slow model error at the end of the history.
@@ -42,6 +47,8 @@ class Noise:
     rhythm: Floats
     edges: Floats
     covariance: Floats
+    worth: Floats
+    usual_flow_m3_per_h: Floats
     reference_m3_per_h: float
     bias: Floats
     last_bias: Floats
@@ -51,9 +58,9 @@ class Noise:
     distance_m: Floats
     _unit_error: dict[int, Floats] = field(default_factory=dict)
 
-    def bin_of(self, consumption: float) -> int:
+    def bin_of(self, consumption: float, unsteady: bool) -> int:
         """The bin of an hour."""
-        return int(np.searchsorted(self.edges, consumption))
+        return UNSTEADY if unsteady else int(np.searchsorted(self.edges, consumption))
 
     def signature_error(self, pipe: int, flow: float) -> Floats:
         """(n_output, n_output) covariance of what a leak's picture may miss: the model's error, its place, its scale."""
@@ -73,16 +80,24 @@ def learn_noise(calibration: Calibration, hours: Hours) -> Noise:
         calibration: of these hours.
         hours: of the history.
     """
-    town, residual = calibration.town, calibration.residual.copy()
-    rhythm = _rhythm(residual, hours.hour_of_week)
-    residual = residual - rhythm[hours.hour_of_week]
+    town = calibration.town
+    usual = hours.usual_flow_m3_per_h
+    unsteady = hours.is_unsteady(usual)
+    calm = np.where(unsteady[:, None], np.nan, calibration.residual)
+    rhythm = _rhythm(calm, hours.hour_of_week)
+    residual = calm - rhythm[hours.hour_of_week]
     slow = _slow(residual)
-    fast = np.nan_to_num(residual - slow)
-    sd = fast.std(axis=0)
-    fast = np.clip(fast, -5 * sd, 5 * sd)
+    fast = np.nan_to_num(calibration.residual - rhythm[hours.hour_of_week] - slow)
+    sd = fast[~unsteady].std(axis=0)
+    steady = np.clip(fast[~unsteady], -5 * sd, 5 * sd)
     edges = np.quantile(calibration.consumption, _BIN_QUANTILES)
-    bins = np.searchsorted(edges, calibration.consumption)
-    covariance = np.array([np.cov(fast[bins == k].T) for k in range(4)])
+    bins = np.searchsorted(edges, calibration.consumption[~unsteady])
+    least = np.full(town.n_output, _LEAST_SHARE * float(np.median(calibration.consumption)))
+    least[: town.n_head] = _LEAST_BIAS_M
+    covariance = np.array([np.cov(steady[bins == k].T) for k in range(UNSTEADY)]) + np.diag(least**2)
+    covariance = np.concatenate([covariance, [_of_switching(fast[unsteady], covariance.mean(axis=0))]])
+    heads = np.array([np.median(np.diag(c)[: town.n_head]) for c in covariance])
+    worth = np.append(np.ones(UNSTEADY), min(1.0, heads[:UNSTEADY].mean() / heads[UNSTEADY]))
     n_day = len(residual) // 24
     daily = np.nanstd(_mean(residual[: n_day * 24].reshape(n_day, 24, -1), axis=1), axis=0)
     bias = daily.copy()
@@ -93,9 +108,15 @@ def learn_noise(calibration: Calibration, hours: Hours) -> Noise:
     signature = _signature(town, hours, typical, leaks)
     spread = np.array([_signature(town.with_parameters(p), hours, typical, leaks) - signature for p in calibration.samples])
     return Noise(
-        rhythm, edges, covariance, float(np.median(calibration.consumption)), bias, np.nan_to_num(slow[-1]),
+        rhythm, edges, covariance, worth, usual, float(np.median(calibration.consumption)), bias, np.nan_to_num(slow[-1]),
         signature, pressure, spread, distances_m(town),
     )  # fmt: skip
+
+
+def _of_switching(residual: Floats, usual: Floats) -> Floats:
+    """(n_output, n_output) covariance of hours with switching: what they missed in the mean counts, too."""
+    few = 10 * len(usual)  # hours that say as much as what is usual does
+    return np.asarray((residual.T @ residual + few * usual) / (len(residual) + few))
 
 
 def distances_m(town: Town) -> Floats:

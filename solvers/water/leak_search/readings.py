@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from grid_models.errors import InvalidInput, Issue
 from grid_models.water.network import WaterNetwork
 from solvers.water.plan import Floats, Index
 
 HOURS_PER_WEEK = 168
+_USUAL = 0.99  # quantile of a meter's flows
+_STILL = 0.05
+_SWITCHED = 0.2  # of them: a spread within the hour that is no demand's
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ class Hours:
         level_gain_m: (n, n_level) from the hour's begin to its end.
         drawn_m3_per_h: (n, n_drawn).
         turned_h: (n,) hours by which consumers are later in their week than the calendar says.
+        flow_spread_m3_per_h: (n, n_flow) standard deviation within the hour.
     """
 
     start_s: Floats
@@ -69,11 +74,28 @@ class Hours:
     level_gain_m: Floats
     drawn_m3_per_h: Floats
     turned_h: Index | int = 0
+    flow_spread_m3_per_h: Floats | float = 0.0
 
     @cached_property
     def hour_of_week(self) -> Index:
         """(n,) 0 on the consumers' Monday at midnight."""
         return np.asarray(((self.start_s / 3600.0).astype(np.int64) + 3 * 24 + self.turned_h) % HOURS_PER_WEEK)
+
+    @cached_property
+    def usual_flow_m3_per_h(self) -> Floats:
+        """(n_flow,) the most that each meter usually shows, either way; a share of the largest where one stands still."""
+        size = np.sort(np.nan_to_num(np.abs(self.flow_m3_per_h)), axis=0)
+        most = size[int(_USUAL * (len(size) - 1))]
+        return np.asarray(np.maximum(most, _STILL * most.max(initial=0.0)))
+
+    def is_unsteady(self, usual_flow_m3_per_h: Floats) -> NDArray[np.bool_]:
+        """(n,) hours in which a pump or a tank has switched: mean heads are not those of mean flows.
+
+        Args:
+            usual_flow_m3_per_h: (n_flow,) of the history.
+        """
+        spread = np.broadcast_to(self.flow_spread_m3_per_h, self.flow_m3_per_h.shape)
+        return np.asarray((np.nan_to_num(spread) > _SWITCHED * usual_flow_m3_per_h).any(axis=1))
 
     def __len__(self) -> int:
         """The number of hours."""

@@ -42,6 +42,7 @@ _REPAIR_H = 2  # in which an end becomes whole
 _METER_FALLS = 4.0  # times the best leak's z^2, where the reading has fallen
 _METER_LEFT = 4.0  # per output: chi-square that a meter's own change may leave open
 _MISLED_H = 24  # before a meter's change was seen, it may have made a leak
+_BENT = 1.0  # deviations by which a picture bends: it cannot be told from part of an hour
 _RELOCATE_H = (12, 24, 48, 72, 96, 120, 168, 240, 336, 432, 528, 624)
 
 
@@ -86,6 +87,7 @@ class LeakSearch:
             self.belief.covariance[:n, :n] += noise.signature_error(leak.pipe, leak.flow_m3_per_h)
         self._memory = Memory(n, len(self.town.pipe), max(WINDOWS_H))
         self._measured = self.town.measured(self.hours)
+        self._unsteady = self.hours.is_unsteady(noise.usual_flow_m3_per_h)
         self._outflow = np.ones(len(self.town.pipe))
         zone = self.town.zone_of_pipe
         self._zone = zone
@@ -133,7 +135,8 @@ class LeakSearch:
         residual = self._muting.heard(h, residual, belief.bias)
         weight = self.noise.reference_m3_per_h / max(view.inflow_m3_per_h, 0.05 * self.noise.reference_m3_per_h)
         signature = np.nan_to_num(self.town.signatures(view)) * self._outflow
-        bin_ = self.noise.bin_of(view.inflow_m3_per_h)
+        bin_ = self.noise.bin_of(view.inflow_m3_per_h, bool(self._unsteady[h]))
+        weight *= self.noise.worth[bin_]
         self._memory.keep(h, residual, signature, self._outflow, weight, bin_, belief)
 
     def _advance(self, h: int) -> None:
@@ -172,11 +175,12 @@ class LeakSearch:
         w = self._window(h, change.window)
         if self._is_meter(h, w, change, _METER_ALONE):
             return
+        doubted = replace(w, R=w.R + self.noise.signature_error(change.pipe, abs(change.flow)))
         if change.is_drop:
-            if not self._has_fallen(h, w) and not self._is_meter(h, w, change, _METER_ROSE):
+            if not self._has_fallen(h, doubted) and not self._is_meter(h, w, change, _METER_ROSE):
                 self._loosen(h, change)
             return
-        if self._has_grown(h, w, change):
+        if self._has_grown(h, doubted, change):
             return
         shadow = self._shadows.largest_near(h, change.pipe)
         if change.flow < SHADOW * shadow and not self._shadows.leaves(h, change):
@@ -309,7 +313,8 @@ class LeakSearch:
             self._quiet_until = h + 3
             return
         needed = SURE if age < 72 or change.window <= 8 else 0.8 if age < 168 else 0.65 if age < 336 else 0.45
-        if place.near < needed or not place.is_shared:
+        cut = age == 0 and place.bend > _BENT  # a burst within the hour: the mean of its picture is not that of its mean
+        if place.near < needed or not place.is_shared or cut:
             self._advance(h)
             self._waiting.put_off(h)
             return
@@ -356,9 +361,9 @@ class LeakSearch:
             place = locate_again(self._scene, h, self.belief, k)
             if place is None or place.pipe == track.pipe or place.z[place.pipe] <= 8:
                 continue
-            there, here = float(place.z[place.pipe]) ** 2, float(place.z[track.pipe]) ** 2
+            gain = float(place.evidence[place.pipe] - place.evidence[track.pipe])
             way = float(self.noise.distance_m[track.pipe, place.pipe])
-            if way < 1500 and there - here > max(12.0, 0.03 * there):
+            if way < 1500 and gain > 12.0:
                 if way > 150:
                     track.moved = h
                 track.pipe = place.pipe
