@@ -76,9 +76,9 @@ class Comparison:
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the most notable differences as bars; returns matplotlib axes."""
-        from twin.plots import draw_comparison
+        from twin.plots import draw_differences
 
-        return draw_comparison(self, ax)
+        return draw_differences(self.rows, len(self.violated), len(self.relieved), ax)
 
     def _repr_html_(self) -> str:
         limits = "".join(f"<li>broken: {escape(t)}</li>" for t in self.violated)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
@@ -13,9 +14,6 @@ from grid_models.network import Network
 from grid_models.power.network import BRANCH_BUSES, PowerNetwork
 from grid_models.water.network import WaterNetwork
 from twin.limits import LIMITS
-
-if TYPE_CHECKING:
-    from twin.compare import Comparison
 
 _FIRST = ("line_loading_percent", "node_pressure_m", "bus_vm_pu", "link_flow_m3_per_s")
 _GREY = "0.75"
@@ -74,10 +72,17 @@ def draw_result(network: Network | None, data: xr.Dataset, column: str = "", ax:
     return ax
 
 
-def draw_comparison(comparison: Comparison, ax: Any = None) -> Any:
-    """The most notable differences as bars, in notable changes of their unit."""
+def draw_differences(differences: pd.DataFrame, broken: int, mended: int, ax: Any = None) -> Any:
+    """The most notable differences as bars, in notable changes of their unit.
+
+    Args:
+        differences: as `Comparison.rows`.
+        broken: how many limits.
+        mended: how many limits.
+        ax: matplotlib axes; None = new ones.
+    """
     ax = _axes(ax)
-    rows = comparison.rows[np.isfinite(comparison.rows["difference"])].head(_BARS).iloc[::-1]
+    rows = differences[np.isfinite(differences["difference"])].head(_BARS).iloc[::-1]
     names = [f"{r.column} {r.element}" + (f" at {r.time}" if r.time else "") for r in rows.itertuples()]
     sizes = np.sign(rows["difference"]) * rows["rank"]
     ax.barh(names, sizes, color=np.where(sizes < 0, "tab:blue", "tab:orange"))
@@ -85,8 +90,7 @@ def draw_comparison(comparison: Comparison, ax: Any = None) -> Any:
         ax.annotate(f" {row.difference:+.3g} {row.unit} ", (0, y), va="center", ha="right" if row.difference > 0 else "left")
     ax.axvline(0, color="0.3", lw=0.8)
     ax.set_xlabel("difference, in notable changes (0.01 pu, 1 m, 10 % of loading, ...)")
-    broken, mended = len(comparison.violated), len(comparison.relieved)
-    ax.set_title(f"{len(comparison.rows)} differences; limits: {broken} broken, {mended} mended", loc="left")
+    ax.set_title(f"{len(differences)} differences; limits: {broken} broken, {mended} mended", loc="left")
     return ax
 
 
