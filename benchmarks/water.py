@@ -39,14 +39,13 @@ TEXT = (
     "1e-7 m ([water_networks.md](water_networks.md)), EPANET 2.3 with its tightest settings does not come to an end "
     "there, and EPANET 2.2 (the library in WNTR) agrees with ours within 9 mm at every hour of that day.\n\n"
     "What limits what falls short. A small network's single state: some 10 us of Python around a kernel of 30, two "
-    "iterations more than EPANET at its own accuracy. Batches of states: of Net3's 6 us in the kernel a quarter goes into "
-    "the laws of pipes, at the processor's rate (60 vector operations a pipe and iteration, 3.8 iterations), a sixth into "
-    "writing results to memory (6 KB a scenario; EPANET's call hands over none), a quarter into what is done lane by lane "
-    "(starts, controls, statuses, verdicts), the rest into factor and solves; a call costs 4 ms besides (labels of the "
-    "Dataset, work spaces), which 64 short days feel. A day of L-TOWN writes 14 MB of results. BWSN_Network_2 has nodes "
-    "without supply, which lanes leave to the scalar solver. Chequerboards have neither trees nor series, and fill in "
-    "most: the scalar factor and its order are behind EPANET's there. EPANET's call that opens one of 100,000 nodes "
-    "(openH) had not come back after two minutes, so that the scale ends at 10,000."
+    "iterations more than EPANET at its own accuracy. Batches of states: a fifth of the time goes into the laws of pipes, at "
+    "the processor's rate (60 vector operations a pipe and iteration, 3 to 4 iterations), a sixth into writing results to "
+    "memory (6 KB a scenario of Net3, 62 KB of ky4; EPANET's call hands over none), the rest in small pieces into what is "
+    "told and found lane by lane, factor and solves; each chunk of results costs 1 to 2 ms besides (labels of the Dataset), "
+    "a tenth of a batch, which 64 short days feel as well. A day of L-TOWN writes 14 MB of results. Chequerboards have "
+    "neither trees nor series, and fill in most: the scalar factor and its order are behind EPANET's there. EPANET's call "
+    "that opens one of 100,000 nodes (openH) had not come back after two minutes, so that the scale ends at 10,000."
 )
 NETWORKS = ("epyt:Net3", "epyt:L-TOWN", "epyt:ky4", "wntr:Net6", "epyt:BWSN_Network_2")
 _HEAD, _ACCURACY, _MULTIPLIER, _INITIAL_FLOWS = 10, 1, 4, 10  # the toolkit's numbers

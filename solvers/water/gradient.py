@@ -161,6 +161,16 @@ def evaluate_links(net: Laws, w: Work, status: Index, setting: Floats, head: Flo
 
 
 @part
+def straighten(net: Laws, w: Work, head: Floats, q: Floats) -> None:
+    """Begin without flow, each pipe's law the straight line through 0 that is as steep as its tangent at the flow guessed.
+
+    A guess knows the sizes of flows, but not their directions: a step from it would carry those along.
+    """
+    for k in net.lane_link:
+        q[k], w.r[k] = 0.0, head[net.end[k]] - head[net.start[k]] if w.p[k] > 0.0 else 0.0
+
+
+@part
 def evaluate_outflows(net: Laws, w: Work, demand: Floats, head: Floats) -> None:
     """Set p and r of openings and of demands that depend on pressure; a part without source loses nothing."""
     for o in range(len(net.out_node)):
@@ -387,7 +397,7 @@ def rest(net: Laws, parts: Parts, head: Floats, q: Floats) -> None:
 @part
 def balance(
     net: Laws, w: Work, setting: Floats, demand: Floats, head: Floats, q: Floats, status: Index,
-    accuracy: float, trials: int, check_every: int, check_until: int,
+    cold: bool, accuracy: float, trials: int, check_every: int, check_until: int,
 ) -> tuple[int, float, float, int]:  # fmt: skip
     """Iterate to a balance of heads, flows and statuses.
 
@@ -399,6 +409,7 @@ def balance(
         head: (n_node,) start and result [m]; fixed ones stay.
         q: (n_link,) start and result [m3/s].
         status: (n_link,) start and result.
+        cold: whether the flows are a guess of their sizes alone.
         accuracy: sum of flow corrections over the sum of flows at which to stop.
         trials: at most so many iterations.
         check_every: iterations between judgements of all links before the flows have settled.
@@ -419,6 +430,8 @@ def balance(
             if find_parts(net, setting, status, demand, w.parts) > 0:
                 rest(net, w.parts, head, q)
         evaluate_links(net, w, status, setting, head, q)
+        if cold and iteration == 0:
+            straighten(net, w, head, q)
         evaluate_outflows(net, w, demand, head)
         evaluate_nodes(net, w, status, setting, head, q)
         head_error, mass_error, moved, total = errors(net, w, status, setting, head, q)

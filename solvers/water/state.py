@@ -160,7 +160,7 @@ def solve_state(
         r, c = solver.reduction, solver.folded
         enter(solver, held, status, setting, s, warm)
         iterations, head_error, mass_error, outcome = balance(
-            r.core, c.work, c.setting, c.work.wanted, c.state.head, c.state.flow, c.state.status,
+            r.core, c.work, c.setting, c.work.wanted, c.state.head, c.state.flow, c.state.status, not warm,
             accuracy, trials, check_every, check_until,
         )  # fmt: skip
         if not leave(solver, s, outcome == SETTLED):
@@ -168,7 +168,7 @@ def solve_state(
     if outcome != SETTLED:
         begin(net, w, held, status, setting, s, warm)
         more, head_error, mass_error, outcome = balance(
-            net, w, setting, w.wanted, s.head, s.flow, s.status, accuracy, trials, check_every, check_until
+            net, w, setting, w.wanted, s.head, s.flow, s.status, not warm, accuracy, trials, check_every, check_until
         )
         iterations += more
     return iterations, head_error, mass_error, finish(net, w, setting, s, outcome)
