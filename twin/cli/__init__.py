@@ -6,11 +6,15 @@ unsolvable, with the named reason; 4 the service is unreachable, busy, or denies
 
 from __future__ import annotations
 
+import os
 import sys
 
 
 def main() -> None:
     """Run the command line; the base install answers with what to install."""
+    # numpy's matrix products on threads of their own wait for each other, busily, on cores that the twin's own threads need;
+    # and their sums would depend on how many cores there are. Read when numpy is imported, so before all else.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         import typer  # noqa: F401 - the base install is the client alone and has no command line
     except ModuleNotFoundError:
