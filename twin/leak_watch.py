@@ -166,6 +166,9 @@ class LeakWatch:
     def _closed(self, closure: Closure) -> Finding:
         names = self._alike(closure)
         message = f"{names[0]} seems to be closed" + (f", or {', '.join(names[1:])}" if len(names) > 1 else "")
+        if closure.sensor >= 0:
+            meter = self._estimator.instrument_name(closure.sensor)
+            message += f"; {meter} alone shows it, so that meter may be wrong instead"
         figures = {"gain": closure.gain, "strongest_sigma": closure.moved}
         key = f"CLOSURE/{self.network}/{closure.number}"
         return Finding(key, Transition.RAISED, EventKind.ALARM, "CLOSURE", tuple(names), message, "", (), figures)

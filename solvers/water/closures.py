@@ -12,8 +12,9 @@ speaks for it by
 
     G_l = 1/2 ( e' C^-1 e  -  (e - D_l)' V_l^-1 (e - D_l)  -  ln det V_l / det C ),      V_l = C + diag((epsilon D_il)^2)
 
-where epsilon is the share of the picture that may be wrong. What a single sensor tells alone is a fault of that sensor: G
-must remain when the strongest one is left out.
+where epsilon is the share of the picture that may be wrong. Most of G must not come from a single sensor, whose fault it
+may be. But a pipe's closing may be seen at one sensor alone: where it moves that one as far as no weather does (a larger
+G), it is told with the sensor's name.
 
 Reference: A. J. Wood, B. F. Wollenberg, G. B. Sheble, "Power Generation, Operation, and Control" (2014), 7.3.
 """
@@ -26,7 +27,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from solvers.water.estimation import Instruments, Prediction
-from solvers.water.leak_memory import Closure, Memory, Observation, Past, Pictures, Settings, innovation, projected, statistic
+from solvers.water.leak_memory import (
+    Closure,
+    Memory,
+    Observation,
+    Past,
+    Pictures,
+    Settings,
+    innovation,
+    projected,
+    statistic,
+    without_ends,
+)
 from solvers.water.plan import Floats, Index, WaterPlan
 from solvers.water.sensitivity import Linear
 from solvers.water.steady import Scratch, steady
@@ -43,12 +55,14 @@ class Explanation:
     Args:
         pipes: (k,) rows, the likeliest first.
         gains: (k,) G of each.
-        rest: G of the likeliest with the strongest sensor left out.
+        strongest: the sensor that moved most.
+        rest: G of the likeliest with that one left out.
         left: largest normalised innovation that the likeliest leaves.
     """
 
     pipes: Index
     gains: Floats
+    strongest: int
     rest: float
     left: float
 
@@ -116,10 +130,11 @@ def explain(e: Floats, c: Floats, rough: Floats, pictures: Callable[[Index], Flo
     found = gains(e, c, exact, epsilon)
     order = np.argsort(-found, kind="stable")
     best = exact[:, order[0]]
-    others = np.where(np.arange(len(e)) == int(np.nanargmax(e**2 / np.diag(c))), np.nan, e)
+    strongest = int(np.nanargmax(e**2 / np.diag(c)))
+    others = np.where(np.arange(len(e)) == strongest, np.nan, e)
     rest = float(gains(others, c, best[:, None], epsilon)[0])
     left = np.abs(e - best) / np.sqrt(np.diag(c) + (epsilon * best) ** 2)
-    return Explanation(tried[order], found[order], rest, float(np.nanmax(left)))
+    return Explanation(tried[order], found[order], strongest, rest, float(np.nanmax(left)))
 
 
 def gains(e: Floats, c: Floats, pictures: Floats, epsilon: float) -> Floats:
@@ -156,7 +171,7 @@ def closed_pipe(past: tuple[Past, ...], seen: Observation, memory: Memory, setti
     for window in settings.instants:
         if len(past) < window:
             continue
-        e, c = innovation(past, seen, window)
+        e, c = without_ends(*innovation(past, seen, window), memory.leaks, seen, settings)
         if not (np.abs(e) / np.sqrt(np.diag(c)) >= settings.moved).any():
             continue
         rough = seen.closing(None) if rough is None else rough
@@ -166,7 +181,11 @@ def closed_pipe(past: tuple[Past, ...], seen: Observation, memory: Memory, setti
     if best is None:
         return None, 0.0
     found, window, e, c = best
-    if found.gains[0] < settings.closure or found.rest < settings.alone or found.left > settings.unexplained:
+    if found.gains[0] < settings.closure or found.left > settings.unexplained:
+        return None, 0.0
+    lead = float(found.gains[0]) - _leak_gain(e, c, seen, settings)
+    lone = found.rest < settings.alone
+    if lone and (found.gains[0] < settings.lone or lead < settings.margin):
         return None, 0.0
     probability = np.exp(settings.tempering * (found.gains - found.gains[0]))
     closure = Closure(
@@ -179,8 +198,9 @@ def closed_pipe(past: tuple[Past, ...], seen: Observation, memory: Memory, setti
         gain=float(found.gains[0]),
         moved=float(np.nanmax(np.abs(e) / np.sqrt(np.diag(c)))),
         known=(past[-window].coefficients, past[-window].covariance),
+        sensor=found.strongest if lone else -1,
     )
-    return closure, closure.gain - _leak_gain(e, c, seen, settings)
+    return closure, lead
 
 
 def _solved_once(pictures: Pictures) -> Callable[[Index], Floats]:

@@ -30,8 +30,9 @@ sensor tells alone is a fault of that sensor. The location is a probability over
 tempered (by 1/2) because signatures are not exact; for the same reason C_ii there also holds (epsilon s_il f_l)^2 of the
 likeliest pipe, so that what a large leak's picture gets wrong does not count as evidence. It sharpens while steps come
 in. A known leak's flow is followed, and the caller predicts with `Memory.leaks` as demands, so that the next leak is seen
-beside it. What some sensor shows beyond `moved` is also held against closed pipes (closures.py); what explains it better by
-`margin` is told, and a closed pipe stays closed in the caller's model until opening it explains the residuals.
+beside it; what its end explains is taken out of e first (`without_ends`). What some sensor shows beyond `moved` is also
+held against closed pipes (closures.py); what explains it better by `margin` is told, and a closed pipe stays closed in
+the caller's model until opening it explains the residuals.
 
 Pure: `step(memory, observation) -> (memory, verdict)`; everything it knows is in the memory.
 """
@@ -56,6 +57,7 @@ from solvers.water.leak_memory import (
     innovation,
     mean,
     statistic,
+    without_ends,
 )
 from solvers.water.plan import Floats
 
@@ -79,7 +81,7 @@ def step(memory: Memory, seen: Observation, length_m: Floats, settings: Settings
     past = (*memory.past, Past(seen.residual, seen.regressors, memory.coefficients, memory.covariance))[
         -max(settings.windows) :
     ]
-    candidate, faulty, z = _test(past, seen, memory.step, settings)
+    candidate, faulty, z = _test(past, seen, memory, settings)
     shut, lead = closed_pipe(past, seen, memory, settings)
     standing, opened = reopened(memory.closed, past, seen, settings)
     if (shut is not None and lead >= settings.margin) or opened or any(k.opened for k in standing):
@@ -99,7 +101,7 @@ def step(memory: Memory, seen: Observation, length_m: Floats, settings: Settings
     elif suspicion >= 2 and shut is not None:
         closed = (replace(shut, number=memory.issued + 1, alarmed=memory.step),)
     issued = memory.issued + len(started) + len(closed)
-    # While something is being judged, the model error is not taught what may be a leak.
+    # While something is being judged, the model error is not taught what may be a leak, or a leak's end.
     sharpening = any(memory.step - k.onset < settings.sharpening for k in (*leaks, *started))
     coefficients, known = memory.coefficients, memory.covariance
     if started:
@@ -111,12 +113,12 @@ def step(memory: Memory, seen: Observation, length_m: Floats, settings: Settings
     elif opened:
         coefficients, known = opened[0].known
         known = known + (memory.step - opened[0].onset) * _walk(seen, settings)
-    elif not sharpening and suspicion == 0 and not any(k.opened for k in standing):
+    elif not (sharpening or suspicion or any(k.opened for k in standing) or any(k.low for k in leaks)):
         coefficients, known = _learn(memory, seen, settings)
     if started or closed:
         suspicion = 0
-    if closed or opened:
-        past = ()  # the caller predicts with other pipes from now on: what was seen with these is not comparable
+    if closed or opened or ended:
+        past = ()  # the caller predicts with other pipes or leaks from now on: what was seen with these is not comparable
     updated = tuple(k for k in leaks if memory.step - k.onset <= settings.sharpening)
     after = Memory(memory.step + 1, coefficients, known, past, (*leaks, *started), suspicion, issued, (*standing, *closed))
     return after, Verdict(started, updated, ended, faulty, z, closed, opened)
@@ -144,16 +146,16 @@ class _Candidate:
 
 
 def _test(
-    past: tuple[Past, ...], seen: Observation, k: int, settings: Settings
+    past: tuple[Past, ...], seen: Observation, memory: Memory, settings: Settings
 ) -> tuple[_Candidate | None, tuple[int, ...], float]:
     """The best explanation of the last steps by a leak, if there is one."""
     best: _Candidate | None = None
     z_best = 0.0
     faulty: tuple[int, ...] = ()
     for window in settings.windows:
-        if k < settings.learning or len(past) < window:
+        if memory.step < settings.learning or len(past) < window:
             continue
-        e, c = innovation(past, seen, window)
+        e, c = without_ends(*innovation(past, seen, window), memory.leaks, seen, settings)
         z, flow = statistic(e, c, seen.signature)
         pipe = int(z.argmax())
         if z[pipe] < settings.threshold or z[pipe] <= z_best:

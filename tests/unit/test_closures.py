@@ -37,8 +37,8 @@ class Town:
         residual = self.rng.normal(0.0, SIGMA, 12)
         residual += self.shut[:, list(self.closed)].sum(axis=1) - self.shut[:, believed].sum(axis=1)
         if self.leaking >= 0:
-            known = sum(k.flow for k in self.memory.leaks)
-            residual += self.leak[:, self.leaking] * (0.008 - known)
+            residual += self.leak[:, self.leaking] * 0.008
+        residual -= sum((self.leak[:, k.pipe] * k.flow for k in self.memory.leaks), np.zeros(12))
         residual[3] += self.fault
         seen = Observation(
             residual, np.full(12, SIGMA), 0.015**2 * np.eye(12), np.ones(12), np.ones(3), self.leak,
@@ -90,6 +90,36 @@ def test_a_leak_is_a_leak_and_a_faulty_sensor_neither() -> None:
     town.run(60)
     town.fault = 0.5
     assert told(town.run(12)) == ([], [], 0)
+
+
+def test_a_closure_that_one_sensor_alone_shows_is_told_with_that_sensor() -> None:
+    town = Town()
+    town.shut[:, 9] = np.where(np.arange(12) == 3, -0.25, 0.0)
+    town.run(60)
+    town.closed = (9,)
+    found = [k for v in town.run(4) for k in v.closed]
+    assert [(k.pipe, k.sensor) for k in found] == [(9, 3)]
+    assert told(town.run(60)) == ([], [], 0)
+    town.closed = ()
+    assert told(town.run(3)) == ([], [9], 0)
+    town.closed = (5,)
+    assert [(k.pipe, k.sensor) for v in town.run(4) for k in v.closed] == [(5, -1)]
+
+
+def test_a_repair_is_an_end_and_nothing_else() -> None:
+    for seed in range(1, 5):
+        town = Town(seed=seed)
+        if seed == 1:
+            town.shut[:, 9] = -town.leak[:, 7] * 0.008  # closing this pipe looks like the repair
+        if seed == 2:
+            town.leak[:, 20] = -town.leak[:, 7]  # so does this pipe's leak
+        town.run(60)
+        town.leaking = 7
+        assert told(town.run(40)) == ([], [], 1)
+        town.leaking = -1
+        verdicts = town.run(40)  # the model error must not have learnt what the repair did to the residuals
+        assert told(verdicts) == ([], [], 0)
+        assert [k.pipe for v in verdicts for k in v.ended] == [7]
 
 
 def test_where_both_look_the_same_the_leak_says_so() -> None:

@@ -122,6 +122,10 @@ class WaterEstimator:
         """(n_instrument,) pressure meters, then flow meters that are not imposed: the order of innovations."""
         return np.concatenate([self._meters.pressure_uid, self._meters.flow_uid[~self._pump_metered]])
 
+    def instrument_name(self, position: int) -> str:
+        """The signal's name of an instrument, by its place in `instrument_uids`."""
+        return self._names[int(self.instrument_uids[position])]
+
     def step(self, given: Given) -> NetworkState:
         """Estimate the state at `given.measured.valid_time_us`; see `Estimator.step`."""
         lost, closed = np.zeros(len(self.dims["node"])), np.zeros(0, dtype=np.int64)
