@@ -22,8 +22,8 @@ from solvers.power.load_flow import load_flow
 
 TITLE = "Load flow on every case of MATPOWER"
 TEXT = """Theirs: MATPOWER's own Newton method (`runpf`) on the file, begun at the voltages in the file, at the tightest
-tolerance of 1e-11 to 1e-6 pu that it reaches. Ours: `solvers.power.load_flow` on the same file, from a flat start; where
-that leads nowhere, its iterations count those of all starts. |dV| is the largest difference of complex bus voltages."""
+tolerance of 1e-11 to 1e-6 pu that it reaches. Ours: `solvers.power.load_flow` on the same file, begun there too;
+where that leads nowhere, its iterations count those of all starts. |dV| is the largest difference of complex bus voltages."""
 HEAD = ("case", "buses", "theirs", "ours", "iterations", "max dV [pu]", "note")
 
 _ISOLATED = 4

@@ -52,6 +52,7 @@ from grid_models.formats.matpower_case import (
     TAP,
     VA,
     VG,
+    VM,
     VMAX,
     VMIN,
     ZONE,
@@ -155,6 +156,7 @@ def _buses(net: Any, case: Case) -> list[Note]:
     pp.create_buses(
         net, len(bus), _kv(case), index=numbers, name=case.names.get("bus_name"), in_service=alive,
         zone=bus[:, ZONE].astype(np.int64).astype(str), max_vm_pu=bus[:, VMAX], min_vm_pu=bus[:, VMIN],
+        **({"vm_start_pu": bus[:, VM], "va_start_degree": bus[:, VA]} if _says_where_to_begin(bus) else {}),
     )  # fmt: skip
     loads = (bus[:, PD] != 0) | (bus[:, QD] != 0)
     if loads.any():
@@ -172,6 +174,11 @@ def _buses(net: Any, case: Case) -> list[Note]:
         return []
     reason = f"has no base voltage and was given {_BASE_KV:g} kV; per unit this has no effect"
     return [Note("bus", tuple(numbers[nowhere].tolist()), reason)]
+
+
+def _says_where_to_begin(bus: Floats) -> bool:
+    """Whether the voltages of a case are more than 1 pu at one angle, which a flat start knows better."""
+    return bool((bus[:, VM] != 1.0).any() or (bus[:, VA] != bus[0, VA]).any())
 
 
 def kinds(case: Case) -> tuple[NDArray[np.int64], str]:

@@ -20,14 +20,14 @@ from grid_models.formats.matpower_names import LIBRARIES
 
 Floats = NDArray[np.float64]
 
-BUS_I, BUS_TYPE, PD, QD, GS, BS, AREA, _, VA, BASE_KV, ZONE, VMAX, VMIN = range(13)
+BUS_I, BUS_TYPE, PD, QD, GS, BS, AREA, VM, VA, BASE_KV, ZONE, VMAX, VMIN = range(13)
 GEN_BUS, PG, QG, QMAX, QMIN, VG, _, GEN_STATUS, PMAX, PMIN = range(10)
 F_BUS, T_BUS, BR_R, BR_X, BR_B, RATE_A, _, _, TAP, SHIFT, BR_STATUS = range(11)
 PQ, PV, REF, ISOLATED = 1, 2, 3, 4
 
 # matrix -> least number of columns, and the columns that a load flow reads
 _MATRICES = {
-    "bus": (13, (BUS_I, BUS_TYPE, PD, QD, GS, BS, VA, BASE_KV)),
+    "bus": (13, (BUS_I, BUS_TYPE, PD, QD, GS, BS, VM, VA, BASE_KV)),
     "gen": (10, (GEN_BUS, PG, QG, VG, GEN_STATUS)),
     "branch": (11, (F_BUS, T_BUS, BR_R, BR_X, BR_B, TAP, SHIFT, BR_STATUS)),
 }

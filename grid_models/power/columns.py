@@ -37,6 +37,8 @@ def _inputs() -> list[Column]:
         Column("shunt", "q_mvar", "Mvar", "consumed at 1 pu", _P),
         Column("shunt", "step", "1", "steps in use", _P, "int", lower=0.0),
         Column("gen", "p_mw", "MW", "fed in", _I),
+        Column("bus", "vm_start_pu", "pu", "where a load flow begins, if it is not told", _I, lower=0.0),
+        Column("bus", "va_start_degree", "degree", "where a load flow begins, if it is not told", _I),
         Column("gen", "vm_pu", "pu", "voltage held", _I, lower=0.0, upper=2.0),
         Column("ext_grid", "vm_pu", "pu", "voltage held", _I, lower=0.0, upper=2.0),
         Column("ext_grid", "va_degree", "degree", "angle held", _I),

@@ -53,7 +53,10 @@ def load_flow(
     tolerance_pu: float = 1e-8,
     max_iterations: int = 30,
 ) -> Solution[LoadFlow]:
-    """Process the topology of a network and solve it, from a flat start unless told.
+    """Process the topology of a network and solve it.
+
+    It begins at `start`; without it where the bus table says (`vm_start_pu`, `va_start_degree`: the voltages in a MATPOWER
+    case), else flat, and flat as well where that leads nowhere.
 
     Args:
         network: as its tables stand.
@@ -61,7 +64,7 @@ def load_flow(
         method: another than Newton's, such as `solve_decoupled` (fast_decoupled.py).
         enforce_q_limits: generators hold their voltage only within their reactive range (reactive_limits.py).
         distributed_slack: machines share what is left over by `slack_weight` (distributed_slack.py).
-        start: (n_bus,) complex [pu], voltages of an earlier `LoadFlow` with the same switches; flat if not given. Only
+        start: (n_bus,) complex [pu], voltages of an earlier `LoadFlow` with the same switches. Only
             its angles and the magnitudes that nothing holds are taken.
         near: a base case whose Jacobian serves here too, while parameters, set-points and the parts of loads that follow
             the voltage are its own (near.py); the start is then its solution.
@@ -127,7 +130,8 @@ def _load_flow(
         return within_limits(plan, values, model, injections, start, once)[0] if enforce_q_limits else once(injections, start)
 
     injections = Injections(model.s_power, model.s_current)
-    first = model.v_start if start is None else warm_start(model, start)
+    begin = _own_start(network, model) if start is None else start
+    first = model.v_start if begin is None else warm_start(model, begin)
     if distributed_slack and model.n_bus:
         solution, unit = share_slack(plan, values, model, injections, first, limited)
         model = replace(model, slack_unit=unit)
@@ -164,6 +168,16 @@ def _load_flow(
     rebuilt = tuple(reason.value for reason in reasons) + solution.stats.rebuilt
     value = LoadFlow(model, solution.value.v, solution.value.mismatch)
     return Solution(value, status, replace(solution.stats, rebuilt=rebuilt), culprits, detail)
+
+
+def _own_start(network: PowerNetwork, model: BusBranch) -> ComplexArray | None:
+    """Where the bus table says to begin; nan at buses of which it says nothing."""
+    bus = network.tables["bus"]
+    if "vm_start_pu" not in bus or "va_start_degree" not in bus:
+        return None
+    said = bus["vm_start_pu"] * np.exp(1j * np.deg2rad(bus["va_start_degree"]))
+    here = (model.bus_node >= 0) & (model.bus_node < bus.size)
+    return np.where(here, said[np.where(here, model.bus_node, 0)], np.nan)
 
 
 def warm_start(model: BusBranch, v: ComplexArray) -> ComplexArray:

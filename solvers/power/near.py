@@ -20,12 +20,13 @@ Reference: L. V. Kantorovich, "Functional analysis and applied mathematics" (194
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from solvers.accelerate import kernel
+from solvers.lending import lend
 from solvers.plan import RebuildReason
 from solvers.power import newton
 from solvers.power.admittance import ComplexArray, FloatArray, Injections, IntArray, pairs
@@ -69,6 +70,29 @@ class Flat:
     passive: IntArray
 
 
+class _Work(NamedTuple):
+    """What the kernel reads and writes, flat: base case, lists of `Flat`, and the space of one lane."""
+
+    bus: NDArray[np.int64]
+    is_pv: NDArray[np.int8]
+    start: FloatArray
+    drawn: FloatArray
+    s_current: FloatArray
+    between: IntArray
+    y_between: FloatArray
+    y_own: FloatArray
+    forward: IntArray
+    lower: SingleArray
+    pivot: SingleArray
+    backward: IntArray
+    upper: SingleArray
+    passive: IntArray
+    weight: FloatArray
+    residual: FloatArray
+    step: SingleArray
+    v: FloatArray
+
+
 class Scratch:
     """Work space of one worker for one base case; never stored, never shared."""
 
@@ -81,7 +105,8 @@ class Scratch:
             flat.y_between, flat.y_own, flat.forward, flat.lower, flat.pivot, flat.backward, flat.upper, flat.passive,
             base.core.weight, np.empty((n, 2)), np.empty((n, 2), dtype=np.float32), np.empty((len(base.core.bus), 2)),
         )  # fmt: skip
-        self.arguments: tuple[Any, ...] = tuple(np.array(part).ravel() for part in parts)
+        own: list[Any] = [np.array(part).ravel() for part in parts]
+        self.work = lend(_Work(*own))
 
 
 def lay_flat(base: Base) -> Flat:
@@ -146,7 +171,7 @@ def solve_near(scratch: Scratch, s_power: ComplexArray, *, tolerance_pu: float =
     v, mismatch = np.empty(len(s_power), dtype=np.complex128), np.empty(len(s_power), dtype=np.complex128)
     base = scratch.flat.base
     accepted_pu = max(tolerance_pu, base.factor.rounding_pu)
-    iterations, missing_pu = _near(s_power, v, mismatch, accepted_pu, *scratch.arguments)
+    iterations, missing_pu = _near(s_power, v, mismatch, accepted_pu, scratch.work)
     if iterations != GIVEN_UP:
         return Solution(Voltages(v, mismatch), Status.SOLVED, Stats(iterations, missing_pu))
     answer = newton.solve(
@@ -163,30 +188,14 @@ def _near(
     v_out: ComplexArray,
     mismatch: ComplexArray,
     tolerance: float,
-    bus: NDArray[np.int64],
-    is_pv: NDArray[np.int8],
-    start: FloatArray,
-    drawn: FloatArray,
-    s_current: FloatArray,
-    between: IntArray,
-    y_between: FloatArray,
-    y_own: FloatArray,
-    forward: IntArray,
-    lower: SingleArray,
-    pivot: SingleArray,
-    backward: IntArray,
-    upper: SingleArray,
-    passive: IntArray,
-    weight: FloatArray,
-    residual: FloatArray,
-    step: SingleArray,
-    v: FloatArray,
+    work: _Work,
 ) -> tuple[int, float]:
     """Iterate from `start`; return the iterations spent or GIVEN_UP, and the largest mismatch [pu].
 
-    `s_power` and, receiving, `v_out` and `mismatch` stand by bus of the model, all else by position: base case, lists of
-    `Flat`, and scratch of one lane.
+    `s_power` and, receiving, `v_out` and `mismatch` stand by bus of the model, all else by position.
     """
+    bus, is_pv, start, drawn, s_current = work.bus, work.is_pv, work.start, work.drawn, work.s_current
+    residual, step, v, passive, weight = work.residual, work.step, work.v, work.passive, work.weight
     n, n_bus = len(is_pv), len(start) // 2
     for z in range(n_bus, len(bus)):
         if s_power[bus[z]] != 0.0:  # what injects there is another network than the core
@@ -203,8 +212,8 @@ def _near(
         if iterations == _MOST_ITERATIONS or (iterations > _FREE and not largest < _CONTRACTS * last) or largest != largest:
             return GIVEN_UP, largest
         last = largest
-        _turn(forward, lower, pivot, backward, upper, residual, step, v)
-        largest = _missing(bus, is_pv, between, y_between, y_own, s_power, s_current, v, residual)
+        _turn(work.forward, work.lower, work.pivot, work.backward, work.upper, residual, step, v)
+        largest = _missing(bus, is_pv, work.between, work.y_between, work.y_own, s_power, s_current, v, residual)
         iterations += 1
     v[2 * n_bus :] = 0.0
     for x in range(len(passive) // 2):

@@ -1,6 +1,7 @@
 """MATPOWER files against a load flow that follows MATPOWER's manual, and the ways in which files can be wrong."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandapower as pp
@@ -15,6 +16,7 @@ from grid_models.formats.matpower import to_network
 from grid_models.formats.matpower_case import parse_m
 from grid_models.power.network import PowerNetwork
 from grid_models.validation import validate
+from solvers.plan import RebuildReason
 from solvers.power.load_flow import load_flow
 from solvers.power.results import results
 from tests.oracles import matpower as oracle
@@ -91,6 +93,26 @@ def test_a_case_written_from_pandapower_follows_the_manual(name: str, tmp_path: 
     # From a flat start the plain Newton method of the oracle does not reach the French cases' solution.
     start = voltages(model) if name.endswith("rte") else None
     assert_follows_the_manual(model, bus, gen, branch, float(ppc["baseMVA"]), start)
+
+
+def test_it_begins_at_the_voltages_of_the_file_and_flat_where_they_lead_nowhere(tmp_path: Path) -> None:
+    ppc = to_ppc(pn.case118(), init="flat", calculate_voltage_angles=True, trafo_model="pi")
+    bus, gen, branch = (np.real(ppc[k])[:, :n] for k, n in (("bus", 13), ("gen", 10), ("branch", 13)))
+
+    def solved(vm: np.ndarray, va: np.ndarray) -> Any:
+        bus[:, 7], bus[:, 8] = vm, va
+        rows = [[" ".join(repr(float(x)) for x in row) for row in matrix] for matrix in (bus, gen, branch)]
+        (tmp_path / "case.m").write_text(text(*rows, base=repr(float(ppc["baseMVA"]))))
+        return load_flow(read(tmp_path / "case.m"))
+
+    flat = solved(np.ones(len(bus)), np.zeros(len(bus)))
+    v = flat.value.v
+    again = solved(np.abs(v), np.degrees(np.angle(v)))
+    assert again.stats.iterations < flat.stats.iterations
+    np.testing.assert_allclose(again.value.v, v, atol=1e-9)
+    lost = solved(np.full(len(bus), 0.2), np.where(bus[:, 1] == 3, 0.0, np.linspace(0.0, 3000.0, len(bus))))
+    assert lost.stats.rebuilt[-1] == RebuildReason.HARDER_START.value
+    np.testing.assert_allclose(lost.value.v, v, atol=1e-9)
 
 
 def test_four_buses_with_taps_shifts_shunts_and_charging() -> None:
