@@ -1,4 +1,4 @@
-"""Ours beside the peers: `python -m benchmarks NAME` measures and writes a page of docs/tables."""
+"""Ours beside the peers: each benchmark compares the answers first, then the time, in one run."""
 
 import os
 

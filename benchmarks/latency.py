@@ -40,7 +40,7 @@ def run(quick: bool) -> Iterator[tuple[str, ...]]:
     """A steady flow with storms in it, then the steps alone."""
     service, load = cores()
     os.sched_setaffinity(0, load)
-    seconds = 20 if quick else 120
+    seconds = 20 if quick else 60
     town = city()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
