@@ -100,6 +100,12 @@ def from_pandapower(net: Any, file: str = "") -> PowerNetwork:
 
     from grid_models.power.validation import validate_tables
 
+    blank = pp.create_empty_network()
+    misshapen = [
+        name for name in blank if hasattr(blank[name], "columns") and name in net and not hasattr(net[name], "columns")
+    ]
+    if misshapen:
+        raise InvalidInput([Issue(name, "", (), f"must be a table, is {net[name]!s:.40}", file=file) for name in misshapen])
     tables = {name: _table(net[name]) for name in _filled(net) if name in _MODELLED}
     regulated = tap_control(net)
     if regulated is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -41,9 +42,18 @@ _IDS: Mapping[str, tuple[str, ...]] = {**dict.fromkeys(BUS_ELEMENTS, ("bus",)), 
 _FLAGS: Mapping[str, tuple[str, ...]] = {"switch": ("closed",)}
 
 
+# Further columns that are numbers wherever they stand, or nothing: by their units, and some by name.
+_MEASURED = re.compile(
+    r".*_(mw|mvar|mva|kw|pu|ka|kv|km|ohm|percent|degree|cos_phi)(_per_km)?|df|parallel|scaling|step|slack_weight"
+)
+
+
 def shapes(tables: Mapping[str, Table]) -> Iterator[Issue]:
     """Columns that are missing, and values of the wrong kind, by element."""
     for name, table in tables.items():
+        if table.index.dtype.kind not in "iu":
+            bad = _no_id(table.index)
+            yield Issue(name, "index", tuple(table.index[bad].tolist()), "must be whole numbers")
         flags = _FLAGS.get(name, ("in_service",) if "in_service" in table else ())
         for columns, wrong, must in (
             (_IDS.get(name, ()), _no_id, "must be the number of an element"),
@@ -58,6 +68,11 @@ def shapes(tables: Mapping[str, Table]) -> Iterator[Issue]:
                 if bad.any():
                     first = table[column][bad][0]
                     yield Issue(name, column, tuple(table.index[bad].tolist()), f"{must}, is {first!s}")
+        for column in [c for c in table if c not in _NUMBERS.get(name, ()) and _MEASURED.fullmatch(c)]:
+            bad = np.array([not (cell is None or isinstance(cell, int | float)) for cell in table[column].tolist()], dtype=bool)
+            if bad.any():
+                first = table[column][bad][0]
+                yield Issue(name, column, tuple(table.index[bad].tolist()), f"must be a number, is {first!s}")
 
 
 def _numbers(column: Array) -> NDArray[np.float64]:

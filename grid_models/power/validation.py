@@ -60,6 +60,8 @@ def _ids(table: Table, where: Array) -> tuple[int | str, ...]:
 
 def _duplicates(tables: Mapping[str, Table]) -> Iterator[Issue]:
     for name, table in tables.items():
+        if table.index.dtype.kind not in "iuf":
+            continue  # said already: the index must be whole numbers
         values, counts = np.unique(table.index, return_counts=True)
         if (counts > 1).any():
             yield Issue(name, "index", tuple(values[counts > 1].tolist()), "appears more than once")

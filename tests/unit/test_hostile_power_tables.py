@@ -31,6 +31,8 @@ def spoiled(table: str, column: str, value: Any) -> Any:
         ("trafo", "vk_percent", 0.0, r"trafo 114: vk_percent: must not be zero"),
         ("trafo", "vkr_percent", 50.0, r"trafo 114: vkr_percent: must not exceed vk_percent"),
         ("trafo", "hv_bus", 9999, r"trafo 114: hv_bus: no such bus: 9999"),
+        ("line", "max_i_ka", "much", r"line \d+: max_i_ka: must be a number, is much"),
+        ("trafo", "parallel", "two", r"trafo 114: parallel: must be a number, is two"),
         ("switch", "closed", "ajar", r"switch \d+: closed: must be true or false, is ajar"),
         ("ext_grid", "vm_pu", -1.0, r"ext_grid \d+: vm_pu: must be greater than 0"),
     ],
@@ -55,6 +57,24 @@ def test_lines_without_impedance_and_missing_columns_are_named() -> None:
         from_pandapower(net)
     del net.line["r_ohm_per_km"]
     with pytest.raises(InvalidInput, match=r"line: r_ohm_per_km: this column is missing"):
+        from_pandapower(net)
+
+
+def test_tables_that_are_none_and_indices_that_count_nothing_are_named() -> None:
+    net = pn.case9()
+    net["load"] = 0.5
+    with pytest.raises(InvalidInput, match=r"load: must be a table, is 0\.5"):
+        from_pandapower(net)
+    net = pn.case9()
+    net.line.index = ["a", *net.line.index[1:]]
+    with pytest.raises(InvalidInput, match=r"line a: index: must be whole numbers"):
+        from_pandapower(net)
+
+
+def test_an_ideal_phase_shifter_with_two_kinds_of_step_is_named() -> None:
+    net = pn.mv_oberrhein()
+    net.trafo.loc[114, ["tap_changer_type", "tap_step_percent", "tap_step_degree"]] = "Ideal", 1.5, 2.0
+    with pytest.raises(InvalidInput, match=r"trafo 114: tap_step_degree: an ideal phase shifter has one step"):
         from_pandapower(net)
 
 
