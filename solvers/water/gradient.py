@@ -430,7 +430,8 @@ def balance(
             if find_parts(net, setting, status, demand, w.parts) > 0:
                 rest(net, w.parts, head, q)
         evaluate_links(net, w, status, setting, head, q)
-        if cold and iteration == 0:
+        straight = cold and iteration == 0
+        if straight:
             straighten(net, w, head, q)
         evaluate_outflows(net, w, demand, head)
         evaluate_nodes(net, w, status, setting, head, q)
@@ -441,7 +442,7 @@ def balance(
         at_rest = head_error <= HEAD_ERROR and mass_error <= MASS_ERROR * total and moved <= accuracy * total
         if iteration - last_change > PATIENCE:
             at_rest |= head_error <= ROUNDING_HEAD and mass_error <= ROUNDING_MASS * total
-        if at_rest:
+        if at_rest and not straight:
             if judge(net, w.parts, w.flips, status, setting, head, q, 1 if iteration < ALL_AT_ONCE else 2) == 0:
                 return iteration, head_error, mass_error, SETTLED
             last_change, outcome = iteration, HUNTING

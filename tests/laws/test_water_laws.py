@@ -247,3 +247,10 @@ def test_residuals_tell_a_wrong_answer() -> None:
     shut[valve] = CLOSED
     assert residuals(plan, boundary, replace(found, status=shut)).broken
     assert residuals(plan, boundary, replace(found, supplied=np.array([True, False, True]))).broken
+
+
+def test_water_that_nobody_draws_stands_level() -> None:
+    pipes = "".join(f" {a}{b} {a} {b} 90 200 130\n" for a, b in ("RA", "AB", "BC", "CR"))
+    ring = f"[JUNCTIONS]\n A 7\n B 7\n C 7\n[RESERVOIRS]\n R 7\n[PIPES]\n{pipes}[OPTIONS]\n UNITS LPS\n HEADLOSS H-W\n[END]\n"
+    network = read_text(InpText(ring), "ring")
+    np.testing.assert_allclose(Simulation(network).solve().value.head_m, 7.0, atol=1e-9)
