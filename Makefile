@@ -11,7 +11,7 @@ demo: $(DEMO_ENV)/done  ## the twin of a small city, live in a terminal: make de
 	@$(DEMO_ENV)/bin/twin demo $(ARGS)
 
 test: $(TEST_ENV)/done lint  ## everything that must hold, in under ten minutes
-	$(TEST_ENV)/bin/python -m pytest -n 2 --dist loadfile -m "not heavy"
+	$(TEST_ENV)/bin/python -m pytest -n 2 --dist loadfile -m "not heavy" --hypothesis-profile=ci
 
 bench: $(BENCH_ENV)/done  ## ours beside the peers, written to docs/tables: make bench ARGS=power
 	$(BENCH_ENV)/bin/python -m benchmarks $(ARGS)
@@ -22,8 +22,9 @@ lint: $(TEST_ENV)/done  ## style, types, layers
 	$(TEST_ENV)/bin/mypy
 	$(TEST_ENV)/bin/lint-imports
 
-proofs: $(TEST_ENV)/done  ## the heavy proofs: kill -9, long simulations, fuzz
+proofs: $(TEST_ENV)/done  ## the heavy proofs: kill -9, long simulations, fuzz; and the properties on examples drawn anew
 	$(TEST_ENV)/bin/python -m pytest -m heavy
+	$(TEST_ENV)/bin/python -m pytest -m "not heavy" --hypothesis-profile=default tests/laws tests/properties
 
 # The stubs are made by one old grpcio-tools on purpose: stubs of a newer one refuse older runtimes.
 proto:  ## regenerate twin/api from proto/

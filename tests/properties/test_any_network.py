@@ -24,7 +24,7 @@ def solved_by_pandapower(net: Any, distributed_slack: bool) -> None:
         pp.runpp(
             net, tolerance_mva=1e-10, max_iteration=60, init="dc", lightsim2grid=False, distributed_slack=distributed_slack
         )
-    except (pp.LoadflowNotConverged, UserWarning, IndexError, ValueError, NotImplementedError):
+    except (pp.LoadflowNotConverged, UserWarning, RuntimeWarning, IndexError, ValueError, NotImplementedError):
         assume(False)
     # Islands that nothing feeds, and second solutions; without any branch it leaves out the slack's angle.
     assume(net.res_bus.vm_pu.min() > 0.5 and net.res_bus.p_mw.abs().max() < 300.0)
