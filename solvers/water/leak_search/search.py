@@ -42,7 +42,7 @@ _REPAIR_H = 2  # in which an end becomes whole
 _METER_FALLS = 4.0  # times the best leak's z^2, where the reading has fallen
 _METER_LEFT = 4.0  # per output: chi-square that a meter's own change may leave open
 _MISLED_H = 24  # before a meter's change was seen, it may have made a leak
-_BENT = 1.0  # deviations by which a picture bends: it cannot be told from part of an hour
+_BENT = 3.0  # deviations by which a picture bends, from where on part of an hour would place it elsewhere
 _RELOCATE_H = (12, 24, 48, 72, 96, 120, 168, 240, 336, 432, 528, 624)
 
 
