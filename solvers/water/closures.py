@@ -12,9 +12,9 @@ speaks for it by
 
     G_l = 1/2 ( e' C^-1 e  -  (e - D_l)' V_l^-1 (e - D_l)  -  ln det V_l / det C ),      V_l = C + diag((epsilon D_il)^2)
 
-where epsilon is the share of the picture that may be wrong. Most of G must not come from a single sensor, whose fault it
-may be. But a pipe's closing may be seen at one sensor alone: where it moves that one as far as no weather does (a larger
-G), it is told with the sensor's name.
+where epsilon is the share of the picture that may be wrong. Some of G must remain when the strongest sensor is left out:
+what that one alone shows may be its fault. But a pipe's closing may be seen at one sensor alone: where G is larger still, and
+by a margin larger than any leak's, it is told with the sensor's name.
 
 Reference: A. J. Wood, B. F. Wollenberg, G. B. Sheble, "Power Generation, Operation, and Control" (2014), 7.3.
 """
