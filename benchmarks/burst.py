@@ -64,7 +64,7 @@ def run(quick: bool) -> Iterator[tuple[str, ...]]:
             yield "journal then", _each(sizes["journal"], rows), "20 to 40 bytes a value"
             peak = _settled(store)
             sizes = _sizes(store)
-            yield "archive, once all is in it", _each(sizes["archive"], rows), "about 8 bytes a value"
+            yield "archive, once all is in it", _each(sizes["archive"], rows), "about 10 bytes a value"
             yield "past", _each(sizes["past"], rows), ""
             yield "archive complete after", peak, ""
             yield "disk free beside it", f"{free / 2**30:.0f} GiB", ""
