@@ -31,8 +31,8 @@ last DURABLE; the processor's time is the service's own on all its threads: even
 is GetTwin, asked every 10 ms meanwhile.
 
 What limits a burst is the one core. The event loop takes a good half of it, and of that the door and the window are the smaller
-part: a message in, and its share of an ack out, cost gRPC and asyncio some 200 us whatever is in them. 5 M values/s would
-leave 200 us for 1,000 rows and everything done with them; the steps alone, below, take nearly that. Messages of 10,000 rows
+part: a message in, and its share of an ack out, cost gRPC and asyncio some 250 us whatever is in them. 5 M values/s would
+leave 200 us for 1,000 rows and everything done with them; the steps alone, below, take more than that. Messages of 10,000 rows
 share what a message costs among more rows."""
 HEAD = ("job", "rows per message", "measured", "target", "beside it, GetTwin p50 / p99 / worst")
 _NETWORK = "pandapower:case1354pegase"
