@@ -11,7 +11,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
-from weakref import WeakValueDictionary
+from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,12 +51,12 @@ class Frames:
     def __init__(self) -> None:
         self._kept: OrderedDict[tuple[str, Position, int], _Kept] = OrderedDict()
         self._bytes = 0
-        self._selections: WeakValueDictionary[Selected, Selected] = WeakValueDictionary()
+        self._selections: WeakKeyDictionary[Selected, ref[Selected]] = WeakKeyDictionary()  # each as long as a reader has it
         self.serialised = 0  # how often columns were serialised, for tests and metrics
 
     def shared(self, selected: Selected) -> Selected:
         """The one object of all equal selections: to compare a thousand ids for each frame would cost more than the frame."""
-        return self._selections.setdefault(selected, selected)
+        return self._selections.setdefault(selected, ref(selected))() or selected
 
     def messages(
         self,
