@@ -173,14 +173,14 @@ def read_year(folder: Path, network: WaterNetwork) -> ScadaYear:
 
 
 def _mean(values: Floats, least: float = 0.5) -> Floats:
-    """Mean of each hour over what was read, nan where that is less than a share of it.
+    """Mean of each hour over what was read, nan where that is nothing or less than a share of it.
 
     Pressures may swing by a metre within an hour: the mean of its half is no reading of it.
     """
     there = np.isfinite(values)
     count = there.sum(axis=1)
     total = np.where(there, values, 0.0).sum(axis=1)
-    return np.where(count >= least * values.shape[1], total / np.maximum(count, 1), np.nan)
+    return np.where(count >= max(least * values.shape[1], 1), total / np.maximum(count, 1), np.nan)
 
 
 def _spread(values: Floats) -> Floats:

@@ -136,7 +136,9 @@ def test_the_mean_of_half_an_hour_is_no_pressure_and_an_hour_in_which_a_pump_swi
     flow = tables["flows_level_x100"]["source"] = np.full(24 * 4 * DAYS, 9000.0)
     flow[18:20] = 0.0  # half of the fourth hour
     tables["flows_level_x100"]["source"] = flow
+    tables["flows_level_x100"].loc[80:83, "source"] = np.nan  # the twentieth hour
     found = read_year(write(tmp_path, tables), network()).hours
     assert np.isnan(found.pressure_m[10, 0])
     assert np.isfinite(found.pressure_m[10, 1:]).all()
     assert np.flatnonzero(found.is_unsteady(found.usual_flow_m3_per_h)).tolist() == [4]
+    assert np.flatnonzero(np.isnan(np.asarray(found.flow_spread_m3_per_h)[:, 0])).tolist() == [20]
