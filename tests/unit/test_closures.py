@@ -106,6 +106,15 @@ def test_a_closure_that_one_sensor_alone_shows_is_told_with_that_sensor() -> Non
     assert [(k.pipe, k.sensor) for v in town.run(4) for k in v.closed] == [(5, -1)]
 
 
+def test_one_sensor_alone_must_show_a_closure_more_clearly_than_several() -> None:
+    for sensors, found in (((3,), []), ((3, 4), [9])):
+        town = Town()
+        town.shut[:, 9] = np.where(np.isin(np.arange(12), sensors), -0.11, 0.0)
+        town.run(60)
+        town.closed = (9,)
+        assert told(town.run(12)) == (found, [], 0)
+
+
 def test_a_repair_is_an_end_and_nothing_else() -> None:
     for seed in range(1, 5):
         town = Town(seed=seed)
