@@ -1,9 +1,11 @@
 """Where is it? A probability over pipes, with the pictures of the likeliest computed anew instead of linearised.
 
-    p_j ~ length_j exp(T z_j^2 / 2),    T = 1/2
+    p_j ~ length_j exp(T evidence_j / 2),    T = 1/2
 
-T tempers the evidence, since signatures are not exact: with T = 1 the credible zones were too small. Reported is not the
-likeliest pipe but the one around which a crew finds most of the probability, and of those the one that is least far.
+evidence_j is z_j^2 at first, with pictures that bend as the nearest reference's does (bending.py); then, of the pipes that
+this leaves likely, what their own pictures explain (pictures.py), the others being out. T tempers it, since no picture is
+exact: with T = 1 the credible zones were too small. Reported is not the likeliest pipe but the one around which a crew finds
+most of the probability, and of those the one that is least far.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ _SOLVED = 3  # hours, for pictures
 _WITHIN, _MOST_JUDGED = 30.0, 120  # of the evidence; pipes that are judged by their own pictures
 _SAME_SHARE = 0.05  # by which a flow may differ from the one that its picture was computed for
 _NEGLIGIBLE = 1e-7  # of the probability, for a pipe
-_HOPELESS = 0.3  # within a crew's reach, by linear signatures: no curvature makes that a place
+_HOPELESS = 0.3  # within a crew's reach, by the references' bends: no picture of its own makes that a place
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +75,7 @@ class Place:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """What both questions need.
+    """What it takes to locate a new leak, and a followed one again.
 
     Args:
         town: the model.
