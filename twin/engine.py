@@ -286,6 +286,7 @@ class Engine:
         begins_us = max((c.grid_at_or_after(self._edge_us + 1) for c in self._chains.begun()), default=self._edge_us)
         memory = change.outlived(self._memory(), begins_us)
         self._furnish(setup)
+        self._final_us = -1  # all that was concluded is sealed now
         effects += self._reception.bind(setup, self._window, self._chains, self._settling)
         self.recall(memory)
         self._reception.recall_doubts()
