@@ -316,7 +316,9 @@ class Engine:
                     self._ledger.reach(body["now"])
                     self._by_hand.take(body["entry"])
                 case EntryKind.CHECKPOINT:
-                    self.recall(unpacked(entry.payload), models)
+                    checkpoint = unpacked(entry.payload)
+                    self._reception.recall(checkpoint.batches)
+                    self.recall(checkpoint, models)
                 case EntryKind.EVENT:
                     self._ledger.telling.restored(unpacked(entry.payload))
                 case EntryKind.STATE:
@@ -329,9 +331,8 @@ class Engine:
         self._reception.recall_doubts()
 
     def recall(self, checkpoint: Checkpoint, models: Mapping[str, str] | None = None) -> None:
-        """Forget everything and go on from a checkpoint."""
+        """Forget everything but how far publishers have come, and go on from a checkpoint."""
         self._ledger.now_us, self._ledger.heard_us = checkpoint.now_us, checkpoint.mark.heard_us
-        self._reception.recall(checkpoint.batches)
         self._window.recall(checkpoint.window)
         self._ledger.telling.recall(checkpoint.telling)
         self._book.recall(checkpoint.manual)

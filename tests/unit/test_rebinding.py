@@ -136,6 +136,17 @@ def test_a_network_that_begins_after_the_change_is_corrected_as_in_a_replay() ->
     assert all(c.equal for c in compared(of_time(WATER_ANEW), twin.journal))
 
 
+def test_what_the_journal_does_not_hold_yet_is_not_called_durable_after_the_change() -> None:
+    twin = lived(range(5), two(driver()))
+    twin.hold = True
+    twin.send(rows((1, 5, 1.0)), "power")
+    rebind(twin, WATER_ANEW)
+    again = replace(claim("power", (1, 2, 3)), catalogue_revision=2)
+    assert twin.engine.open(again)[0].last_durable_batch_id == 5
+    twin.flush()
+    assert twin.engine.open(again)[0].last_durable_batch_id == 6
+
+
 def test_what_was_entered_by_hand_and_alarms_of_the_network_end_with_it() -> None:
     twin = lived(range(5), two(driver()))
     for uid in (1, 12):
