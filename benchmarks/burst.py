@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.service_load import Caller, Source, cores, percentiles, point_list, served, truth, used_s
+from benchmarks.service_load import MEANWHILE, Caller, Source, cores, percentiles, point_list, ready, served, truth, used_s
 from grid_models.formats import read
 
 TITLE = "A burst of ten minutes"
@@ -68,8 +68,7 @@ def run(quick: bool) -> Iterator[tuple[str, ...]]:
             yield "past", _each(sizes["past"], rows), ""
             yield "archive complete after", peak, ""
             yield "disk free beside it", f"{free / 2**30:.0f} GiB", ""
-    ready = f"{os.getloadavg()[0]:.0f} processes ready to run on {len(service | load)} processors"
-    yield "the machine meanwhile, the last minute's mean", ready, "2: the service and its load"
+    yield MEANWHILE, ready(service | load), "2: the service and its load"
 
 
 def _per_slice(sources: list[Source], begun: float, took: float) -> np.ndarray:

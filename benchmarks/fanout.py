@@ -15,7 +15,7 @@ from pathlib import Path
 import grpc
 
 from benchmarks.service_city import city
-from benchmarks.service_load import Source, cores, percentiles, point_list, served, truth, used_s
+from benchmarks.service_load import MEANWHILE, Source, cores, percentiles, point_list, ready, served, truth, used_s
 from grid_models.formats import read
 from twin import wire
 from twin.api.v1 import state_pb2
@@ -64,8 +64,7 @@ def run(quick: bool) -> Iterator[tuple[str, ...]]:
                 memory = f"; {grown_b / 2**20:.0f} MiB more" if still else ""
                 yield readers.row(job, count / _CYCLE_S, f"{readers.processor()}{memory}", target)
     yield from _whole(service, seconds)
-    ready = f"{os.getloadavg()[0]:.0f} processes ready to run on {len(service | load)} processors"
-    yield "the machine meanwhile, the last minute's mean", "", ready, "", "", "2: the service and its load"
+    yield MEANWHILE, "", ready(service | load), "", "", "2: the service and its load"
 
 
 def _whole(service: set[int], seconds: float) -> Iterator[tuple[str, ...]]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.service_load import cores, point_list, served
+from benchmarks.service_load import MEANWHILE, cores, point_list, ready, served
 from grid_models.formats import read
 from grid_models.measurements import Rows
 from grid_models.state import Position
@@ -54,8 +54,7 @@ def run(quick: bool) -> Iterator[tuple[str, ...]]:
             ):
                 yield _asked(archive, client, what, uids, (first, first + count))
         archive.close()
-    ready = f"{os.getloadavg()[0]:.0f} processes ready to run on {len(service | load)} processors"
-    yield "the machine meanwhile, the last minute's mean", "", ready, "", "", "2: the service and its client"
+    yield MEANWHILE, "", ready(service | load), "", "", "2: the service and its client"
 
 
 def _day(day: int) -> Rows:

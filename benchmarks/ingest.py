@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.service_load import Caller, Source, cores, percentiles, point_list, served, truth, used_s
+from benchmarks.service_load import MEANWHILE, Caller, Source, cores, percentiles, point_list, ready, served, truth, used_s
 from grid_models.formats import read
 from grid_models.measurements import Catalogue, Rows, Signal
 from twin import wire
@@ -81,8 +81,7 @@ def run(quick: bool) -> Iterator[tuple[str, ...]]:
                 )
     for part, us in _parts(signals, values, 50 if quick else 400).items():
         yield f"a step alone: {part}", "1,000", f"{us:.0f} us of processor for 1,000 rows", "", ""
-    ready = f"{os.getloadavg()[0]:.0f} processes ready to run on {len(service | load)} processors"
-    yield "the machine meanwhile, the last minute's mean", "", ready, "2: the service and its load", ""
+    yield MEANWHILE, "", ready(service | load), "2: the service and its load", ""
 
 
 def _parts(signals: list[Signal], values: np.ndarray, turns: int) -> dict[str, float]:

@@ -14,7 +14,7 @@ import grpc
 import numpy as np
 
 from benchmarks.service_city import City, city
-from benchmarks.service_load import Caller, Source, cores, percentiles, served
+from benchmarks.service_load import MEANWHILE, Caller, Source, cores, percentiles, ready, served
 from twin import wire
 from twin.api.v1 import state_pb2
 from twin.chain import digest
@@ -49,8 +49,7 @@ def run(quick: bool) -> Iterator[tuple[str, ...]]:
             yield from _live(town, address, folder, seconds)
     for part, (took, target) in _alone(town, 3 if quick else 20).items():
         yield f"a step alone: {part}", f"{np.median(took) * 1e3:.1f} ms, worst {max(took) * 1e3:.1f} ms", target, str(len(took))
-    ready = f"{os.getloadavg()[0]:.0f} processes ready to run on {len(service | load)} processors"
-    yield "the machine meanwhile, the last minute's mean", ready, "2: the service and its load", ""
+    yield MEANWHILE, ready(service | load), "2: the service and its load", ""
 
 
 def _live(town: City, address: str, folder: Path, seconds: int) -> Iterator[tuple[str, ...]]:

@@ -25,6 +25,7 @@ from twin.point_list import read_point_list, write_point_list
 
 ROOT = Path(__file__).parents[1]
 _MARK = 0x0123456789ABCDEF  # in place of a batch's number
+MEANWHILE = "the machine meanwhile, the last minute's mean"
 INGEST = "/twin.api.v1.IngestService/Ingest"
 _QUANTITIES = {"p_mw": ("MW", 1.0), "q_mvar": ("Mvar", 1.0)}
 
@@ -193,6 +194,11 @@ class Caller:
             begun = time.perf_counter()
             self._stub.GetTwin(catalog_pb2.GetTwinRequest(name="twins/-"))
             self.took_s.append(time.perf_counter() - begun)
+
+
+def ready(processors: set[int]) -> str:
+    """How many processes wanted a processor in the last minute: on a machine that others use, figures say less."""
+    return f"{os.getloadavg()[0]:.0f} processes ready to run on {len(processors)} processors"
 
 
 def percentiles(values_s: np.ndarray | list[float]) -> str:
