@@ -159,7 +159,7 @@ def _difference(flow: LoadFlow, ours: Complex, theirs: Complex) -> float:
 def _one(name: str, network: PowerNetwork, flow: LoadFlow, at: NDArray[np.int64], consumed: Complex) -> Iterator[Row]:
     """Every load 2 % up, then 2 % down, each time from the solved base case: ours near it and by full Newton."""
     plan, base = prepare(flow.model), base_of(flow)
-    values, scratch, near = factor(plan, flow.model), Scratch(plan), NearScratch(lay_flat(base))
+    values, scratch, near = factor(plan, flow.model), Scratch(plan), NearScratch(base, lay_flat(base))
     change = np.zeros(flow.model.n_bus, dtype=np.complex128)
     np.add.at(change, at, 0.02 * consumed)
     moved = (flow.model.s_power - change, flow.model.s_power + change)

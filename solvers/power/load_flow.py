@@ -113,7 +113,7 @@ def _load_flow(
         model = with_one_reference(model)
     plan, values, reasons = reuse.find(model)
     scratch = Scratch(plan)
-    if near is not None and not near.flat.base.serves(model):
+    if near is not None and not near.base.serves(model):
         near, reasons = None, (*reasons, RebuildReason.ANOTHER_BASE)
 
     def once(injections: Injections, start: ComplexArray, held: NDArray[np.bool_] | None = None) -> Solution[Voltages]:

@@ -19,8 +19,8 @@ Reference: L. V. Kantorovich, "Functional analysis and applied mathematics" (194
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,24 +41,23 @@ _FREE = 1
 _CONTRACTS = 0.5
 
 
-@dataclass(frozen=True, eq=False)
-class Flat:
+class Flat(NamedTuple):
     """A base case as lists of updates, each of which a loop takes one after the other; by position of its core.
 
+    Every list is one array, its entries one behind the other.
+
     Args:
-        base: the base case.
-        between: (nnz, 2) row and column of each admittance off the diagonal.
-        y_between: (nnz, 2) conductance and susceptance there [pu].
-        y_own: (n_free, 2) on the diagonal.
-        forward: (n_upper, 2) row and column of each block of L.
-        lower: (n_upper, 4) float32, these blocks.
-        pivot: (n_free, 4) float32, blocks of D^-1.
-        backward: (n_upper, 2) row and column of each block of U.
-        upper: (n_upper, 4) float32, these blocks.
-        passive: (nnz_passive, 2) passive bus and bus that its voltage follows, as rows of a solution.
+        between: (2 nnz,) row and column of each admittance off the diagonal.
+        y_between: (2 nnz,) conductance and susceptance there [pu].
+        y_own: (2 n_free,) on the diagonal.
+        forward: (2 n_upper,) row and column of each block of L.
+        lower: (4 n_upper,) float32, these blocks.
+        pivot: (4 n_free,) float32, blocks of D^-1.
+        backward: (2 n_upper,) row and column of each block of U.
+        upper: (4 n_upper,) float32, these blocks.
+        passive: (2 nnz_passive,) passive bus and bus that its voltage follows, as rows of a solution.
     """
 
-    base: Base
     between: IntArray
     y_between: FloatArray
     y_own: FloatArray
@@ -71,22 +70,14 @@ class Flat:
 
 
 class _Work(NamedTuple):
-    """What the kernel reads and writes, flat: base case, lists of `Flat`, and the space of one lane."""
+    """What the kernel reads and writes: the base case's lists and numbers, and the space of one lane, all flat."""
 
+    flat: Flat
     bus: NDArray[np.int64]
     is_pv: NDArray[np.int8]
     start: FloatArray
     drawn: FloatArray
     s_current: FloatArray
-    between: IntArray
-    y_between: FloatArray
-    y_own: FloatArray
-    forward: IntArray
-    lower: SingleArray
-    pivot: SingleArray
-    backward: IntArray
-    upper: SingleArray
-    passive: IntArray
     weight: FloatArray
     residual: FloatArray
     step: SingleArray
@@ -94,19 +85,29 @@ class _Work(NamedTuple):
 
 
 class Scratch:
-    """Work space of one worker for one base case; never stored, never shared."""
+    """Work space of one worker for one base case; never stored, never shared.
 
-    def __init__(self, flat: Flat) -> None:
-        base, plan = flat.base, flat.base.core.plan
-        n = plan.symbolic.n
-        self.flat = flat
-        parts = (
-            base.core.bus, plan.is_pv, pairs(base.v[plan.bus]), base.drawn, pairs(base.s_current[plan.bus[:n]]), flat.between,
-            flat.y_between, flat.y_own, flat.forward, flat.lower, flat.pivot, flat.backward, flat.upper, flat.passive,
-            base.core.weight, np.empty((n, 2)), np.empty((n, 2), dtype=np.float32), np.empty((len(base.core.bus), 2)),
-        )  # fmt: skip
-        own: list[Any] = [np.array(part).ravel() for part in parts]
-        self.work = lend(_Work(*own))
+    Args:
+        base: the base case.
+        flat: its lists, which all workers share.
+    """
+
+    def __init__(self, base: Base, flat: Flat) -> None:
+        plan, n = base.core.plan, base.core.plan.symbolic.n
+        self.base = base
+        work = _Work(
+            flat=flat,
+            bus=base.core.bus,
+            is_pv=plan.is_pv,
+            start=pairs(base.v[plan.bus]).ravel(),
+            drawn=base.drawn.ravel(),
+            s_current=pairs(base.s_current[plan.bus[:n]]).ravel(),
+            weight=base.core.weight.ravel(),
+            residual=np.empty(2 * n),
+            step=np.empty(2 * n, dtype=np.float32),
+            v=np.empty(2 * len(base.core.bus)),
+        )
+        self.work = lend(work)
 
 
 def lay_flat(base: Base) -> Flat:
@@ -136,16 +137,15 @@ def lay_flat(base: Base) -> Flat:
     unit = pivot[u_row] @ blocks[begin[u_row] + np.arange(n_upper) - sym.up[u_row]]
     follows = np.repeat(len(plan.bus) + np.arange(len(base.core.ptr) - 1), np.diff(base.core.ptr))
     return Flat(
-        base=base,
-        between=np.stack([row, plan.col[:nnz]], axis=1)[by_rank].astype(np.int32),
-        y_between=base.core.factor.y[:nnz][by_rank],
-        y_own=base.core.factor.y[len(plan.col) : len(plan.col) + n].copy(),
-        forward=np.stack([l_row, l_col], axis=1)[up].astype(np.int32),
-        lower=base.lower.reshape(-1, 4)[up],
-        pivot=np.ascontiguousarray(pivot.reshape(-1, 4)),
-        backward=np.stack([u_row, sym.uj], axis=1)[down].astype(np.int32),
-        upper=np.ascontiguousarray(unit.reshape(-1, 4)[down]),
-        passive=np.stack([follows, base.core.col], axis=1).astype(np.int32),
+        between=np.stack([row, plan.col[:nnz]], axis=1)[by_rank].astype(np.int32).ravel(),
+        y_between=base.core.factor.y[:nnz][by_rank].ravel(),
+        y_own=base.core.factor.y[len(plan.col) : len(plan.col) + n].flatten(),
+        forward=np.stack([l_row, l_col], axis=1)[up].astype(np.int32).ravel(),
+        lower=base.lower.reshape(-1, 4)[up].ravel(),
+        pivot=pivot.flatten(),
+        backward=np.stack([u_row, sym.uj], axis=1)[down].astype(np.int32).ravel(),
+        upper=unit.reshape(-1, 4)[down].ravel(),
+        passive=np.stack([follows, base.core.col], axis=1).astype(np.int32).ravel(),
     )
 
 
@@ -164,12 +164,13 @@ def solve_near(scratch: Scratch, s_power: ComplexArray, *, tolerance_pu: float =
     >>> from solvers.power.base import base_of
     >>> from solvers.power.load_flow import load_flow
     >>> flow = load_flow(read_packaged("case9")).unwrap()
-    >>> found = solve_near(Scratch(lay_flat(base_of(flow))), 1.02 * flow.model.s_power)
+    >>> base = base_of(flow)
+    >>> found = solve_near(Scratch(base, lay_flat(base)), 1.02 * flow.model.s_power)
     >>> found.status.name, found.stats.rebuilt
     ('SOLVED', ())
     """
     v, mismatch = np.empty(len(s_power), dtype=np.complex128), np.empty(len(s_power), dtype=np.complex128)
-    base = scratch.flat.base
+    base = scratch.base
     accepted_pu = max(tolerance_pu, base.factor.rounding_pu)
     iterations, missing_pu = _near(s_power, v, mismatch, accepted_pu, scratch.work)
     if iterations != GIVEN_UP:
@@ -194,8 +195,8 @@ def _near(
 
     `s_power` and, receiving, `v_out` and `mismatch` stand by bus of the model, all else by position.
     """
-    bus, is_pv, start, drawn, s_current = work.bus, work.is_pv, work.start, work.drawn, work.s_current
-    residual, step, v, passive, weight = work.residual, work.step, work.v, work.passive, work.weight
+    flat, bus, is_pv, start, drawn, s_current = work.flat, work.bus, work.is_pv, work.start, work.drawn, work.s_current
+    residual, step, v, passive, weight = work.residual, work.step, work.v, flat.passive, work.weight
     n, n_bus = len(is_pv), len(start) // 2
     for z in range(n_bus, len(bus)):
         if s_power[bus[z]] != 0.0:  # what injects there is another network than the core
@@ -212,8 +213,8 @@ def _near(
         if iterations == _MOST_ITERATIONS or (iterations > _FREE and not largest < _CONTRACTS * last) or largest != largest:
             return GIVEN_UP, largest
         last = largest
-        _turn(work.forward, work.lower, work.pivot, work.backward, work.upper, residual, step, v)
-        largest = _missing(bus, is_pv, work.between, work.y_between, work.y_own, s_power, s_current, v, residual)
+        _turn(flat.forward, flat.lower, flat.pivot, flat.backward, flat.upper, residual, step, v)
+        largest = _missing(bus, is_pv, flat.between, flat.y_between, flat.y_own, s_power, s_current, v, residual)
         iterations += 1
     v[2 * n_bus :] = 0.0
     for x in range(len(passive) // 2):

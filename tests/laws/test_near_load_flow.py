@@ -22,7 +22,7 @@ from tests.laws.test_batch_load_flow import mismatch, scenarios, solved
 @pytest.mark.parametrize("name", ["case9", "case118", "mv_oberrhein", "GBreducednetwork", "case1354pegase"])
 def test_it_solves_its_own_equations_without_factoring_anything(name: str) -> None:
     flow, base = solved(name)
-    scratch = Scratch(lay_flat(base))
+    scratch = Scratch(base, lay_flat(base))
     for s_power in scenarios(flow, 5, 0.1, seed=3):
         found = solve_near(scratch, s_power)
         assert (found.status, found.stats.rebuilt) == (Status.SOLVED, ())
@@ -36,14 +36,14 @@ def test_it_solves_its_own_equations_without_factoring_anything(name: str) -> No
 def test_what_was_solved_before_changes_no_bit() -> None:
     flow, base = solved("case118")
     some = scenarios(flow, 4, 0.2, seed=8)
-    used, flat = Scratch(lay_flat(base)), lay_flat(base)
+    used, flat = Scratch(base, lay_flat(base)), lay_flat(base)
     for s_power in (*some, *some[::-1]):
-        np.testing.assert_array_equal(solve_near(used, s_power).value.v, solve_near(Scratch(flat), s_power).value.v)
+        np.testing.assert_array_equal(solve_near(used, s_power).value.v, solve_near(Scratch(base, flat), s_power).value.v)
 
 
 def test_far_from_the_base_case_newton_solves_it_and_says_so() -> None:
     flow, base = solved("case118")
-    scratch = Scratch(lay_flat(base))
+    scratch = Scratch(base, lay_flat(base))
     heavy = np.where(flow.model.s_power.real < 0, 1.9 * flow.model.s_power, flow.model.s_power)
     found = solve_near(scratch, heavy)
     assert found.stats.rebuilt[0] == RebuildReason.FAR_FROM_BASE.value
@@ -56,7 +56,7 @@ def test_a_bus_that_was_passive_may_inject() -> None:
     flow, base = solved("case1354pegase")
     s_power = flow.model.s_power.copy()
     s_power[base.core.bus[-1]] -= 0.1
-    found = solve_near(Scratch(lay_flat(base)), s_power)
+    found = solve_near(Scratch(base, lay_flat(base)), s_power)
     assert found.stats.rebuilt == (RebuildReason.FAR_FROM_BASE.value,)
     assert mismatch(flow, found.value.v, s_power) < 1.1e-8
 
@@ -64,7 +64,8 @@ def test_a_bus_that_was_passive_may_inject() -> None:
 def test_a_network_uses_it_while_its_constant_power_alone_differs() -> None:
     network = read("pandapower:case118")
     assert isinstance(network, PowerNetwork)
-    near = Scratch(lay_flat(base_of(load_flow(network).unwrap())))
+    base = base_of(load_flow(network).unwrap())
+    near = Scratch(base, lay_flat(base))
 
     def edited(table: str, column: str, factor: float) -> PowerNetwork:
         old = network.tables[table]
@@ -86,9 +87,9 @@ def test_a_network_uses_it_while_its_constant_power_alone_differs() -> None:
 def test_the_kernels_run_in_plain_python_and_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     flow, base = solved("case9")
     (s_power,) = scenarios(flow, 1, 0.1, seed=2)
-    compiled = solve_near(Scratch(lay_flat(base)), s_power)
+    compiled = solve_near(Scratch(base, lay_flat(base)), s_power)
     for name in ("_near", "_missing", "_turn"):
         monkeypatch.setattr(kernels, name, getattr(kernels, name).py_func)
-    plain = solve_near(Scratch(lay_flat(base)), s_power)
+    plain = solve_near(Scratch(base, lay_flat(base)), s_power)
     np.testing.assert_allclose(plain.value.v, compiled.value.v, atol=1e-12)
     assert plain.stats.iterations == compiled.stats.iterations
