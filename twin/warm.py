@@ -46,4 +46,5 @@ def take_once() -> None:
     window, nobody = Window(catalogue), np.zeros(1, dtype=np.bool_)
     admit(Rows.empty(), catalogue, nobody, window, receive_us=0, now_us=0, oldest_us=0, outranked=nobody)
     window.in_force(0, "")
+    window.moves("", 0, 0)
     window.forget(0)

@@ -8,6 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.simulation.live import Start
+from twin.warm import take_once
+
+
+@pytest.fixture(scope="session", autouse=True)
+def rehearsed() -> None:
+    """As a service does before it answers: waits in these tests are for its work, not for a compiler."""
+    take_once()
 
 
 @pytest.fixture
