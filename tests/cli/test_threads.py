@@ -23,7 +23,7 @@ print("threads", before, len(os.listdir("/proc/self/task")))
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted where Linux lists them")
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="only Linux lists a process its native threads")
 def test_a_product_of_matrices_runs_on_the_thread_that_asks_for_it() -> None:
     done = subprocess.run([sys.executable, "-c", COUNTED], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "threads 1 1"

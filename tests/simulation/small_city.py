@@ -11,6 +11,7 @@ import numpy as np
 from grid_models.formats import write
 from grid_models.library.water import pumped_tank
 from grid_models.measurements import Rows, Signal, SignalKind, Update
+from tests.waiting import until
 from twin.assembly import assemble
 from twin.config import read_config
 from twin.journal import Journal
@@ -91,12 +92,15 @@ async def played(service: TwinService, minutes: int, first: int = 0, epoch: int 
     claim = Claim("scada", epoch, 0, service.catalogue.revision, claimed, AckLevel.ESTIMATED)
     stream = await service.open_publisher(claim)
     acks = stream.acks()
+
+    async def rest() -> bool:
+        return all(chain.rests for chain in service._engine._chains.values())
+
     for minute in range(first, minutes):
         await stream.submit(Batch(minute - first + 1, rows(minute)))
         covered = 0
         while covered <= minute - first:
             ack = await asyncio.wait_for(anext(acks), 60)
             covered = ack.through_batch_id if ack.level is AckLevel.ESTIMATED else covered
-        while not all(chain.rests for chain in service._engine._chains.values()):  # noqa: ASYNC110 - it tells nobody
-            await asyncio.sleep(0.001)
+        await until(rest)
         yield minute

@@ -11,6 +11,7 @@ import pytest
 from grid_models.measurements import TimeQuality
 from tests.simulation.live import Start, go_on, history, play, reached
 from tests.simulation.small_twin import SECOND, T0, claim, parts, rows
+from tests.waiting import until
 from twin.chain import digest
 from twin.errors import TooOld
 from twin.journal import EntryKind, Journal
@@ -83,8 +84,11 @@ async def test_the_past_before_a_restart_is_computed_again_with_the_same_bits(st
     await reached(stream, AckLevel.ESTIMATED, 41)
     instants = [T0 + t * SECOND for t in (0, 7, 36, 39)]
     asked = [AsOf(t + SECOND // 2) for t in instants]
-    while not (await twin.get_state("power", asked[-1])).correction:  # noqa: ASYNC110 - later states follow
-        await asyncio.sleep(0.01)
+
+    async def corrected() -> bool:
+        return (await twin.get_state("power", asked[-1])).correction
+
+    await until(corrected)  # the states of later instants follow
     before = [await twin.get_state("power", at) for at in asked]
     twin = await start()
     again = [await twin.get_state("power", at) for at in asked]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import numpy as np
 import typer
@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     from solvers.solution import Solution
 
 _SHOWN = 12
+
+
+class _Options(TypedDict):
+    """What `solvers.power.screening` is asked, and the result's attributes repeat."""
+
+    loading_limit_percent: float
+    distributed_slack: bool
 
 
 def command(
@@ -52,7 +59,7 @@ def command(
     if not isinstance(model, PowerNetwork):
         raise InvalidInput([Issue("", "", (network,), "is no power network")])
     todo = _chosen(model, outage or [], outages) if outage or outages else every_outage(model)
-    options = {"loading_limit_percent": limit, "distributed_slack": distributed_slack}
+    options = _Options(loading_limit_percent=limit, distributed_slack=distributed_slack)
     data = _screened(model, todo, options) if series is None else _over_time(model, todo, options, series)
     if only_violations:
         data = _violating(data)
@@ -80,37 +87,32 @@ def _chosen(model: PowerNetwork, words: list[str], file: Path | None) -> list[Ou
     return chosen
 
 
-def _screened(model: PowerNetwork, todo: list[Outage], options: dict[str, float]) -> xr.Dataset:
+def _screened(model: PowerNetwork, todo: list[Outage], options: _Options) -> xr.Dataset:
     from solvers.power.screening import screen
 
     with Progress(console=console) as progress:
         task = progress.add_task("outages", total=len(todo))
-        solution = screen(model, todo, **options, step=lambda n: progress.update(task, advance=n))  # type: ignore[arg-type]
+        solution = screen(model, todo, **options, step=lambda n: progress.update(task, advance=n))
     return _labelled(model, solution, solution.unwrap(), options)
 
 
-def _over_time(model: PowerNetwork, todo: list[Outage], options: dict[str, float], file: Path) -> xr.Dataset:
-    import xarray as xr
-
-    from solvers.labelled import screening_series_dataset
+def _over_time(model: PowerNetwork, todo: list[Outage], options: _Options, file: Path) -> xr.Dataset:
+    from solvers.labelled import read_netcdf, screening_series_dataset
     from solvers.power.screening import screen_series
 
-    try:
-        given = xr.load_dataset(file, engine="h5netcdf")
-    except (OSError, ValueError) as error:
-        raise InvalidInput([Issue("", "", (), f"cannot be read as netCDF: {error}", file=str(file))]) from None
+    given = read_netcdf(file)
     lead = "time" if "time" in given.dims else "scenario"
     if lead not in given.dims:
         raise InvalidInput([Issue("", "", (), "has neither the dimension scenario nor time", file=str(file))])
     scenarios = given.rename({lead: "scenario"})
     with Progress(console=console) as progress:
         task = progress.add_task("outages", total=len(todo) * given.sizes[lead])
-        each = screen_series(model, scenarios, todo, **options, step=lambda n: progress.update(task, advance=n))  # type: ignore[arg-type]
+        each = screen_series(model, scenarios, todo, **options, step=lambda n: progress.update(task, advance=n))
         found = [_labelled(model, solution, solution.value, options) for solution in each]
     return screening_series_dataset(found, given[lead])
 
 
-def _labelled(model: PowerNetwork, solution: Solution[Screening], found: Screening, options: dict[str, float]) -> xr.Dataset:
+def _labelled(model: PowerNetwork, solution: Solution[Screening], found: Screening, options: _Options) -> xr.Dataset:
     from solvers.labelled import Provenance, screening_dataset
 
     method = "newton-raphson" if options["distributed_slack"] else "newton-raphson, compensated chord"
