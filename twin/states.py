@@ -87,7 +87,8 @@ class States:
         if kept:
             best = max(kept, key=lambda p: (p.state.valid_time_us, p.position))
             caught_up = best.state.valid_time_us >= self._lived_until(network)
-            near = at.valid_time_us - best.state.valid_time_us < self._cycle_us[network]
+            cycle_us = self._cycle_us[network]  # no instant of its grid lies between:
+            near = at.valid_time_us // cycle_us == best.state.valid_time_us // cycle_us
             if near or (best is publisher.newest and caught_up):
                 return best
         return await self._recomputed(network, at)
