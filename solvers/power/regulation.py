@@ -7,7 +7,8 @@ load flow's own answer V(x),
     g(x) = (Re[V_t conj(I_t)] - p_set,  |V| - v_set) = 0
 
 is solved by Broyden's method: J from one load flow for each device, then J := J + (dg - J dx) dx^T / |dx|^2. A step
-after which g has not shrunk is halved. An SVC in control needs none of this: it holds its bus by reactive power alone.
+after which |g| has not shrunk is halved; |g| sums squares, so that a device out of reach does not hold up the others. An
+SVC in control needs none of this: it holds its bus by reactive power alone.
 
 Reference: C. G. Broyden, "A class of methods for solving nonlinear simultaneous equations", Math. Comp. 19 (1965).
 """
@@ -113,12 +114,12 @@ def with_regulation(network: PowerNetwork, solve: Solve) -> Solution[LoadFlow]:
         probe[k] += _PROBE * max(abs(x[k]), 1.0)
         jacobian[:, k] = (at(probe, best.value.v)[1] - g) / (probe[k] - x[k])
     while np.abs(g).max() > _CLOSED_PU and rounds < _MOST_ROUNDS + n and np.isfinite(jacobian).all():
-        step = -np.linalg.lstsq(jacobian, g, rcond=None)[0]
-        for _ in range(_MOST_HALVINGS):
+        whole = -np.linalg.lstsq(jacobian, g, rcond=None)[0]
+        for halvings in range(_MOST_HALVINGS):
+            step = whole * 0.5**halvings
             answer, missed = at(x + step, best.value.v)
-            if np.abs(missed).max() < np.abs(g).max():
+            if np.linalg.norm(missed) < np.linalg.norm(g):
                 break
-            step *= 0.5
         if not np.isfinite(missed).all():
             break
         jacobian += np.outer(missed - g - jacobian @ step, step) / (step @ step)

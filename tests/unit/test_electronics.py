@@ -103,3 +103,16 @@ def test_outages_are_regulated_too() -> None:
     net.line.loc[3, "in_service"] = False
     flow = load_flow(from_pandapower(net)).unwrap()
     assert found.min_vm_pu[0] == pytest.approx(np.abs(flow.v).min(), abs=1e-8)
+
+
+def test_a_device_out_of_reach_does_not_hold_up_the_others() -> None:
+    net = ring()
+    net.line.loc[1, "in_service"] = False
+    pp.create_tcsc(net, 1, 2, 1.6, -10.0, -5.0, 130.0)
+    pp.create_ssc(net, 4, 0.0, 6.0, 1.0)
+    pp.create_gen(net, 4, 1.0, vm_pu=1.01)  # holds the bus against the compensator
+    network = from_pandapower(net)
+    solution = load_flow(network)
+    assert (solution.status, solution.culprits) == (Status.NOT_CONVERGED, ("ssc 0",))
+    found = results(network, solution.value.model, solution.value.v)
+    assert found["tcsc_p_to_mw"][0] == pytest.approx(-5.0, abs=1e-7)
