@@ -44,7 +44,8 @@ _FLAGS: Mapping[str, tuple[str, ...]] = {"switch": ("closed",)}
 
 # Further columns that are numbers wherever they stand, or nothing: by their units, and some by name.
 _MEASURED = re.compile(
-    r".*_(mw|mvar|mva|kw|pu|ka|kv|km|ohm|percent|degree|cos_phi)(_per_km)?|df|parallel|scaling|step|slack_weight"
+    r".*_(mw|mvar|mva|kw|pu|ka|kv|km|ohm|percent|degree|cos_phi)(_per_km)?"
+    r"|df|parallel|scaling|step|slack_weight|tap_(pos|neutral|min|max)"
 )
 
 

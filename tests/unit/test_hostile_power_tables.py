@@ -33,6 +33,7 @@ def spoiled(table: str, column: str, value: Any) -> Any:
         ("trafo", "hv_bus", 9999, r"trafo 114: hv_bus: no such bus: 9999"),
         ("line", "max_i_ka", "much", r"line \d+: max_i_ka: must be a number, is much"),
         ("trafo", "parallel", "two", r"trafo 114: parallel: must be a number, is two"),
+        ("trafo", "tap_pos", "up", r"trafo 114: tap_pos: must be a number, is up"),
         ("switch", "closed", "ajar", r"switch \d+: closed: must be true or false, is ajar"),
         ("ext_grid", "vm_pu", -1.0, r"ext_grid \d+: vm_pu: must be greater than 0"),
     ],
