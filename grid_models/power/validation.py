@@ -130,6 +130,15 @@ def _impedances(tables: Mapping[str, Table]) -> Iterator[Issue]:
         over = np.abs(table["vkr_percent"]) > np.abs(table["vk_percent"])
         if (over & ~none).any():
             yield Issue("trafo", "vkr_percent", _ids(table, over & ~none), "must not exceed vk_percent")
+    for name, column in (("svc", "x_l_ohm"), ("svc", "x_cvar_ohm"), ("tcsc", "x_l_ohm"), ("tcsc", "x_cvar_ohm")):
+        none = tables[name][column] == 0 if name in tables else np.zeros(0, dtype=bool)
+        if none.any():
+            yield Issue(name, column, _ids(tables[name], none), "must not be zero")
+    if "ssc" in tables:
+        table = tables["ssc"]
+        none = (table["r_ohm"] == 0) & (table["x_ohm"] == 0)
+        if none.any():
+            yield Issue("ssc", "x_ohm", _ids(table, none), "has no impedance; it holds no voltage behind one")
     for name in {"trafo", "trafo3w"} & tables.keys():
         table = tables[name]
         steps = [np.nan_to_num(table.column(f"tap_step_{unit}", 0.0).astype(float)) for unit in ("percent", "degree")]

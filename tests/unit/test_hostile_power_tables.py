@@ -61,6 +61,17 @@ def test_lines_without_impedance_and_missing_columns_are_named() -> None:
         from_pandapower(net)
 
 
+def test_thyristors_and_compensators_without_reactance_are_named() -> None:
+    net = pn.case9()
+    pp.create_svc(net, 4, 0.0, -10.0, 1.0, 140.0)
+    pp.create_tcsc(net, 4, 5, 1.0, 0.0, -5.0, 140.0)
+    pp.create_ssc(net, 6, 0.0, 0.0, 1.0)
+    with pytest.raises(InvalidInput) as refused:
+        from_pandapower(net)
+    named = {(issue.component, issue.field) for issue in refused.value.issues}
+    assert named == {("svc", "x_l_ohm"), ("tcsc", "x_cvar_ohm"), ("ssc", "x_ohm")}
+
+
 def test_tables_that_are_none_and_indices_that_count_nothing_are_named() -> None:
     net = pn.case9()
     net["load"] = 0.5
