@@ -39,14 +39,19 @@ def passive_shunts(flows: Flows) -> tuple[ComplexArray, dict[str, Array]]:
 
 
 def svc_results(flows: Flows, fed: ComplexArray) -> dict[str, Array]:
-    """Columns of `svc`; `fed` (n_svc,) complex [MVA] is what those that regulate feed in, 0 for the others."""
+    """Columns of `svc`, its angle and reactance nan where reactive power is left out.
+
+    Args:
+        flows: of the solved network.
+        fed: (n_svc,) complex [MVA], what those that regulate feed in, 0 for the others.
+    """
     table = flows.network.tables["svc"]
     active = flows.active("svc")
     node = flows.node(table["bus"])
     v = np.where(active, flows.v[node], np.nan + 1j * np.nan)
     q_mvar = _fixed(flows).imag - fed.imag
     vn_kv = flows.network.equivalents.node_vn_kv[node]
-    b = q_mvar / (np.abs(v) * vn_kv) ** 2
+    b = np.where(flows.linear, np.nan, q_mvar / (np.abs(v) * vn_kv) ** 2)
     return {
         "svc_thyristor_firing_angle_degree": _angle(b, flows, "svc"),
         "svc_x_ohm": _inverse(b),
@@ -74,11 +79,11 @@ def tcsc_results(flows: Flows, ends: dict[str, Array]) -> dict[str, Array]:
 
 
 def _fixed(flows: Flows) -> ComplexArray:
-    """(n_svc,) consumed by SVCs at their own firing angle [MVA]."""
+    """(n_svc,) consumed by SVCs at their own firing angle [MVA]; nothing where reactive power is left out."""
     table = flows.network.tables["svc"]
     vm = np.nan_to_num(np.abs(flows.v[flows.node(table["bus"])]))
-    power = svc_mva(flows.network) * (1.0 if flows.linear else vm**2)
-    return np.asarray(np.where(flows.active("svc") & ~controlled(flows.network, "svc"), power, 0.0))
+    fixed = flows.active("svc") & ~controlled(flows.network, "svc") & (not flows.linear)
+    return np.where(fixed, svc_mva(flows.network) * vm**2, 0.0)
 
 
 def _angle(b: FloatArray, flows: Flows, element: str) -> FloatArray:

@@ -7,6 +7,7 @@ import pandapower as pp
 import pytest
 
 from grid_models.formats.pandapower import from_pandapower
+from solvers.power.dc_flow import dc_load_flow
 from solvers.power.load_flow import load_flow
 from solvers.power.outage_choice import chosen_outages
 from solvers.power.results import results
@@ -46,6 +47,18 @@ def test_an_svc_holds_its_bus_or_stands_at_its_angle(controllable: bool) -> None
     pp.create_svc(net, 2, 1.0, -10.0, 1.0, 143.9, controllable=controllable)
     found = assert_equals_pandapower(net)
     assert (abs(found["bus_vm_pu"][2] - 1.0) < 1e-12) == controllable
+
+
+@pytest.mark.parametrize("controllable", [True, False])
+def test_a_linear_flow_has_no_reactive_power_of_an_svc(controllable: bool) -> None:
+    net = ring()
+    pp.create_svc(net, 2, 1.0, -10.0, 1.0, 143.9, controllable=controllable)
+    network = from_pandapower(net)
+    flow = dc_load_flow(network).unwrap()
+    found = results(network, flow.model, flow.v, flow.p_from)
+    assert not found["svc_q_mvar"].any()
+    assert not found["bus_q_mvar"].any()
+    assert np.isnan(found["svc_x_ohm"]).all()
 
 
 @pytest.mark.parametrize("controllable", [True, False])
