@@ -20,7 +20,7 @@ class EventLog:
 
     def __init__(self) -> None:
         self.events: list[TwinEvent] = []
-        self._news = asyncio.Condition()
+        self._news = asyncio.Event()  # the next event is there
 
     def recall(self, events: Iterable[TwinEvent]) -> None:
         """Know the events of earlier epochs."""
@@ -31,11 +31,11 @@ class EventLog:
         """Of the newest event, 0 where there is none."""
         return self.events[-1].sequence if self.events else 0
 
-    async def announce(self, event: TwinEvent) -> None:
+    def announce(self, event: TwinEvent) -> None:
         """Add an event and wake the readers."""
-        async with self._news:
-            self.events.append(event)
-            self._news.notify_all()
+        self.events.append(event)
+        self._news.set()
+        self._news = asyncio.Event()
         text = "event sequence=%d code=%s transition=%s %s"
         log.info(text, event.sequence, event.code, event.transition.name, event.message)
 
@@ -46,6 +46,4 @@ class EventLog:
             while at < len(self.events):
                 at += 1
                 yield self.events[at - 1]
-            async with self._news:
-                while at >= len(self.events):
-                    await self._news.wait()
+            await self._news.wait()

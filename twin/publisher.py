@@ -36,7 +36,7 @@ class Publisher:
         """The last published state."""
         return self.kept[-1] if self.kept else None
 
-    async def publish(self, published: PublishedState) -> None:
+    def publish(self, published: PublishedState) -> None:
         """Make a state the newest one and wake the readers."""
         self.kept.append(published)
         self._bytes += _size(published)

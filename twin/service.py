@@ -318,9 +318,9 @@ class TwinService:
                 case Learn():
                     self._keep(self._learn(effect))
                 case Publish(published):
-                    self._keep(self._states.publish(published))
+                    self._states.publish(published)
                 case Announce(event):
-                    self._keep(self._events.announce(event))
+                    self._events.announce(event)
                 case Tell(publisher, ack):
                     if publisher in self._streams:
                         self._streams[publisher].tell(ack)

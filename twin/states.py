@@ -43,9 +43,9 @@ class States:
         for network, publisher in self.publishers.items():
             publisher.dropped = self._lived_until(network) >= 0
 
-    async def publish(self, published: PublishedState) -> None:
+    def publish(self, published: PublishedState) -> None:
         """Keep a state and hand it to whoever watches."""
-        await self.publishers[published.state.network].publish(published)
+        self.publishers[published.state.network].publish(published)
 
     def watch(self, network: str, resume_after: Position | None, min_interval_s: float) -> AsyncIterator[Delivery]:
         """The newest state, then each next one; latest wins."""

@@ -19,9 +19,9 @@ def state(revision: int) -> PublishedState:
     return PublishedState(Position(1, revision), revision, found)
 
 
-async def publish(publisher: Publisher, *revisions: int) -> None:
+def publish(publisher: Publisher, *revisions: int) -> None:
     for revision in revisions:
-        await publisher.publish(state(revision))
+        publisher.publish(state(revision))
 
 
 def told(delivery: Delivery) -> tuple[int, int | None, int]:
@@ -31,10 +31,10 @@ def told(delivery: Delivery) -> tuple[int, int | None, int]:
 
 async def test_a_reader_gets_the_newest_state_and_then_each_next_one() -> None:
     publisher = Publisher()
-    await publish(publisher, 1, 2)
+    publish(publisher, 1, 2)
     reader = publisher.watch(None, 0.0)
     assert told(await anext(reader)) == (2, None, 0)
-    await publish(publisher, 3)
+    publish(publisher, 3)
     assert told(await anext(reader)) == (3, 2, 0)
     await reader.aclose()
 
@@ -44,33 +44,33 @@ async def test_a_reader_may_come_before_the_first_state() -> None:
     reader = publisher.watch(None, 0.0)
     waiting = asyncio.ensure_future(anext(reader))
     await asyncio.sleep(0)
-    await publish(publisher, 1)
+    publish(publisher, 1)
     assert told(await waiting) == (1, None, 0)
     await reader.aclose()
 
 
 async def test_a_slow_reader_is_told_how_many_states_were_merged() -> None:
     publisher = Publisher()
-    await publish(publisher, 1)
+    publish(publisher, 1)
     reader = publisher.watch(None, 0.0)
     await anext(reader)
-    await publish(publisher, 2, 3, 4)
+    publish(publisher, 2, 3, 4)
     assert told(await anext(reader)) == (4, 1, 2)
-    await publish(publisher, 5)
+    publish(publisher, 5)
     assert told(await anext(reader)) == (5, 4, 0)
     await reader.aclose()
 
 
 async def test_resuming_spares_the_state_that_the_reader_has_and_counts_the_gap() -> None:
     publisher = Publisher()
-    await publish(publisher, 1, 2, 3)
+    publish(publisher, 1, 2, 3)
     behind = publisher.watch(Position(1, 1), 0.0)
     assert told(await anext(behind)) == (3, 1, 1)
     level = publisher.watch(Position(1, 3), 0.0)
     waiting = asyncio.ensure_future(anext(level))
     await asyncio.sleep(0)
     assert not waiting.done()
-    await publish(publisher, 4)
+    publish(publisher, 4)
     assert told(await waiting) == (4, 3, 0)
     await behind.aclose()
     await level.aclose()
@@ -78,10 +78,10 @@ async def test_resuming_spares_the_state_that_the_reader_has_and_counts_the_gap(
 
 async def test_a_state_published_while_the_first_is_being_read_is_not_lost() -> None:
     publisher = Publisher()
-    await publish(publisher, 1)
+    publish(publisher, 1)
     reader = publisher.watch(None, 0.0)
     first = await anext(reader)
-    await publish(publisher, 2)
+    publish(publisher, 2)
     assert told(first) == (1, None, 0)
     assert told(await asyncio.wait_for(anext(reader), 1)) == (2, 1, 0)
     await reader.aclose()
@@ -89,26 +89,26 @@ async def test_a_state_published_while_the_first_is_being_read_is_not_lost() -> 
 
 async def test_the_shortest_interval_merges_what_comes_within_it() -> None:
     publisher = Publisher()
-    await publish(publisher, 1)
+    publish(publisher, 1)
     reader = publisher.watch(None, 0.05)
     await anext(reader)
     waiting = asyncio.ensure_future(anext(reader))
     for revision in (2, 3, 4):
-        await publish(publisher, revision)
+        publish(publisher, revision)
         await asyncio.sleep(0.005)
     assert told(await waiting) == (4, 1, 2)
     await reader.aclose()
 
 
-async def test_what_is_kept_is_bounded_in_bytes_and_the_newest_always_is() -> None:
+def test_what_is_kept_is_bounded_in_bytes_and_the_newest_always_is() -> None:
     publisher = Publisher(kept_bytes=10_000)
-    await publish(publisher, 1, 2)
+    publish(publisher, 1, 2)
     assert not publisher.dropped
-    await publish(publisher, 3, 4)
+    publish(publisher, 3, 4)
     assert [p.position.revision for p in publisher.kept] == [3, 4]
     assert publisher.dropped
     tiny = Publisher(kept_bytes=1)
-    await publish(tiny, 1, 2)
+    publish(tiny, 1, 2)
     assert [p.position.revision for p in tiny.kept] == [2]
 
 
@@ -116,10 +116,10 @@ async def test_what_is_kept_is_bounded_in_bytes_and_the_newest_always_is() -> No
 async def test_publishing_waits_for_no_reader(readers: int) -> None:
     publisher = Publisher()
     idle = [publisher.watch(None, 0.0) for _ in range(readers)]
-    await publish(publisher, 1)
+    publish(publisher, 1)
     for reader in idle:
         await anext(reader)
-    await asyncio.wait_for(publish(publisher, *range(2, 300)), 5)
+    publish(publisher, *range(2, 300))
     assert [told(await anext(reader)) for reader in idle] == [(299, 1, 297)] * readers
     for reader in idle:
         await reader.aclose()

@@ -32,7 +32,7 @@ async def test_a_frame_between_two_instants_of_the_grid_stands_for_no_later_inst
     """After a restart a frame may be kept, as it was corrected, and the instant behind it not, as it stayed what it was."""
     for revision, instant_us in enumerate((T0 + SECOND * 29 // 20, T0 + 10 * SECOND), start=1):
         state = estimate("power", POWER, Given(Window(parts().catalogue).in_force(instant_us, "power")))
-        await states.publish(PublishedState(Position(1, revision), instant_us, state, correction=True))
+        states.publish(PublishedState(Position(1, revision), instant_us, state, correction=True))
 
     async def found(second: float) -> float:
         published = await states.get("power", AsOf(T0 + round(second * SECOND)))
