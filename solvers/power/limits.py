@@ -20,7 +20,7 @@ class Limits:
 
     Args:
         per_limit: (n_branch, 2) one over the current at which each end is loaded in full [1/pu]; 0 without a limit.
-        band: (n_bus, 2) least and greatest voltage [pu].
+        band: (n_bus, 2) least and greatest voltage [pu]; 0 and inf at points inside an element, which are not judged.
     """
 
     per_limit: FloatArray
@@ -45,6 +45,7 @@ def limits(network: PowerNetwork, model: BusBranch, loading_limit_percent: float
     low, high = (bus.column(name, np.nan).astype(float) for name in ("min_vm_pu", "max_vm_pu"))
     band = np.empty((model.n_bus, 2))
     band[:] = _DEFAULT_BAND
+    band[model.bus_node >= bus.size] = 0.0, np.inf
     for node in np.flatnonzero(model.node_bus[: bus.size] >= 0).tolist():
         b = model.node_bus[node]
         if low[node] > 0:

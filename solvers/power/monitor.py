@@ -42,7 +42,7 @@ def monitor(
         ends: (n_branch, 2) positions.
         y: (n_branch, 8) y_ff, y_ft, y_tf, y_tt as real and imaginary parts [pu].
         per_limit: (n_branch, 2) one over the current limit at each end [1/pu]; 0 without a limit.
-        band: (n_bus, 2) least and greatest voltage [pu].
+        band: (n_bus, 2) least and greatest voltage [pu]; buses whose least is 0 are left out.
         missing: (n_outage,) the branch that is out, -1 for none.
         dead_from: (n_outage + 1,) where each outage's part of `dead` begins.
         dead: positions without voltage.
@@ -134,6 +134,8 @@ def _voltages(
     least, most = f64x16(1e9), zero
     at_least, at_most = f64x16(-1.0), f64x16(-1.0)
     for i in range(len(band)):
+        if band[i, 0] == 0.0:
+            continue
         e, f = load(zero, v, 2 * i), load(zero, v, 2 * i + 1)
         square = fma(e, e, f * f)
         low = square

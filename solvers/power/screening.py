@@ -292,7 +292,8 @@ def _judge(
     names = _branch_names(network, model)
     if len(loading):
         sheet.element[i] = names[int(loading.argmax())]
-    sheet.extremes[i] = loading.max(initial=0.0), vm.min(), vm.max()
+    seen = vm[bounds.band[:, 0] > 0]
+    sheet.extremes[i] = loading.max(initial=0.0), seen.min(), seen.max()
     over = np.flatnonzero(loading > 1.0)
     beyond = np.flatnonzero((vm < bounds.band[:, 0]) | (vm > bounds.band[:, 1]))
     found = np.concatenate([names[over], _bus_names(network, model)[beyond]])

@@ -118,6 +118,20 @@ def test_outages_are_regulated_too() -> None:
     assert found.min_vm_pu[0] == pytest.approx(np.abs(flow.v).min(), abs=1e-8)
 
 
+@pytest.mark.parametrize("controllable", [True, False])
+def test_a_voltage_inside_a_compensator_violates_nothing(controllable: bool) -> None:
+    net = ring()
+    pp.create_ssc(net, 4, 0.0, 60.0, 1.02, vm_internal_pu=1.2, controllable=controllable)
+    network = from_pandapower(net)
+    found = screen(network, chosen_outages(network, ["line 0", "line 1", "line 4"])).unwrap()
+    assert not len(found.violation_outage)
+    for i, line in enumerate((0, 1, 4)):
+        net.line.loc[line, "in_service"] = False
+        pp.runpp(net, tolerance_mva=1e-9, max_iteration=50)
+        net.line.loc[line, "in_service"] = True
+        assert found.max_vm_pu[i] == pytest.approx(net.res_bus.vm_pu.max(), abs=1e-8)
+
+
 def test_a_device_out_of_reach_does_not_hold_up_the_others() -> None:
     net = ring()
     net.line.loc[1, "in_service"] = False
