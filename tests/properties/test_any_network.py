@@ -41,10 +41,11 @@ def follows_the_voltage(net: Any) -> bool:
 
 def told_alike(net: Any, key: str) -> bool:
     """Columns that pandapower means as this project does."""
-    # From a DC start pandapower shares between slacks at one bus only the losses by weight.
+    # From a DC start pandapower shares between slacks at one bus only the losses by weight. Beside such it also gives a whole
+    # share to an extended ward of weight 0, and its bus no longer balances with its branches (network 25368).
     slacks = [*net.ext_grid.bus[net.ext_grid.in_service], *net.gen.bus[net.gen.in_service & net.gen.slack]]
     nodes = net._pd2ppc_lookups["bus"][np.array(slacks, dtype=np.int64)]
-    if key in ("ext_grid_p_mw", "gen_p_mw", "bus_p_mw") and len(set(nodes.tolist())) < len(slacks):
+    if key in ("ext_grid_p_mw", "gen_p_mw", "xward_p_mw", "bus_p_mw") and len(set(nodes.tolist())) < len(slacks):
         return False
     # pandapower gives all consumption at a bus the mean shares of its loads, and sums the loads up each with its own.
     summed = key.startswith(("bus", "ext_grid", "gen", "dcline")) and "_m" in key and "vm" not in key
