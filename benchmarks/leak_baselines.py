@@ -75,7 +75,7 @@ def pressure_regression(network: WaterNetwork, past: ScadaYear, year: ScadaYear)
     learnt, seen = y - X @ weights, year.hours.pressure_m - _regressors(town, year.hours) @ weights
     step = _steps(learnt)
     R = np.cov(np.nan_to_num(step[24 * 8 :]).T) + 1e-6 * np.eye(y.shape[1])
-    view = town.view(past.hours, 24 * 7 + 18, np.zeros(len(town.pipe)))
+    view = town.view(past.hours[24 * 7 + 18], np.zeros(len(town.pipe)))
     S = np.nan_to_num(town.signatures(view)[: town.n_head])
     weight = np.linalg.inv(R)
     power = np.maximum(np.einsum("ij,ik,kj->j", S, weight, S), 1e-12)

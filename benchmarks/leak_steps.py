@@ -38,11 +38,11 @@ def main() -> int:
     last = past.truth.flow_m3_per_h[-1]
     ids = calibration.town.pipe_ids
     known = tuple(Known(ids.index(p), float(q)) for p, q in zip(past.truth.pipe, last, strict=True) if q > 0)
-    search = LeakSearch(calibration.town, year.hours, noise, known)
+    search = LeakSearch(calibration.town, noise, known)
     taken = np.empty(len(year.hours))
     for h in range(len(taken)):
         begun = thread_time()
-        search.step(h)
+        search.step(year.hours[h])
         taken[h] = 1e3 * (thread_time() - begun)
     middle, late, worst = np.quantile(taken[24:], (0.5, 0.99, 1.0))  # the first day compiles kernels
     sys.stdout.write(

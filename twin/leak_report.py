@@ -99,12 +99,12 @@ def search_year(
         for i, (leak, start) in enumerate(zip(known, starts, strict=True))
         if leak.flow_m3_per_h >= _WORTH_CARRYING_M3_PER_H
     ]
-    search = LeakSearch(town, year.hours, noise, known)
+    search = LeakSearch(town, noise, known)
     events: list[Event] = []
     n, shares = len(year.hours), _zone_shares(town)
     leaked, pressure = np.empty((n, len(shares))), np.empty((n, len(shares)))
     for h in range(n):
-        events += search.step(h)
+        events += search.step(year.hours[h])
         leaked[h] = (shares > 0) @ search.leaks_m3_per_h
         pressure[h] = shares @ search.pressure_m
         if h % 24 == 0:
@@ -165,10 +165,10 @@ def _carried(
         running = [i for i in range(len(last)) if last[i] > 0]
         known = tuple(Known(pipe_ids.index(past.truth.pipe[i]), float(last[i])) for i in running)
         return known, tuple(past.truth.start[i] for i in running)
-    search = LeakSearch(calibration.town, past.hours, replace(noise, last_bias=np.zeros_like(noise.last_bias)))
+    search = LeakSearch(calibration.town, replace(noise, last_bias=np.zeros_like(noise.last_bias)))
     n = len(past.hours)
     for h in range(n):
-        search.step(h)
+        search.step(past.hours[h])
         if h % 24 == 0:
             told("searching the history", h / n)
     belief = search.belief

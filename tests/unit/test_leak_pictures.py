@@ -36,17 +36,18 @@ def test_a_bend_is_what_the_linear_picture_misses_and_neighbours_tell_of_it() ->
     town = Town(looped_town(4, 5), Sensors(("J001", "J202", "J303"), ("source",), ("tank",), ()))
     one, none = np.ones((1, 1)), np.zeros((1, 0))
     hours = Hours(np.zeros(1), np.full((1, 3), 40.0), 120.0 * one, 2.0 * one, 0.0 * one, none)
-    view = town.view(hours, 0, np.zeros(len(town.pipe)))
+    view = town.view(hours[0], np.zeros(len(town.pipe)))
     memory = Memory(town.n_output, len(town.pipe), 24)
     belief = Belief(np.zeros(town.n_output), np.zeros(0), np.eye(town.n_output))
     signature = town.signatures(view)
+    memory.take(0, hours[0])
     memory.keep(0, np.zeros(town.n_output), signature, np.ones(len(town.pipe)), 1.0, 0, belief)
     pipes, at = np.arange(len(town.pipe)), {0: np.zeros(len(town.pipe))}
-    small, large = (bends(town, hours, memory, at, pipes, np.full(len(pipes), q)) for q in (1.0, 30.0))
+    small, large = (bends(town, memory, at, pipes, np.full(len(pipes), q)) for q in (1.0, 30.0))
     assert np.abs(large).max() > 10.0 * np.abs(small).max()
     leak = at[0].copy()
     leak[7] = 30.0
-    change = town.view(hours, 0, leak).reading - town.view(hours, 0, at[0]).reading
+    change = town.view(hours[0], leak).reading - town.view(hours[0], at[0]).reading
     np.testing.assert_allclose(30.0 * (signature[:, 7] + large[:, 7]), change, atol=1e-4)
     known = references(distances_m(town), np.ones(len(pipes), dtype=bool))
     like, wrong = known.bends(large[:, known.pipes])

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.water.leak_search.memory import Memory
-from solvers.water.leak_search.readings import Hours
 from solvers.water.leak_search.town import Town
 from solvers.water.plan import Floats, Index
 
@@ -62,14 +61,11 @@ def references(distance: Floats, allowed: NDArray[np.bool_]) -> References:
     return References(np.array(chosen), distance[chosen].argmin(axis=0), between.argmin(axis=0))
 
 
-def bends(
-    town: Town, hours: Hours, memory: Memory, at: Mapping[int, Floats], pipes: Index, amounts: Floats
-) -> Floats:  # fmt: skip
+def bends(town: Town, memory: Memory, at: Mapping[int, Floats], pipes: Index, amounts: Floats) -> Floats:
     """(n_output, n) mean bend of leaks at some pipes.
 
     Args:
         town: the model.
-        hours: readings.
         memory: of past hours.
         at: hours that are solved anew, and the (n_pipe,) leaks that flow in each [m3/h at usual pressure].
         pipes: (n,) which.
@@ -77,8 +73,8 @@ def bends(
     """
     out = np.zeros((town.n_output, len(pipes)))
     for h, leaks in at.items():
-        outflow = memory.outflow(h)
-        before = town.view(hours, h, leaks * outflow).reading
-        after = town.readings_with(hours, h, leaks * outflow, pipes, amounts * outflow[pipes])
+        hour, outflow = memory.hour(h), memory.outflow(h)
+        before = town.view(hour, leaks * outflow).reading
+        after = town.readings_with(hour, leaks * outflow, pipes, amounts * outflow[pipes])
         out += np.nan_to_num((after - before[:, None]) / amounts - memory.signature(h)[:, pipes]) / len(at)
     return out

@@ -151,7 +151,7 @@ def run(town: Town, hours: Hours, leaks: Floats, seen: Index) -> tuple[Floats, F
     """(n_seen, n_output) predictions of chosen hours and (n_seen,) consumption of the balanced zones then [m3/h]."""
     reading, consumption = np.empty((len(seen), town.n_output)), np.empty(len(seen))
     for i, h in enumerate(seen.tolist()):
-        view = town.view(hours, h, leaks[h])
+        view = town.view(hours[h], leaks[h])
         reading[i], consumption[i] = view.reading, view.inflow_m3_per_h
     return reading, consumption
 
@@ -219,7 +219,7 @@ def _jacobian(
         mine = np.flatnonzero(cell == c)
         chosen = rng.choice(mine, min(_SAMPLED, len(mine)), replace=False)
         for h in chosen.tolist():
-            view = town.view(hours, h, leaks[h])
+            view = town.view(hours[h], leaks[h])
             by_node, by_resistance = town.sensitivity(view)
             how = int(hours.hour_of_week[h])
             nominal = town.row_demand(how)

@@ -23,7 +23,6 @@ from solvers.water.leak_search.memory import Belief, Memory
 from solvers.water.leak_search.noise import Noise
 from solvers.water.leak_search.pictures import judge
 from solvers.water.leak_search.ratio_tests import Window, averaged_noise, least, ratios
-from solvers.water.leak_search.readings import Hours
 from solvers.water.leak_search.town import Town
 from solvers.water.leak_search.whitening import projected
 from solvers.water.plan import Floats, Index
@@ -79,7 +78,6 @@ class Scene:
 
     Args:
         town: the model.
-        hours: readings.
         memory: of past hours.
         noise: of the town.
         walks: of flows.
@@ -87,7 +85,6 @@ class Scene:
     """
 
     town: Town
-    hours: Hours
     memory: Memory
     noise: Noise
     walks: Walks
@@ -151,7 +148,7 @@ def locate_again(scene: Scene, h: int, belief: Belief, k: int) -> Place | None:
     here = np.array([track.pipe])
     amount = np.array([max(float(flows**2 @ weight / (flows @ weight)), _LEAST * scene.walks.unit)])
     # The residual is what is left with the leak in the model: its own picture, bend included, goes back to it.
-    own = own + mean_flow * bends(scene.town, scene.hours, memory, leaks, here, amount)[:, 0]
+    own = own + mean_flow * bends(scene.town, memory, leaks, here, amount)[:, 0]
     e = np.where(means.share > 0, means.residual + own - start.bias, 0.0)
     w = Window(int(hours[0]), h, e, means.signature, R, np.zeros(0))
     return _hold_against(scene, w, leaks, track.pipe, mean_flow, here)
@@ -173,7 +170,7 @@ def _hold_against(scene: Scene, w: Window, at: Mapping[int, Floats], pipe: int, 
     R = w.R + noise.signature_error(pipe, flow)
 
     def bent(pipes: Index, amounts: Floats) -> Floats:
-        return bends(scene.town, scene.hours, scene.memory, at, pipes, amounts)
+        return bends(scene.town, scene.memory, at, pipes, amounts)
 
     known = scene.references
     like, wrong = known.bends(bent(known.pipes, np.full(len(known.pipes), flow)))

@@ -1,4 +1,4 @@
-"""What the search remembers of past hours: residuals, signatures, and what it believed before each hour.
+"""What the search remembers of past hours: readings, residuals, signatures, and what it believed before each hour.
 
 Hours are kept for the longest window; whole days also as sums, so that a window of weeks costs as little as one of days.
 """
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.water.leak_search.noise import BINS
+from solvers.water.leak_search.readings import Hours
 from solvers.water.leak_search.whitening import add_hours
 from solvers.water.plan import Floats, Index
 
@@ -148,7 +149,17 @@ class Memory:
         self._outflow = np.zeros((self.ring, n_pipe))
         self._bin = np.zeros(self.ring, dtype=np.int64)
         self._days: dict[int, tuple[float, NDArray[np.float32], Floats, Floats, Floats]] = {}
+        self._hours: dict[int, Hours] = {}
         self.before: dict[int, Belief] = {}
+
+    def take(self, h: int, hour: Hours) -> None:
+        """Remember an hour's readings."""
+        self._hours[h] = hour
+        self._hours.pop(h - self.ring, None)
+
+    def hour(self, h: int) -> Hours:
+        """An hour's readings."""
+        return self._hours[h]
 
     def keep(
         self, h: int, residual: Floats, signature: Floats, outflow: Floats, weight: float, bin_: int, belief: Belief

@@ -104,7 +104,7 @@ def learn_noise(calibration: Calibration, hours: Hours) -> Noise:
     bias[: town.n_head] = max(_BIAS_OF_DAILY * float(np.median(daily[: town.n_head])), _LEAST_BIAS_M)
     typical = int(np.argmin(np.abs(calibration.consumption - np.quantile(calibration.consumption, 0.6))))
     leaks = calibration.leaks[typical]
-    pressure = town.pipe_pressure(town.view(hours, typical, leaks))
+    pressure = town.pipe_pressure(town.view(hours[typical], leaks))
     signature = _signature(town, hours, typical, leaks)
     spread = np.array([_signature(town.with_parameters(p), hours, typical, leaks) - signature for p in calibration.samples])
     return Noise(
@@ -131,7 +131,7 @@ def distances_m(town: Town) -> Floats:
 
 
 def _signature(town: Town, hours: Hours, h: int, leaks: Floats) -> Floats:
-    return np.nan_to_num(town.signatures(town.view(hours, h, leaks)))
+    return np.nan_to_num(town.signatures(town.view(hours[h], leaks)))
 
 
 def _mean(values: Floats, axis: int = 0) -> Floats:

@@ -54,7 +54,7 @@ class Sensors:
 
 @dataclass(frozen=True, eq=False)
 class Hours:
-    """Hourly means of the readings; nan where nothing was read.
+    """Hourly means of the readings; nan where nothing was read. One hour, `hours[h]`, has them without the first axis.
 
     Args:
         start_s: (n,) begin of each hour, seconds since 1970 UTC.
@@ -95,7 +95,16 @@ class Hours:
             usual_flow_m3_per_h: (n_flow,) of the history.
         """
         spread = np.broadcast_to(self.flow_spread_m3_per_h, self.flow_m3_per_h.shape)
-        return np.asarray((np.nan_to_num(spread) > _SWITCHED * usual_flow_m3_per_h).any(axis=1))
+        return np.asarray((np.nan_to_num(spread) > _SWITCHED * usual_flow_m3_per_h).any(axis=-1))
+
+    def __getitem__(self, h: int) -> Hours:
+        """One hour."""
+        n = len(self)
+        return Hours(
+            self.start_s[h], self.pressure_m[h], self.flow_m3_per_h[h], self.level_m[h], self.level_gain_m[h],
+            self.drawn_m3_per_h[h], np.broadcast_to(self.turned_h, n)[h],
+            np.broadcast_to(self.flow_spread_m3_per_h, (n, self.flow_m3_per_h.shape[1]))[h],
+        )  # fmt: skip
 
     def __len__(self) -> int:
         """The number of hours."""

@@ -52,13 +52,11 @@ class LeakSearch:
 
     Args:
         town: calibrated.
-        hours: readings; at hour h only those up to h are looked at.
         noise: of the history.
         known: leaks that run already.
     """
 
     town: Town
-    hours: Hours
     noise: Noise
     known: tuple[Known, ...] = ()
     belief: Belief = field(init=False)
@@ -68,6 +66,7 @@ class LeakSearch:
     _dropped: set[int] = field(default_factory=set)
     _muting: Muting = field(default_factory=Muting)
     _waiting: Waiting = field(default_factory=Waiting)
+    _next: int = 0
     _quiet_until: int = 0
     _ending: int = -99
     _barrier: dict[int, int] = field(default_factory=dict)
@@ -86,18 +85,18 @@ class LeakSearch:
             self.belief.add(track, leak.flow_m3_per_h, (0.1 * leak.flow_m3_per_h + 0.2 * self.walks.unit) ** 2)
             self.belief.covariance[:n, :n] += noise.signature_error(leak.pipe, leak.flow_m3_per_h)
         self._memory = Memory(n, len(self.town.pipe), max(WINDOWS_H))
-        self._measured = self.town.measured(self.hours)
-        self._unsteady = self.hours.is_unsteady(noise.usual_flow_m3_per_h)
         self._outflow = np.ones(len(self.town.pipe))
         zone = self.town.zone_of_pipe
         self._zone = zone
         self._shadows = Shadows(zone)
-        self._scene = Scene(self.town, self.hours, self._memory, noise, self.walks, zone >= 0)
+        self._scene = Scene(self.town, self._memory, noise, self.walks, zone >= 0)
         self._telling = Telling(self._scene)
 
-    def step(self, h: int) -> list[Event]:
-        """Take in hour h, the one after the last."""
-        self._events = []
+    def step(self, hour: Hours) -> list[Event]:
+        """Take in the readings of the hour after the last; events count hours from 0."""
+        h, self._events = self._next, []
+        self._next += 1
+        self._memory.take(h, hour)
         self._look(h)
         change = self._change(h) if h >= self._quiet_until else None
         if change is None:
@@ -128,14 +127,15 @@ class LeakSearch:
         belief = self.belief
         known = h in self._memory.before
         outflow = self._memory.outflow(h) if known else self._outflow
-        view = self.town.view(self.hours, h, belief.leaks(len(self._zone)) * outflow)
+        hour = self._memory.hour(h)
+        view = self.town.view(hour, belief.leaks(len(self._zone)) * outflow)
         # A leak is a hole: it flows with the root of the pressure. The hour's own pressure is known after its solve.
         self._outflow = np.sqrt(self.town.pipe_pressure(view) / self.noise.pressure_m)
-        residual = self._measured[h] - view.reading - self.noise.rhythm[self.hours.hour_of_week[h]]
+        residual = self.town.measured(hour) - view.reading - self.noise.rhythm[hour.hour_of_week]
         residual = self._muting.heard(h, residual, belief.bias)
         weight = self.noise.reference_m3_per_h / max(view.inflow_m3_per_h, 0.05 * self.noise.reference_m3_per_h)
         signature = np.nan_to_num(self.town.signatures(view)) * self._outflow
-        bin_ = self.noise.bin_of(view.inflow_m3_per_h, bool(self._unsteady[h]))
+        bin_ = self.noise.bin_of(view.inflow_m3_per_h, bool(hour.is_unsteady(self.noise.usual_flow_m3_per_h)))
         weight *= self.noise.worth[bin_]
         self._memory.keep(h, residual, signature, self._outflow, weight, bin_, belief)
 

@@ -179,38 +179,37 @@ class Town:
         return np.array(shares).reshape(self.n_balance, len(self.pipe))
 
     def measured(self, hours: Hours) -> Floats:
-        """(n, n_output) what the instruments showed; nan where they did not."""
+        """(n, n_output) what the instruments showed; nan where they did not; (n_output,) of one hour."""
         elevation = self._plan.laws.elevation[self._node]
         flow, gain = hours.flow_m3_per_h, hours.level_gain_m
         balances = [
             np.nan_to_num(flow) @ sign
-            + 0.0 * flow[:, sign != 0].sum(axis=1)
-            - gain[:, tanks] @ self._area_m2[self._level[tanks]]
+            + 0.0 * flow[..., sign != 0].sum(axis=-1)
+            - gain[..., tanks] @ self._area_m2[self._level[tanks]]
             for sign, tanks in zip(self._balance_meters, self._balance_tanks, strict=True)
         ]
-        return np.column_stack([hours.pressure_m + elevation, flow[:, self._shown], *balances])
+        shown = [hours.pressure_m + elevation, flow[..., self._shown], *(np.expand_dims(b, -1) for b in balances)]
+        return np.concatenate(shown, axis=-1)
 
-    def view(self, hours: Hours, h: int, leaks: Floats) -> View:
+    def view(self, hour: Hours, leaks: Floats) -> View:
         """Predict one hour.
 
         Args:
-            hours: readings.
-            h: which.
+            hour: its readings.
             leaks: (n_pipe,) [m3/h].
         """
-        return self._solved(self._given(hours, h), leaks)
+        return self._solved(self._given(hour), leaks)
 
-    def readings_with(self, hours: Hours, h: int, leaks: Floats, pipes: Index, amounts: Floats) -> Floats:
+    def readings_with(self, hour: Hours, leaks: Floats, pipes: Index, amounts: Floats) -> Floats:
         """(n_output, n) what the instruments should show with one leak more, each in turn.
 
         Args:
-            hours: readings.
-            h: which.
+            hour: its readings.
             leaks: (n_pipe,) [m3/h].
             pipes: (n,) where the one more is.
             amounts: (n,) its flow [m3/h].
         """
-        given = self._given(hours, h)
+        given = self._given(hour)
         out = np.empty((self.n_output, len(pipes)))
         for i, (pipe, amount) in enumerate(zip(pipes.tolist(), amounts.tolist(), strict=True)):
             more = leaks.copy()
@@ -218,14 +217,14 @@ class Town:
             out[:, i] = self._solved(given, more).reading
         return out
 
-    def _given(self, hours: Hours, h: int) -> _Given:
+    def _given(self, hour: Hours) -> _Given:
         """What an hour's readings say by themselves."""
         n = len(self._plan.laws.row)
         read, metered = np.zeros(n), np.zeros(n, dtype=bool)
-        drawn = hours.drawn_m3_per_h[h]
+        drawn = hour.drawn_m3_per_h
         known = np.isfinite(drawn)
         read[self._drawn[known]], metered[self._drawn[known]] = drawn[known], True
-        return _Given(self.nominal(int(hours.hour_of_week[h])), metered, read, hours.flow_m3_per_h[h], hours.level_m[h])
+        return _Given(self.nominal(int(hour.hour_of_week)), metered, read, hour.flow_m3_per_h, hour.level_m)
 
     def _solved(self, given: _Given, leaks: Floats) -> View:
         """Hydraulics with demands that keep the metered balances."""
