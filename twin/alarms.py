@@ -19,6 +19,7 @@ from grid_models.measurements import Catalogue
 from grid_models.power.network import PowerNetwork
 from grid_models.state import Freshness, NetworkState
 from grid_models.water.network import WaterNetwork
+from twin.field_report import FieldReport
 from twin.limits import LIMITS, Limit
 from twin.port import EventKind, Transition
 from twin.watches import Finding
@@ -97,10 +98,14 @@ class AlarmWatch:
         return {}
 
     def step(
-        self, memory: Mapping[str, Standing], state: NetworkState, coupled: Mapping[str, NetworkState]
+        self,
+        memory: Mapping[str, Standing],
+        state: NetworkState,
+        coupled: Mapping[str, NetworkState],
+        reports: tuple[FieldReport, ...] = (),
     ) -> tuple[dict[str, Standing], tuple[Finding, ...]]:
         """Judge a state."""
-        del coupled
+        del coupled, reports
         if state.freshness is not Freshness.FRESH:
             return dict(memory), ()
         conditions = {c.key: c for rule in self._rules for c in rule(state, memory)}

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from grid_models.state import Position
 from twin.chain import ChainMemory
+from twin.field_report import FieldReport
 from twin.port import ManualEntry
 
 
@@ -57,6 +58,7 @@ class Checkpoint:
         telling: of `Telling.saved`.
         manual: of `ManualBook.saved`.
         catalogue: revision of the point list from here on.
+        field: of `FieldBook.saved`.
     """
 
     mark: Mark
@@ -67,3 +69,4 @@ class Checkpoint:
     telling: Mapping[str, Any]
     manual: tuple[ManualEntry, ...]
     catalogue: int
+    field: tuple[FieldReport, ...] = ()

@@ -8,6 +8,7 @@ from typing import Any
 
 from grid_models.state import NetworkState
 from twin.estimators import Given
+from twin.field_report import FieldReport
 from twin.journal import Entry
 from twin.port import Ack, PublishedState, TwinEvent
 
@@ -36,12 +37,14 @@ class Learn:
         state: the sealed one.
         coupled: as in `Watch.step`.
         memory: of each late watch by its name, after the state before.
+        reports: as in `Watch.step`.
     """
 
     network: str
     state: NetworkState
     coupled: Mapping[str, NetworkState]
     memory: Mapping[str, Any]
+    reports: tuple[FieldReport, ...] = ()
 
 
 @dataclass(frozen=True)

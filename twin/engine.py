@@ -1,8 +1,10 @@
 """The engine: events in, effects out; no clock, no disk, no socket, one writer.
 
     measurement -> journal -> window (`Reception`), an entry by hand -> journal -> book (`ByHand`)
+    a report from the field -> journal -> book (`FieldBook`)
     window and book at a due instant -> Estimate -> the state -> journal -> Publish
-    the state -> live watches, and once no measurement can change it any more, late ones (`Watching`) -> events
+    the state -> live watches, and once no measurement can change it any more, late ones, with the reports that count
+        (`Watching`) -> events
 
 A state is a pure function of the model, the measurements in force at its instant, the state of the instant before, and
 what the late watches had found in states older than the lateness window.
@@ -29,6 +31,8 @@ from twin.chains import Chains
 from twin.checkpoint import Checkpoint, Mark
 from twin.effects import Effect, Estimate, Publish
 from twin.estimators import Given
+from twin.field_book import FieldBook
+from twin.field_report import FieldReport
 from twin.journal import Entry, EntryKind
 from twin.ledger import Ledger
 from twin.manual import ManualBook
@@ -67,7 +71,8 @@ class Engine:
         self._book = ManualBook(setup.catalogue)
         self._settling = Settling(setup.catalogue, self._window, self._book, self._chains)
         self._by_hand = ByHand(setup, self._ledger, self._book, self._chains, self._settling)
-        self._watching = Watching(setup.watches, self._ledger, self._chains)
+        self._field = FieldBook(self._ledger, self._chains)
+        self._watching = Watching(setup.watches, self._ledger, self._chains, self._field)
 
     @property
     def now_us(self) -> int:
@@ -109,6 +114,18 @@ class Engine:
     def manual_entries(self) -> list[ManualEntry]:
         """Entries by hand in force or to come."""
         return self._book.standing(self.now_us)
+
+    def check_report(self, draft: FieldReport) -> FieldReport:
+        """The report from the field that a draft would become; see `FieldBook.checked`."""
+        return self._field.checked(draft, self._horizon_us)
+
+    def report(self, draft: FieldReport) -> tuple[FieldReport, list[Effect]]:
+        """Take a report from the field; see `FieldBook.enter`."""
+        return self._field.enter(draft, self._horizon_us)
+
+    def reports(self) -> list[FieldReport]:
+        """Reports from the field that are kept."""
+        return self._field.standing()
 
     def acknowledge(self, alarm_id: str, author: str, comment: str) -> tuple[TwinEvent, list[Effect]]:
         """An operator has seen an alarm; see `Ledger.acknowledge`."""
@@ -185,6 +202,11 @@ class Engine:
         """Instants up to here are due: on the wall's clock a little after they have passed, so that their rows are in."""
         return self.now_us if self.setup.stream_clock else self.now_us - _SETTLE_US
 
+    @property
+    def _horizon_us(self) -> int:
+        """No measurement can change what lies before."""
+        return max(self.now_us - self.setup.lateness_us, self._final_us + 1)
+
     def _schedule(self) -> list[Effect]:
         """Start every network's next due instant whose inputs are there."""
         effects = self._by_hand.expire()
@@ -214,8 +236,7 @@ class Engine:
 
     def _seal(self, chain: Chain) -> list[Effect]:
         """Seal instants that no measurement can change any more, each once the late watches have looked at it."""
-        horizon_us = max(self.now_us - self.setup.lateness_us, self._final_us + 1)
-        while (instant := self._chains.sealable(chain, horizon_us)) is not None:
+        while (instant := self._chains.sealable(chain, self._horizon_us)) is not None:
             link = chain.links.get(instant)  # none where its estimate failed
             if link is not None and (asked := self._watching.ask(chain, link)):
                 chain.learning_us = instant
@@ -239,7 +260,7 @@ class Engine:
         mark = Mark(self._ledger.next(), max(self._chains.sealed(), default=0), self._ledger.heard_us)
         return Checkpoint(
             mark, self.now_us, self._reception.batches(), self._window.saved(), self._chains.saved(),
-            self._ledger.telling.saved(), self._book.saved(), self.setup.catalogue.revision,
+            self._ledger.telling.saved(), self._book.saved(), self.setup.catalogue.revision, self._field.saved(),
         )  # fmt: skip
 
     def _written(self, checkpoint: Checkpoint) -> Effect:
@@ -254,6 +275,7 @@ class Engine:
             self._window.forget(self._forgotten_us)
             self._ledger.telling.forget(self._forgotten_us)
             self._book.forget(self._forgotten_us)
+            self._field.forget(self._forgotten_us)
 
     # Another point list
 
@@ -315,6 +337,10 @@ class Engine:
                     body = unpacked(entry.payload)
                     self._ledger.reach(body["now"])
                     self._by_hand.take(body["entry"])
+                case EntryKind.REPORT:
+                    body = unpacked(entry.payload)
+                    self._ledger.reach(body["now"])
+                    self._field.take(body["report"])
                 case EntryKind.CHECKPOINT:
                     checkpoint = unpacked(entry.payload)
                     self._reception.recall(checkpoint.batches)
@@ -336,6 +362,7 @@ class Engine:
         self._window.recall(checkpoint.window)
         self._ledger.telling.recall(checkpoint.telling)
         self._book.recall(checkpoint.manual)
+        self._field.recall(checkpoint.field)
         self._chains.recall(checkpoint.chains, models or {})
         self._settling.recall()
         self._forgotten_us = min((c.sealed_us or c.first_us for c in checkpoint.chains.values()), default=0)
@@ -365,4 +392,10 @@ class Engine:
         """Repeat an entry by hand, or its end."""
         self._ledger.reach(now_us)
         self._by_hand.take(entry)
+        return self._schedule()
+
+    def rereport(self, report: FieldReport, now_us: int) -> list[Effect]:
+        """Repeat a report from the field."""
+        self._ledger.reach(now_us)
+        self._field.take(report)
         return self._schedule()

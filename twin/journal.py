@@ -50,6 +50,7 @@ class EntryKind(IntEnum):
     CHECKPOINT = 5  # all that the engine remembers
     EVENT = 6
     MANUAL = 7  # an entry by hand, or its end
+    REPORT = 8  # what the field says
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from solvers.water.leaks import step
 from solvers.water.plan import Floats
 from twin.estimators import Found
 from twin.estimators.water import WaterEstimator
+from twin.field_report import FieldReport
 from twin.port import Candidate, EventKind, Transition
 from twin.watches import Finding
 
@@ -57,10 +58,10 @@ class LeakWatch:
         return Memory.empty(self._n, self._scale(), Settings())
 
     def step(
-        self, memory: Memory, state: NetworkState, coupled: Mapping[str, NetworkState]
+        self, memory: Memory, state: NetworkState, coupled: Mapping[str, NetworkState], reports: tuple[FieldReport, ...] = ()
     ) -> tuple[Memory, tuple[Finding, ...]]:
         """Look at the next settled state."""
-        del coupled
+        del coupled, reports
         if state.freshness is not Freshness.FRESH or "nominal" not in state.memory:
             return memory, ()
         closed = self._pipe[[k.pipe for k in memory.closed]]

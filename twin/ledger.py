@@ -12,7 +12,6 @@ from dataclasses import replace
 
 from grid_models.state import Position
 from twin.effects import Announce, Append, Effect
-from twin.errors import NotFound
 from twin.journal import Entry, EntryKind
 from twin.packing import packed
 from twin.port import Transition, TwinEvent
@@ -98,11 +97,10 @@ class Ledger:
         """An operator has seen an alarm.
 
         Raises:
-            NotFound: no such alarm is open.
+            NotFound: no such alarm.
+            PreconditionFailed: the alarm is over.
         """
-        event = self.telling.open_alarms.get(alarm_id)
-        if event is None:
-            raise NotFound(f"no open alarm {alarm_id}; open are {', '.join(self.telling.open_alarms) or 'none'}")
+        event = self.telling.open_alarm(alarm_id)
         seen = replace(event, transition=Transition.ACKNOWLEDGED, message=f"acknowledged by {author}: {comment}")
         return self._numbered(seen)
 

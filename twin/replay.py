@@ -87,6 +87,10 @@ def recompute(
                 body = unpacked(entry.payload)
                 if known_us is None or body["made"] <= known_us:
                     yield from _performed(parts, engine, engine.reenter(body["entry"], body["now"]))
+            case EntryKind.REPORT:
+                body = unpacked(entry.payload)
+                if known_us is None or body["made"] <= known_us:
+                    yield from _performed(parts, engine, engine.rereport(body["report"], body["now"]))
             case EntryKind.STATE:
                 yield from _performed(parts, engine, engine.advance(unpacked(entry.payload)["now"]))
 

@@ -12,8 +12,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from twin import clocks, plausibility
+from twin.errors import NotFound, PreconditionFailed
 from twin.port import EventKind, PublishedState, Transition, TwinEvent
 from twin.watches import Finding
+
+_REMEMBERED = 1000  # alarms that are over
 
 
 @dataclass(eq=False)
@@ -35,6 +38,7 @@ class Telling:
     def __init__(self) -> None:
         self.open_alarms: dict[str, TwinEvent] = {}
         self.count = 0
+        self._over: list[str] = []  # the alarms that ended last
         self._raised_us: dict[str, int] = {}
         self._told: set[tuple[str, str, int]] = set()  # before the restart
         self._recent: set[tuple[str, str, int]] = set()  # since then, as far as their instants may be computed again
@@ -44,6 +48,19 @@ class Telling:
         """The open alarm of a key, empty where there is none."""
         return next((a for a in self.open_alarms if _key(a) == key), "")
 
+    def open_alarm(self, alarm_id: str) -> TwinEvent:
+        """The last event of an open alarm.
+
+        Raises:
+            NotFound: there is no such alarm.
+            PreconditionFailed: it is over.
+        """
+        if alarm_id in self.open_alarms:
+            return self.open_alarms[alarm_id]
+        if alarm_id in self._over:
+            raise PreconditionFailed(f"alarm {alarm_id} is over")
+        raise NotFound(f"no alarm {alarm_id!r}; open are {', '.join(self.open_alarms) or 'none'}")
+
     def note(self, event: TwinEvent) -> None:
         """An event has been said."""
         self.count = max(self.count, event.sequence)
@@ -52,6 +69,7 @@ class Telling:
         self._recent.add((_key(event.alarm_id), event.transition.name, event.valid_time_us))
         if event.transition is Transition.CLEARED:
             self.open_alarms.pop(event.alarm_id, None)
+            self._over = [*self._over, event.alarm_id][-_REMEMBERED:]
             self._raised_us.pop(event.alarm_id, None)
         else:
             self.open_alarms[event.alarm_id] = event
@@ -70,12 +88,14 @@ class Telling:
     def saved(self) -> dict[str, Any]:
         """What a checkpoint holds of it."""
         told = tuple(sorted(self._told | self._recent))
-        return {"open": dict(self.open_alarms), "count": self.count, "raised": dict(self._raised_us), "told": told}
+        raised, over = dict(self._raised_us), tuple(self._over)
+        return {"open": dict(self.open_alarms), "count": self.count, "raised": raised, "told": told, "over": over}
 
     def recall(self, saved: Mapping[str, Any]) -> None:
         """Know what `saved` told, and nothing else."""
         self.open_alarms, self.count = dict(saved["open"]), saved["count"]
         self._raised_us, self._told = dict(saved["raised"]), set(saved["told"])
+        self._over = list(saved.get("over", ()))
         self._recent, self._revisions = set(), {}
 
     def to_say(

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from grid_models.state import NetworkState
 from twin.estimators import Found
+from twin.field_report import FieldReport
 from twin.port import Candidate, EventKind, Transition
 
 
@@ -52,13 +53,16 @@ class Watch(Protocol):
     def empty(self) -> Any:
         """The memory before the first state; it can be packed (`twin.packing`)."""
 
-    def step(self, memory: Any, state: NetworkState, coupled: Mapping[str, NetworkState]) -> tuple[Any, tuple[Finding, ...]]:
+    def step(
+        self, memory: Any, state: NetworkState, coupled: Mapping[str, NetworkState], reports: tuple[FieldReport, ...] = ()
+    ) -> tuple[Any, tuple[Finding, ...]]:
         """Look at the next state.
 
         Args:
             memory: after the previous state.
             state: the next one.
             coupled: the other networks' states, each the newest at or before this instant.
+            reports: what the field says that counts at this instant, for late watches.
 
         Returns:
             The new memory, and what there is to tell.

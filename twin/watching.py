@@ -9,6 +9,7 @@ from grid_models.state import NetworkState
 from twin.chain import Chain, Link
 from twin.chains import Chains
 from twin.effects import Effect, Learn
+from twin.field_book import FieldBook
 from twin.ledger import Ledger
 from twin.port import PublishedState
 from twin.watches import Finding, Watch
@@ -19,7 +20,7 @@ Looked = Mapping[str, tuple[Any, tuple[Finding, ...]]]  # by a watch's name: wha
 def looked(watches: Iterable[Watch], request: Learn) -> Looked:
     """Perform a Learn effect."""
     asked = [w for w in watches if w.name in request.memory]
-    return {w.name: w.step(request.memory[w.name], request.state, request.coupled) for w in asked}
+    return {w.name: w.step(request.memory[w.name], request.state, request.coupled, request.reports) for w in asked}
 
 
 class Watching:
@@ -29,10 +30,11 @@ class Watching:
         watches: of all networks.
         ledger: what they find is said there.
         chains: keep what they remember.
+        field: what the field says.
     """
 
-    def __init__(self, watches: tuple[Watch, ...], ledger: Ledger, chains: Chains) -> None:
-        self._watches, self._ledger, self._chains = watches, ledger, chains
+    def __init__(self, watches: tuple[Watch, ...], ledger: Ledger, chains: Chains, field: FieldBook) -> None:
+        self._watches, self._ledger, self._chains, self._field = watches, ledger, chains, field
         for chain in chains.values():
             chain.late_memory = {w.name: w.empty() for w in self._of(chain, late=True)}
 
@@ -53,7 +55,9 @@ class Watching:
         if not chain.late_memory:
             return []
         state = link.published.state
-        return [Learn(chain.network, state, self._chains.coupled(chain, state.valid_time_us), dict(chain.late_memory))]
+        coupled = self._chains.coupled(chain, state.valid_time_us)
+        reports = self._field.counting(chain.network, state.valid_time_us)
+        return [Learn(chain.network, state, coupled, dict(chain.late_memory), reports)]
 
     def learn(self, chain: Chain, link: Link, seen: Looked) -> list[Effect]:
         """Take in what the late watches saw in the state that is sealed now; one that failed has seen nothing."""

@@ -74,6 +74,7 @@ def test_every_alarm_is_documented() -> None:
         "plausibility.py",
         "clocks.py",
         "by_hand.py",
+        "field_book.py",
         "rebinding.py",
         "engine.py",
     )

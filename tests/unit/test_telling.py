@@ -7,6 +7,7 @@ from typing import Any
 
 from grid_models.state import NetworkState
 from tests.simulation.small_twin import T0, Driver, driver, restored, rows
+from twin.field_report import FieldReport
 from twin.port import FOREVER_US, EventKind, ManualEntry, Transition
 from twin.watches import Finding
 
@@ -25,7 +26,9 @@ class Above:
     def empty(self) -> Any:
         return {"stands": False}
 
-    def step(self, memory: Any, state: NetworkState, coupled: Mapping[str, NetworkState]) -> tuple[Any, tuple[Finding, ...]]:
+    def step(
+        self, memory: Any, state: NetworkState, coupled: Mapping[str, NetworkState], reports: tuple[FieldReport, ...] = ()
+    ) -> tuple[Any, tuple[Finding, ...]]:
         stands = bool(state.values["x"][0] > 100)
         if stands == memory["stands"]:
             return memory, ()
