@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from grid_models.formats import read
 from grid_models.formats.epanet_export import write_inp
 from grid_models.water.network import WaterNetwork
+from grid_models.water.zones import pipe_distance_m
 from twin.scada_year import read_year
 
 READ_S = 300  # what `--noise-cm` is stated for
@@ -32,6 +33,8 @@ DAY_S = 24 * 3600
 _METRES = 2  # EPANET's code for the unit of pressures, which a network in US units would have in psi
 MONDAY = np.datetime64("2018-01-01")  # on which a week's profile begins
 LEAKS_A_YEAR = 20
+_METERS, _JUNCTIONS = 33, 782  # of pressure, in L-Town
+_NO_WAY_M = 1e6
 Floats = NDArray[np.float64]
 
 
@@ -109,22 +112,34 @@ def _minute(instant: np.datetime64) -> str:
 
 
 def _sensors(network: WaterNetwork, like: Path | None) -> dict[str, list[str]]:
-    """Those of another folder; else a meter at every source, tank and pump, and pressures spread evenly."""
+    """Those of another folder; else a meter at every source, tank and pump, and pressures where none is far from all."""
     if like is not None:
         s = read_year(like, network).sensors
         return {"pressure": [*s.pressure], "flow": [*s.flow], "level": [*s.level], "drawn": [*s.drawn]}
-    ids = [str(i) for i in network.node_ids[: network.n_junction]]
     held = np.flatnonzero(network.node_table != 0)
     at_source = [
         str(i) for i, a, b in zip(network.link_ids, network.link_from, network.link_to, strict=True) if a in held or b in held
     ]
     pumps = [str(i) for i in network.link_ids[network.pump_link]]
     return {
-        "pressure": ids[:: max(len(ids) // 33, 1)][:33],
+        "pressure": [str(network.node_ids[i]) for i in _spread(network)],
         "flow": list(dict.fromkeys([*at_source, *pumps])),
         "level": [str(i) for i in network.tables["tank"].index],
         "drawn": [],
     }
+
+
+def _spread(network: WaterNetwork) -> list[int]:
+    """As many junctions as L-Town has meters, in larger towns as many to a node: each is the one farthest along pipes from
+    all sources, tanks and meters before it (T. F. Gonzalez, Theor. Comput. Sci. 38, 1985)."""
+    n = network.n_junction
+    way = np.minimum(pipe_distance_m(network, np.arange(len(network.node_ids))), _NO_WAY_M)
+    gap = way[network.node_table != 0].min(axis=0)[:n]
+    chosen: list[int] = []
+    while len(chosen) < min(n, max(_METERS, round(n * _METERS / _JUNCTIONS))):
+        chosen.append(int(gap.argmax()))
+        gap = np.minimum(gap, way[chosen[-1], :n])
+    return chosen
 
 
 def _leaks(network: WaterNetwork, n: int, day: int, seed: int, carried: Path | None) -> list[Leak]:

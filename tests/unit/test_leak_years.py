@@ -1,11 +1,13 @@
-"""The simulator of labelled years: its weeks follow the calendar, its pressures are metres whatever the network's units."""
+"""The simulator of labelled years: its weeks follow the calendar, its pressures are metres whatever the network's units, its
+meters are nowhere far."""
 
 import numpy as np
 import pytest
 
-from benchmarks.leak_years import _simulate, _total
+from benchmarks.leak_years import _sensors, _simulate, _total
 from grid_models.formats import read
 from grid_models.water.network import WaterNetwork
+from grid_models.water.zones import pipe_distance_m
 
 _TRUTH = 1
 
@@ -35,3 +37,15 @@ def test_pressures_of_a_network_in_us_units_are_metres() -> None:
     _, pressure, _ = _two_days("wntr:Net1", "2018-01-01", {"pressure": ["11", "22"], "drawn": []})
     # Net1 serves some 120 psi, which are 84 m.
     assert ((pressure > 75.0) & (pressure < 92.0)).all()
+
+
+def test_meters_chosen_by_rule_leave_no_junction_far_from_all() -> None:
+    network = read("epyt:KL")
+    assert isinstance(network, WaterNetwork)
+    way = pipe_distance_m(network, np.arange(len(network.node_ids)))[:, : network.n_junction]
+    sources = np.flatnonzero(network.node_table != 0)
+    chosen = network.nodes(_sensors(network, None)["pressure"])
+    assert len(set(chosen.tolist())) == len(chosen) == 39  # L-Town has 33 at 782 junctions, this town 935
+    farthest = way[np.concatenate([sources, chosen])].min(axis=0).max()
+    evenly = way[np.concatenate([sources, np.arange(network.n_junction)[::24]])].min(axis=0).max()
+    assert farthest < 0.85 * evenly
