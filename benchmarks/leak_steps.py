@@ -15,9 +15,7 @@ import numpy as np
 
 from grid_models.formats import read
 from grid_models.water.network import WaterNetwork
-from solvers.water.leak_search.memory import Known
-from solvers.water.leak_search.search import LeakSearch
-from twin.leak_report import learn
+from twin.learnt import learn
 from twin.scada_year import in_common, read_year
 
 _STEPS_AN_HOUR = 12
@@ -33,12 +31,7 @@ def main() -> int:
     network = read(a.network)
     assert isinstance(network, WaterNetwork)
     past, year = in_common(read_year(a.history, network), read_year(a.year, network))
-    calibration, noise = learn(network, past, lambda _, __: None)
-    assert past.truth is not None
-    last = past.truth.flow_m3_per_h[-1]
-    ids = calibration.town.pipe_ids
-    known = tuple(Known(ids.index(p), float(q)) for p, q in zip(past.truth.pipe, last, strict=True) if q > 0)
-    search = LeakSearch(calibration.town, noise, known)
+    search = learn(network, past, lambda _, __: None).search(network, float(year.hours.start_s[0]))
     taken = np.empty(len(year.hours))
     for h in range(len(taken)):
         begun = thread_time()

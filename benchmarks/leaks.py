@@ -13,26 +13,22 @@ from time import perf_counter
 
 import numpy as np
 
-import solvers.water.leak_search
 import twin.leak_report
-import twin.scada_week
-import twin.scada_year
 from benchmarks.leak_baselines import Found, night_flow, pressure_regression
 from benchmarks.leak_years import make
 from grid_models.formats import read
 from grid_models.water.network import WaterNetwork
-from solvers.water.leak_search.calibration import Calibration
-from solvers.water.leak_search.noise import Noise, distances_m
+from solvers.water.leak_search.noise import distances_m
 from solvers.water.leak_search.readings import Sensors
 from solvers.water.leak_search.town import Town
-from twin.leak_report import learn, search_year, write_alarms
+from twin.leak_report import search_year, write_alarms
+from twin.learnt import Learnt, learn, sources
 from twin.scada_year import ScadaYear, in_common, read_year
 
 
 def _digest() -> str:
     """Of the sources that decide the answer."""
-    room = Path(solvers.water.leak_search.__file__).parent
-    files = [*sorted(room.glob("*.py")), *(Path(m.__file__) for m in (twin.leak_report, twin.scada_week, twin.scada_year))]
+    files = [*sources(), Path(twin.leak_report.__file__)]
     return hashlib.sha256(b"".join(p.read_bytes() for p in files)).hexdigest()[:10]
 
 
@@ -111,7 +107,7 @@ def _search(source: str, truth: int, years: int) -> None:
     like = LIKE if LIKE.exists() and source == "epyt:L-TOWN" else None
     if not any(history.glob("repairs_*")):
         make(source, history, 2018, truth, 10 * truth + 1, like, step_s=STEP_S)
-    learnt: tuple[Calibration, Noise] | None = None
+    learnt: Learnt | None = None
     for k in range(years):
         folder = _folder(source, truth, 2019 + k)
         if not any(folder.glob("repairs_*")):
@@ -124,7 +120,7 @@ def _search(source: str, truth: int, years: int) -> None:
 
 
 def _searched(
-    network: WaterNetwork, past: ScadaYear, year: ScadaYear, folder: Path, learnt: tuple[Calibration, Noise]
+    network: WaterNetwork, past: ScadaYear, year: ScadaYear, folder: Path, learnt: Learnt
 ) -> Iterator[tuple[str, Score]]:
     begun = perf_counter()
     found = search_year(network, past, year, _silent, learnt)

@@ -1,30 +1,22 @@
-"""A year's search for leaks, from readings to rows: calibrate on the history, carry its leaks over, search, report."""
+"""A year's search for leaks, from readings to rows: learn from the history, carry its leaks over, search, report."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from itertools import count
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from grid_models.errors import InvalidInput, Issue
 from grid_models.water.network import WaterNetwork
-from solvers.water.leak_search.calibration import Calibration, calibrate
 from solvers.water.leak_search.events import Event, Kind
-from solvers.water.leak_search.memory import Known
-from solvers.water.leak_search.noise import Noise, learn_noise
 from solvers.water.leak_search.readings import Hours
-from solvers.water.leak_search.search import LeakSearch
 from solvers.water.leak_search.town import Town
 from solvers.water.plan import Floats
+from twin.learnt import WORTH_CARRYING_M3_PER_H, Learnt, Told, begin_s, learn
 from twin.scada_year import ScadaYear
 
-Told = Callable[[str, float], None]
 MOST_ALARMS = 40  # a year; more than crews could follow
-_WORTH_CARRYING_M3_PER_H = 1.0
 
 
 @dataclass(frozen=True)
@@ -76,8 +68,8 @@ class YearSearch:
 
 
 def search_year(
-    network: WaterNetwork, past: ScadaYear, year: ScadaYear, told: Told, learnt: tuple[Calibration, Noise] | None = None
-) -> YearSearch:
+    network: WaterNetwork, past: ScadaYear, year: ScadaYear, told: Told, learnt: Learnt | None = None
+) -> YearSearch:  # fmt: skip
     """Learn from one year and search another.
 
     Args:
@@ -87,19 +79,16 @@ def search_year(
         told: is told the stage and the share of it that is done.
         learnt: what `learn` made of the history, where several years are searched after one.
     """
-    calibration, noise = learnt or learn(network, past, told)
-    follows = year.hours.start_s[0] > past.hours.start_s[-1]
-    known, starts = _carried(calibration, noise, past, told) if follows else ((), ())
-    if not follows:
-        noise = replace(noise, last_bias=np.zeros_like(noise.last_bias))
-    town = calibration.town
-    at_once = _instant(year.hours, 0, year.step_s)
+    learnt = learnt or learn(network, past, told)
+    first_s = float(year.hours.start_s[0])
+    search = learnt.search(network, first_s)
+    town = search.town
+    at_once = _instant(first_s + year.step_s)
     alarms = [
-        Alarm(town.pipe_ids[leak.pipe], start, at_once, f"carried-{i + 1}", leak.flow_m3_per_h, 0.0, "carried over")
-        for i, (leak, start) in enumerate(zip(known, starts, strict=True))
-        if leak.flow_m3_per_h >= _WORTH_CARRYING_M3_PER_H
+        Alarm(town.pipe_ids[leak.pipe], _instant(since_s), at_once, f"carried-{i + 1}", leak.flow_m3_per_h, 0.0, "carried over")
+        for i, (leak, since_s) in enumerate(learnt.carried_into(first_s))
+        if leak.flow_m3_per_h >= WORTH_CARRYING_M3_PER_H
     ]
-    search = LeakSearch(town, noise, known)
     events: list[Event] = []
     n, shares = len(year.hours), _zone_shares(town)
     leaked, pressure = np.empty((n, len(shares))), np.empty((n, len(shares)))
@@ -108,73 +97,18 @@ def search_year(
         leaked[h] = (shares > 0) @ search.leaks_m3_per_h
         pressure[h] = shares @ search.pressure_m
         if h % 24 == 0:
-            told(f"searching, {str(_instant(year.hours, h))[:10]}", h / n)
+            told(f"searching, {str(_instant(year.hours.start_s[h]))[:10]}", h / n)
     told("searching", 1.0)
     issued = [event for event in events if event.kind is Kind.ISSUED][: MOST_ALARMS - len(alarms)]
     alarms += [
         Alarm(
-            town.pipe_ids[e.pipe], _instant(year.hours, max(e.onset, 0)), _instant(year.hours, e.hour, 3600.0),
+            town.pipe_ids[e.pipe], _instant(begin_s(year.hours, e.onset)), _instant(year.hours.start_s[e.hour] + 3600.0),
             f"leak-{e.number}", e.flow_m3_per_h, e.radius_m, "new",
         )
         for e in issued
     ]  # fmt: skip
     meters = tuple(dict.fromkeys(e.text.split(" ")[0] for e in events if e.kind is Kind.METER))
     return YearSearch(tuple(alarms), tuple(events), meters, town.pipe_ids, year.hours, town, leaked, pressure)
-
-
-def learn(network: WaterNetwork, past: ScadaYear, told: Told) -> tuple[Calibration, Noise]:
-    """Calibrate a network on a history.
-
-    Args:
-        network: the nominal model.
-        past: the history; the flows of its leaks are taken from the truth where it is known, else found from the repairs.
-        told: is told the stage and the share of it that is done.
-    """
-    town = Town(network, past.sensors)
-    if not town.zones.balanced[np.unique(town.zone_of_pipe[town.zone_of_pipe >= 0])].any():
-        text = "no part of the network has flow meters at all its borders, tanks included: its consumption is unknown"
-        raise InvalidInput([Issue("", "flow", past.sensors.flow, text)])
-    row = {pipe: i for i, pipe in enumerate(town.pipe_ids)}
-    leaks = np.zeros((len(past.hours), len(town.pipe)))
-    repaired: list[tuple[int, int]] = []
-    listed = past.truth.pipe if past.truth is not None else tuple(pipe for pipe, _ in past.repairs)
-    if unknown := tuple(pipe for pipe in listed if pipe not in row):
-        raise InvalidInput([Issue("pipe", "id", unknown, "the history's leaks are on pipes that the network does not have")])
-    if past.truth is not None:
-        for i, pipe in enumerate(past.truth.pipe):
-            leaks[:, row[pipe]] += past.truth.flow_m3_per_h[:, i]
-    else:
-        first = past.hours.start_s[0]
-        for pipe, instant in past.repairs:
-            hour = int((instant.astype("datetime64[s]").astype(np.int64) - first) // 3600)
-            if 0 < hour <= len(past.hours):
-                repaired.append((row[pipe], hour))
-    stages = count(1)
-    calibration = calibrate(town, past.hours, leaks, repaired, told=lambda text: told(text, min(next(stages), 5) / 6))
-    told("learning the noise", 0.9)
-    return calibration, learn_noise(calibration, past.hours)
-
-
-def _carried(
-    calibration: Calibration, noise: Noise, past: ScadaYear, told: Told
-) -> tuple[tuple[Known, ...], tuple[np.datetime64, ...]]:
-    """Leaks that still ran at the history's end, from its truth, else from searching it."""
-    pipe_ids = calibration.town.pipe_ids
-    if past.truth is not None:
-        last = past.truth.flow_m3_per_h[-1]
-        running = [i for i in range(len(last)) if last[i] > 0]
-        known = tuple(Known(pipe_ids.index(past.truth.pipe[i]), float(last[i])) for i in running)
-        return known, tuple(past.truth.start[i] for i in running)
-    search = LeakSearch(calibration.town, replace(noise, last_bias=np.zeros_like(noise.last_bias)))
-    n = len(past.hours)
-    for h in range(n):
-        search.step(past.hours[h])
-        if h % 24 == 0:
-            told("searching the history", h / n)
-    belief = search.belief
-    running = [k for k, track in enumerate(belief.tracks) if belief.flow[k] >= _WORTH_CARRYING_M3_PER_H * search.walks.unit]
-    known = tuple(Known(belief.tracks[k].pipe, float(belief.flow[k])) for k in running)
-    return known, tuple(_instant(past.hours, max(belief.tracks[k].onset, 0)) for k in running)
 
 
 def _zone_shares(town: Town) -> Floats:
@@ -184,8 +118,8 @@ def _zone_shares(town: Town) -> Floats:
     return np.asarray(mine / np.maximum(mine.sum(axis=1, keepdims=True), 1e-9))
 
 
-def _instant(hours: Hours, h: int, later_s: float = 0.0) -> np.datetime64:
-    return np.datetime64(int(hours.start_s[h] + later_s), "s")
+def _instant(time_s: float) -> np.datetime64:
+    return np.datetime64(int(time_s), "s")
 
 
 def write_alarms(found: YearSearch, path: Path) -> None:
@@ -214,9 +148,9 @@ def write_events(found: YearSearch, path: Path) -> None:
         for e in found.events:
             pipe = found.pipe_ids[e.pipe] if e.pipe >= 0 else ""
             alarm = f"leak-{e.number}" if e.number else ""
-            start = _minute(_instant(found.hours, max(e.onset, 0))) if e.number else ""
+            start = _minute(_instant(begin_s(found.hours, e.onset))) if e.number else ""
             figures: tuple[float, ...] = (e.flow_m3_per_h, e.radius_m, e.near, e.z)
-            time = _minute(_instant(found.hours, e.hour, 3600.0))
+            time = _minute(_instant(found.hours.start_s[e.hour] + 3600.0))
             writer.writerow([time, e.kind.value, alarm, pipe, start, *(f"{x:.3g}" for x in figures), e.text])
 
 

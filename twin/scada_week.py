@@ -16,6 +16,8 @@ because a day's hours go together. So only days that are over tell what a day is
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,33 +33,86 @@ _LEAST_DAYS = 4  # of each weekday in the history
 _WEEK = 7
 
 
-def turned(past: Hours, year: Hours) -> Index:
-    """(n,) hours by which each hour of a year is later in the consumers' week than the calendar says.
+@dataclass(frozen=True, eq=False)
+class Calendar:
+    """What the days so far tell.
 
     Args:
-        past: the history, whose calendar is right.
-        year: with the same meters.
+        day: mean consumption in each hour of the day that is under way.
+        gain: (7,) C_0 - C_s of each turn.
+        turned_h: hours by which consumers are later in their week than the calendar says.
     """
-    turned_h = np.zeros(len(year), dtype=np.int64)
-    smart = past.drawn_m3_per_h.shape[1] > 0
-    before, now = (past.drawn_m3_per_h, year.drawn_m3_per_h) if smart else (past.flow_m3_per_h, year.flow_m3_per_h)
-    usual = _mean(before, 0)
-    known, known_day, _ = _shapes(past, before[:, usual > 0] / usual[usual > 0])
-    shapes, day, begin = _shapes(year, now[:, usual > 0] / usual[usual > 0])
-    weekdays = range(_WEEK)
-    if min(int((known_day == w).sum()) for w in weekdays) < _LEAST_DAYS:
-        return turned_h
-    mean = np.array([known[known_day == w].mean(axis=0) for w in weekdays])
-    scatter = np.var(known - mean[known_day], axis=0) + _LEAST_SCATTER
-    misfit = np.array([(np.square(shapes - mean[(day + s) % _WEEK]) / scatter).sum(axis=1) for s in weekdays])
-    gain = 0.5 * _TEMPER * np.cumsum(misfit[0] - misfit, axis=1)
-    for best, certain, first in zip(gain.argmax(axis=0), gain.max(axis=0) > np.log(_ODDS), begin, strict=True):
-        turned_h[first + 24 :] = 24 * best if certain else 0
-    return turned_h
+
+    day: tuple[float, ...]
+    gain: Floats
+    turned_h: int
+
+    @staticmethod
+    def empty() -> Calendar:
+        """Before the first day."""
+        return Calendar((), np.zeros(_WEEK), 0)
 
 
-def _shapes(hours: Hours, drawn: Floats) -> tuple[Floats, Index, Index]:
-    """(n, 24) shapes of the days that were read as a whole, their weekdays by the calendar, and their first hours."""
+@dataclass(frozen=True, eq=False)
+class Week:
+    """The consumers' week in a history.
+
+    Args:
+        usual: (n,) mean consumption at each meter.
+        mean: (7, 24) shape of each weekday; none where the history has too few of one.
+        scatter: (24,) variance around it.
+    """
+
+    usual: Floats
+    mean: Floats
+    scatter: Floats
+
+    @staticmethod
+    def of(past: Hours) -> Week:
+        """The week of a history, whose calendar is right."""
+        drawn = _drawn(past)
+        usual = _mean(drawn, 0)
+        shapes, day = _shapes(past, drawn[:, usual > 0] / usual[usual > 0])
+        if min(int((day == w).sum()) for w in range(_WEEK)) < _LEAST_DAYS:
+            return Week(usual, np.zeros((0, 24)), np.zeros(24))
+        mean = np.array([shapes[day == w].mean(axis=0) for w in range(_WEEK)])
+        return Week(usual, mean, np.var(shapes - mean[day], axis=0) + _LEAST_SCATTER)
+
+    def after(self, calendar: Calendar, hour: Hours) -> tuple[Calendar, int]:
+        """Take in an hour.
+
+        Args:
+            calendar: before it.
+            hour: the next one, by its calendar.
+
+        Returns:
+            The calendar after it, and by how much this hour is later in the consumers' week.
+        """
+        if not len(self.mean):
+            return calendar, 0
+        of_day, turned_h, flows = int(hour.hour_of_week) % 24, calendar.turned_h, self.usual > 0
+        day = () if of_day == 0 else calendar.day
+        if len(day) == of_day:  # the day has been seen from its begin
+            day = (*day, float(_mean(_drawn(hour)[flows] / self.usual[flows], 0)))
+        gain, after_h = calendar.gain, turned_h
+        if len(day) == 24 and min(day) > 0:
+            shape = np.log(day)
+            shape -= shape.mean()
+            turns = int(hour.hour_of_week) // 24 + np.arange(_WEEK)
+            misfit = (np.square(shape - self.mean[turns % _WEEK]) / self.scatter).sum(axis=1)
+            gain = gain + (misfit[0] - misfit)
+            certain = 0.5 * _TEMPER * gain.max() > np.log(_ODDS)
+            after_h = 24 * int(gain.argmax()) if certain else 0
+        return Calendar(day, gain, after_h), turned_h
+
+
+def _drawn(hours: Hours) -> Floats:
+    """Consumption by meter: smart meters, or flows where there are none."""
+    return hours.drawn_m3_per_h if hours.drawn_m3_per_h.shape[-1] > 0 else hours.flow_m3_per_h
+
+
+def _shapes(hours: Hours, drawn: Floats) -> tuple[Floats, Index]:
+    """(n, 24) shapes of the days that were read as a whole, and their weekdays by the calendar."""
     mean = _mean(drawn, 1)
     of_day = hours.hour_of_week % 24
     first = int(-of_day[0] % 24)
@@ -65,7 +120,7 @@ def _shapes(hours: Hours, drawn: Floats) -> tuple[Floats, Index, Index]:
     day = mean[begin[:, None] + np.arange(24)]
     whole = (day > 0).all(axis=1)
     shape = np.log(day[whole])
-    return shape - shape.mean(axis=1, keepdims=True), hours.hour_of_week[begin[whole]] // 24, begin[whole]
+    return shape - shape.mean(axis=1, keepdims=True), hours.hour_of_week[begin[whole]] // 24
 
 
 def _mean(values: Floats, axis: int) -> Floats:

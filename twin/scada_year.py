@@ -8,8 +8,7 @@
 
 Each parquet has a column `time`, UTC or with its own zone, in steps of a whole part of an hour; rows may be missing.
 
-What cannot be a reading is none: a pressure that stands still for much longer than it ever did in the history, or one far
-outside of what the history saw (a unit mistaken, a meter without power). A meter that the history never heard is left out.
+What counts as an hour's reading: `twin.hearing`. A meter that the history never heard is left out.
 """
 
 from __future__ import annotations
@@ -24,15 +23,13 @@ from numpy.typing import NDArray
 from grid_models.errors import InvalidInput, Issue
 from grid_models.water.network import WaterNetwork
 from solvers.water.leak_search.readings import Hours, Sensors
-from twin.scada_week import turned
+from twin.hearing import MOST_HOURS_STILL, Usual, hourly_mean, hours_of, still
 
 Floats = NDArray[np.float64]
 _HOUR_NS = 3_600_000_000_000
 _LEAST_HEARD = 0.1  # of the history's hours; a meter heard less teaches nothing
 _FIRST_HOURS = 24 * 7
-_WHOLE = 0.9  # of an hour that a pressure must have been read
-_MOST_HOURS_STILL = 12  # without the slightest change of the mean: a pressure that stands still is not measured
-_FEWEST_HOURS_STILL = 3  # that are enough where the history never stood still for half as long
+_KINDS = ("pressure", "flow", "level", "drawn")
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,22 +67,29 @@ class ScadaYear:
 
 
 def in_common(past: ScadaYear, year: ScadaYear) -> tuple[ScadaYear, ScadaYear]:
-    """Both years with the sensors that both have, in one order, the second by its consumers' week.
+    """Both years with the sensors that both have, in one order, the second as it is heard after the first.
 
     Raises:
         InvalidInput: they have no pressure meter in common, or the first week's pressures cannot be in the history's unit.
     """
-    kinds = ("pressure", "flow", "level", "drawn")
-    heard = {k: _heard(past, k) & set(getattr(year.sensors, k)) for k in kinds}
-    shared = {k: tuple(i for i in getattr(past.sensors, k) if i in heard[k]) for k in kinds}
-    if not shared["pressure"]:
-        raise InvalidInput([Issue("", "pressure", (), "history and readings have no pressure meter in common")])
-    past, year = _only(past, Sensors(**shared)), _only(year, Sensors(**shared))
-    year = replace(year, hours=replace(year.hours, turned_h=turned(past.hours, year.hours)))
+    past = only_shared(past, year.sensors)
+    year = _only(year, past.sensors)
     return past, _plausible(past, year)
 
 
-def _heard(past: ScadaYear, kind: str) -> set[str]:
+def only_shared(past: ScadaYear, sensors: Sensors) -> ScadaYear:
+    """A history of the sensors that are still there, in its order.
+
+    Raises:
+        InvalidInput: no pressure meter is.
+    """
+    shared = {k: tuple(i for i in _heard(past, k) if i in set(getattr(sensors, k))) for k in _KINDS}
+    if not shared["pressure"]:
+        raise InvalidInput([Issue("", "pressure", (), "history and readings have no pressure meter in common")])
+    return _only(past, Sensors(**shared))
+
+
+def _heard(past: ScadaYear, kind: str) -> tuple[str, ...]:
     """Meters that have spoken often enough to be learnt from."""
     values = {
         "pressure": past.hours.pressure_m,
@@ -94,27 +98,22 @@ def _heard(past: ScadaYear, kind: str) -> set[str]:
         "drawn": past.hours.drawn_m3_per_h,
     }[kind]
     share = np.isfinite(values).mean(axis=0)
-    return {i for i, there in zip(getattr(past.sensors, kind), share, strict=True) if there >= _LEAST_HEARD}
+    return tuple(i for i, there in zip(getattr(past.sensors, kind), share, strict=True) if there >= _LEAST_HEARD)
 
 
 def _plausible(past: ScadaYear, year: ScadaYear) -> ScadaYear:
-    """Pressures further outside of the history's range than it is wide, and ten metres more, are no readings."""
-    low, high = np.nanmin(past.hours.pressure_m, axis=0), np.nanmax(past.hours.pressure_m, axis=0)
-    margin = high - low + 10.0
-    longest = _still(past.hours.pressure_m).max(axis=0)
-    read = _without_stuck(year.hours.pressure_m, np.clip(2 * longest + 1, _FEWEST_HOURS_STILL, _MOST_HOURS_STILL))
-    with np.errstate(invalid="ignore"):
-        kept = np.where((read < low - margin) | (read > high + margin), np.nan, read)
+    """A year without what cannot be a reading, where that is not most of its first week."""
+    read, heard = year.hours.pressure_m, Usual.of(past.hours).hear_all(year.hours)
     first = slice(0, _FIRST_HOURS)
-    lost = np.asarray(np.isfinite(read[first]).any(axis=0) & ~np.isfinite(kept[first]).any(axis=0))
+    lost = np.asarray(np.isfinite(read[first]).any(axis=0) & ~np.isfinite(heard.pressure_m[first]).any(axis=0))
     if 2 * lost.sum() > len(lost):
         names = tuple(np.array(year.sensors.pressure)[lost].tolist())
         raise InvalidInput([Issue("", "pressure", names, "are far from the history's: not in cm of water?")])
-    return replace(year, hours=replace(year.hours, pressure_m=kept))
+    return replace(year, hours=heard)
 
 
 def _only(year: ScadaYear, sensors: Sensors) -> ScadaYear:
-    at = {k: [getattr(year.sensors, k).index(i) for i in getattr(sensors, k)] for k in ("pressure", "flow", "level", "drawn")}
+    at = {k: [getattr(year.sensors, k).index(i) for i in getattr(sensors, k)] for k in _KINDS}
     h = year.hours
     hours = Hours(
         h.start_s, h.pressure_m[:, at["pressure"]], h.flow_m3_per_h[:, at["flow"]], h.level_m[:, at["level"]],
@@ -145,9 +144,6 @@ def read_year(folder: Path, network: WaterNetwork) -> ScadaYear:
     def by_hour(values: Floats) -> Floats:
         return values[skip : skip + n * per_hour].reshape(n, per_hour, -1)
 
-    def hourly(values: Floats) -> Floats:
-        return _mean(by_hour(values))
-
     links = {str(i) for i in network.link_ids}
     is_link = np.array([i in links for i in flow_ids])
     level = flow[:, ~is_link] / 100.0
@@ -160,51 +156,12 @@ def read_year(folder: Path, network: WaterNetwork) -> ScadaYear:
         drawn_ids,
     )
     start = time[skip : skip + n * per_hour : per_hour]
-    hours = Hours(
-        start.astype("datetime64[s]").astype(np.int64).astype(np.float64),
-        _without_stuck(_mean(by_hour(pressure / 100.0), _WHOLE), np.full(len(pressure_ids), _MOST_HOURS_STILL)),
-        hourly(flow[:, is_link] / 100.0),
-        hourly(level),
-        at_end - at_begin,
-        hourly(drawn / 1000.0),
-        flow_spread_m3_per_h=_spread(by_hour(flow[:, is_link] / 100.0)),
-    )
+    hours = hours_of(
+        start.astype("datetime64[s]").astype(np.int64).astype(np.float64), by_hour(pressure / 100.0),
+        by_hour(flow[:, is_link] / 100.0), by_hour(level), by_hour(drawn / 1000.0), at_end,
+    )  # fmt: skip
+    hours = replace(hours, pressure_m=np.where(still(hours.pressure_m) >= MOST_HOURS_STILL, np.nan, hours.pressure_m))
     return ScadaYear(sensors, hours, _truth(folder, time, start, per_hour, skip), _repairs(folder), 3600.0 / per_hour)
-
-
-def _mean(values: Floats, least: float = 0.5) -> Floats:
-    """Mean of each hour over what was read, nan where that is nothing or less than a share of it.
-
-    Pressures may swing by a metre within an hour: the mean of its half is no reading of it.
-    """
-    there = np.isfinite(values)
-    count = there.sum(axis=1)
-    total = np.where(there, values, 0.0).sum(axis=1)
-    return np.where(count >= max(least * values.shape[1], 1), total / np.maximum(count, 1), np.nan)
-
-
-def _spread(values: Floats) -> Floats:
-    """Standard deviation within each hour of what was read, nan where nothing was."""
-    mean = _mean(values, 0.0)
-    return np.sqrt(_mean((values - mean[:, None]) ** 2, 0.0))
-
-
-def _without_stuck(pressure: Floats, limit: NDArray[np.int64]) -> Floats:
-    """Readings that have not moved for so many hours are no readings.
-
-    Args:
-        pressure: (n, n_pressure).
-        limit: (n_pressure,) hours.
-    """
-    return np.where(_still(pressure) >= limit, np.nan, pressure)
-
-
-def _still(pressure: Floats) -> NDArray[np.int64]:
-    """(n, n_pressure) for how many hours each reading has not moved."""
-    out = np.zeros(pressure.shape, dtype=np.int64)
-    for h in range(1, len(pressure)):
-        out[h] = np.where(pressure[h] == pressure[h - 1], out[h - 1] + 1, 0)
-    return out
 
 
 def _regular(time: NDArray[np.datetime64], values: Floats, folder: Path) -> tuple[int, NDArray[np.datetime64], Floats]:
@@ -274,7 +231,7 @@ def _truth(
     if unknown := tuple(i for i in ids if i not in began):
         raise InvalidInput([Issue("", "pipe", unknown, "have a flow but are not listed", file=str(listed))])
     n = len(start)
-    hourly = _mean(flow[skip : skip + n * per_hour].reshape(n, per_hour, -1))
+    hourly = hourly_mean(flow[skip : skip + n * per_hour].reshape(n, per_hour, -1))
     return Truth(ids, np.array([began[i] for i in ids], dtype="datetime64[s]"), np.nan_to_num(hourly))
 
 

@@ -6,9 +6,18 @@ import numpy as np
 import pytest
 
 from solvers.water.leak_search.readings import Hours
-from twin.scada_week import turned
+from twin.scada_week import Calendar, Week
 
 MONDAY_S = 1514764800.0  # 1 January 2018
+
+
+def turned(past: Hours, year: Hours) -> np.ndarray:
+    """(n,) by how much each hour of a year is later in the consumers' week, told hour by hour."""
+    week, calendar, out = Week.of(past), Calendar.empty(), []
+    for h in range(len(year)):
+        calendar, turned_h = week.after(calendar, year[h])
+        out.append(turned_h)
+    return np.array(out)
 
 
 def hours(days: int, begin_day: int, turned_days: int, *, smart: bool = True, lost: float = 0.0) -> Hours:

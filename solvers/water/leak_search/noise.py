@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.ndimage import uniform_filter1d
@@ -57,6 +57,10 @@ class Noise:
     spread: Floats
     distance_m: Floats
     _unit_error: dict[int, Floats] = field(default_factory=dict)
+
+    def alone(self) -> Noise:
+        """The same without what has been computed from it."""
+        return replace(self, _unit_error={})
 
     def bin_of(self, consumption: float, unsteady: bool) -> int:
         """The bin of an hour."""
