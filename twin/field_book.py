@@ -86,7 +86,7 @@ class FieldBook:
         body = {"report": report, "now": self._ledger.now_us, "made": report.created_us}
         effects: list[Effect] = [self._ledger.write(position, EntryKind.REPORT, body)]
         places = tuple(f"pipe {p}" for p in report.pipes)
-        finding = Finding("", Transition.RAISED, EventKind.MANUAL, CODE, places, told(report), report.alarm_key)
+        finding = Finding("", Transition.RAISED, EventKind.MANUAL, CODE, places, report.line, report.alarm_key)
         return report, effects + self._ledger.say(finding, report.network, report.counts_us)
 
     def take(self, report: FieldReport) -> None:
@@ -114,17 +114,6 @@ class FieldBook:
     def recall(self, saved: Iterable[FieldReport]) -> None:
         """Know these reports, and no others."""
         self._reports = {r.report_id: r for r in saved}
-
-
-def told(report: FieldReport) -> str:
-    """A report in one line."""
-    where = f" at {_listed(report.pipes)}" if report.pipes else ""
-    return f"{report.kind.name.lower()} by {report.author}{where}: {report.text}"
-
-
-def _listed(pipes: tuple[str, ...]) -> str:
-    shown = ", ".join(f"pipe {p}" for p in pipes[:3])
-    return shown + (f" and {len(pipes) - 3} more" if len(pipes) > 3 else "")
 
 
 def _pipes(elements: Iterable[str]) -> Iterable[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
+_NAMED = 3  # pipes of a line
+
 
 class ReportKind(IntEnum):
     """Who says what."""
@@ -93,3 +95,10 @@ class FieldReport:
     def alarm_key(self) -> str:
         """What a watch knows the alarm by; empty where it is a word on none."""
         return self.alarm_id.rsplit("#", 1)[0]
+
+    @property
+    def line(self) -> str:
+        """All of it in one line."""
+        shown = ", ".join(f"pipe {p}" for p in self.pipes[:_NAMED])
+        more = f" and {len(self.pipes) - _NAMED} more" if len(self.pipes) > _NAMED else ""
+        return f"{self.kind.name.lower()} by {self.author}{' at ' if shown else ''}{shown}{more}: {self.text}"

@@ -11,15 +11,17 @@ from numpy.typing import NDArray
 from grid_models.state import Freshness, NetworkState
 from grid_models.water.zones import pipe_distance_m
 from solvers.water.leak_memory import Closure, Leak, Memory, Observation, Settings
-from solvers.water.leaks import step
+from solvers.water.leaks import hear, step
 from solvers.water.plan import Floats
 from twin.estimators import Found
 from twin.estimators.water import WaterEstimator
 from twin.field_report import FieldReport
-from twin.port import Candidate, EventKind, Transition
+from twin.field_voices import FieldVoices
+from twin.port import Candidate, EventKind, Evidence, Transition
 from twin.watches import Finding
 
 _SHOWN = 10
+_SENSORS = 5  # shown as evidence
 _ALIKE = 0.1  # of the likeliest pipe's probability, from which on another is told beside it
 _MODEL_HEAD_M = 0.008  # what pipes do within the hour that a well-kept model does not know, sensor by sensor
 _MODEL_FLOW_SHARE = 0.01
@@ -51,6 +53,7 @@ class LeakWatch:
         self._length_m = np.asarray(model.tables["pipe"]["length_m"], dtype=np.float64)
         self._n_head = len(estimator.instrument_uids) - int((~estimator._pump_metered).sum())
         self._n = len(estimator.instrument_uids)
+        self._voices = FieldVoices(model)
         self._reference = max(float(model.tables["demand"]["base_m3_per_s"].sum()), 1e-6)
 
     def empty(self) -> Memory:
@@ -61,9 +64,11 @@ class LeakWatch:
         self, memory: Memory, state: NetworkState, coupled: Mapping[str, NetworkState], reports: tuple[FieldReport, ...] = ()
     ) -> tuple[Memory, tuple[Finding, ...]]:
         """Look at the next settled state."""
-        del coupled, reports
+        del coupled
         if state.freshness is not Freshness.FRESH or "nominal" not in state.memory:
             return memory, ()
+        heard = {k.number: said for k in memory.leaks if (said := self._voices.of(k, self._key(k), reports)) is not None}
+        memory, repaired = hear(memory, heard, self._scale())
         closed = self._pipe[[k.pipe for k in memory.closed]]
         view = self._estimator.leak_view(state, self._flowing(memory), closed)
         signature = view.prediction.signature
@@ -79,12 +84,13 @@ class LeakWatch:
             signature=np.nan_to_num(pipes),
             closing=partial(view.closing, self._pipe),
             opening=view.opening,
+            time_us=state.valid_time_us,
         )
         after, verdict = step(memory, seen, self._length_m)
-        findings = [self._tell(leak, Transition.RAISED) for leak in verdict.started]
-        findings += [
-            self._tell(leak, Transition.UPDATED) for leak in verdict.updated if memory.step - leak.onset in _REPORT_STEPS
-        ]
+        findings = [self._repaired(leak) for leak in repaired]
+        findings += [self._tell(leak, Transition.RAISED, reports) for leak in verdict.started]
+        refined = {k.number for k in verdict.updated if memory.step - k.onset in _REPORT_STEPS} | heard.keys()
+        findings += [self._tell(k, Transition.UPDATED, reports) for k in after.leaks if k.number in refined]
         findings += [self._ended(leak) for leak in verdict.ended]
         findings += [self._closed(closure) for closure in verdict.closed]
         findings += [self._opened(closure) for closure in verdict.opened]
@@ -116,24 +122,43 @@ class LeakWatch:
         inflow = float(np.nansum(np.abs(memory["zone_flow"]))) - pumped
         return np.array([1.0, (max(inflow, 0.0) / self._reference) ** 1.852, pumped / self._reference])
 
-    def _tell(self, leak: Leak, transition: Transition) -> Finding:
+    def _tell(self, leak: Leak, transition: Transition, reports: tuple[FieldReport, ...]) -> Finding:
+        place, low_high = leak.place, [q * 3600.0 for q in leak.interval]
         order, away, radius, near = self._ranked(leak)
         best = order[0]
         flow = leak.flow * 3600.0
-        likeliest = ", ".join(self._ids[i] for i in np.argsort(-leak.probability, kind="stable")[:3])
+        likeliest = ", ".join(self._ids[i] for i in np.argsort(-place, kind="stable")[:3])
         message = (
-            f"leak of {flow:.0f} m3/h near pipe {self._ids[best]}: {near:.0%} of the probability within {_CREW_M:.0f} m "
-            f"(most probable: {likeliest})"
+            f"leak of {flow:.0f} m3/h ({low_high[0]:.0f} to {low_high[1]:.0f}) near pipe {self._ids[best]}: {near:.0%} of the "
+            f"probability within {_CREW_M:.0f} m (most probable: {likeliest})"
         )
+        mine = [r for r in reports if r.report_id in leak.reports]
+        words = [r for r in mine if r.kind.of_alarm]
+        if words:
+            message += f"; {words[-1].line}"
         if leak.rival is not None:
             message += f"; the closing of {', '.join(self._alike(leak.rival))} would look the same"
         candidates = tuple(
-            Candidate(f"pipe {self._ids[i]}", float(leak.probability[i]), float(leak.flows[i] * 3600.0), float(away[i]))
-            for i in order
+            Candidate(f"pipe {self._ids[i]}", float(place[i]), float(leak.flows[i] * 3600.0), float(away[i])) for i in order
         )
         figures = {"flow_m3_per_h": flow, "radius_m": radius, "z": leak.z}
+        figures |= {"flow_low_m3_per_h": low_high[0], "flow_high_m3_per_h": low_high[1]}
         elements = tuple(c.element for c in candidates)
-        return Finding(self._key(leak), transition, EventKind.LEAK, "LEAK", elements, message, "", candidates, figures)
+        evidence = (*self._sensors(leak), *(Evidence("", r.report_id, text=r.line) for r in mine))
+        key = self._key(leak)
+        return Finding(key, transition, EventKind.LEAK, "LEAK", elements, message, "", candidates, figures, evidence)
+
+    def _sensors(self, leak: Leak) -> list[Evidence]:
+        """The sensors that show the leak most."""
+        if leak.moved is None or leak.trace is None:
+            return []
+        strongest = np.argsort(-np.nan_to_num(np.abs(leak.moved)), kind="stable")[:_SENSORS]
+        name, units = self._estimator.instrument_name, np.where(np.arange(self._n) < self._n_head, "m", "m3/s")
+        return [
+            Evidence(name(int(i)), "", float(leak.moved[i]), str(units[i]), tuple(leak.trace[:, i].tolist()))
+            for i in strongest
+            if np.isfinite(leak.moved[i])
+        ]
 
     def _ranked(self, leak: Leak) -> tuple[NDArray[np.int64], Floats, float, float]:
         """Where to look: the pipe around which most of the probability lies, then the others by their own.
@@ -142,8 +167,9 @@ class LeakWatch:
             (10,) pipes, (n_pipe,) distances from the first [m], the radius of the credible zone around it [m], and the
             probability within a crew's reach of it.
         """
-        likely = np.argsort(-leak.probability, kind="stable")[:_LIKELY]
-        p = leak.probability[likely]
+        place = leak.place
+        likely = np.argsort(-place, kind="stable")[:_LIKELY]
+        p = place[likely]
         nodes, ends = np.unique([self._ends[0][likely], self._ends[1][likely]], return_inverse=True)
         ways = pipe_distance_m(self._estimator.model, nodes)
         to_pipe = np.minimum(ways[:, self._ends[0]], ways[:, self._ends[1]])
@@ -159,10 +185,14 @@ class LeakWatch:
         return order, to_pipe[centre], radius, float(near[centre])
 
     def _ended(self, leak: Leak) -> Finding:
+        return self._over(leak, "flows no more")
+
+    def _repaired(self, leak: Leak) -> Finding:
+        return self._over(leak, "has been repaired")
+
+    def _over(self, leak: Leak, how: str) -> Finding:
         pipe = f"pipe {self._ids[leak.pipe]}"
-        return Finding(
-            self._key(leak), Transition.CLEARED, EventKind.LEAK, "LEAK", (pipe,), f"the leak near {pipe} flows no more"
-        )
+        return Finding(self._key(leak), Transition.CLEARED, EventKind.LEAK, "LEAK", (pipe,), f"the leak near {pipe} {how}")
 
     def _closed(self, closure: Closure) -> Finding:
         names = self._alike(closure)

@@ -90,6 +90,7 @@ class Ledger:
         event = TwinEvent(
             0, position or self.position, valid_us, self.now_us, finding.kind, finding.transition, alarm_id, finding.code,
             network, finding.elements, finding.message, self.telling.cause_of(finding), finding.candidates, finding.figures,
+            finding.evidence,
         )  # fmt: skip
         return self._numbered(event)[1]
 

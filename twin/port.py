@@ -218,6 +218,27 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Evidence:
+    """What an alarm rests on: a sensor, or a report from the field.
+
+    Args:
+        signal: name of the sensor; empty of a report.
+        report: id of the report; empty of a sensor.
+        sigma: how far the sensor's mean since the onset lies from what the model predicts without it [1].
+        unit: of the trace: m of head, or m3/s.
+        trace: what the sensor showed above the model's prediction, step by step up to the alarm; NaN where nothing.
+        text: of the report, in one line.
+    """
+
+    signal: str
+    report: str = ""
+    sigma: float = 0.0
+    unit: str = ""
+    trace: tuple[float, ...] = ()
+    text: str = ""
+
+
+@dataclass(frozen=True)
 class TwinEvent:
     """An alarm, a leak, a correction: gap-free, in order.
 
@@ -236,6 +257,7 @@ class TwinEvent:
         cause: alarm_id of the root cause, empty where this is one.
         candidates: of a leak, most probable first.
         figures: numbers behind the message, by name with unit (`loading_percent`, `flow_m3_per_h`).
+        evidence: what a leak's alarm rests on, the strongest first.
     """
 
     sequence: int
@@ -252,6 +274,7 @@ class TwinEvent:
     cause: str = ""
     candidates: tuple[Candidate, ...] = ()
     figures: Mapping[str, float] = field(default_factory=dict)
+    evidence: tuple[Evidence, ...] = ()
 
 
 FOREVER_US = 1 << 62

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from grid_models.state import NetworkState
 from twin.estimators import Found
 from twin.field_report import FieldReport
-from twin.port import Candidate, EventKind, Transition
+from twin.port import Candidate, EventKind, Evidence, Transition
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Finding:
         cause: key of the root cause, empty where this is one.
         candidates: of a leak.
         figures: numbers behind the message.
+        evidence: what it rests on, the strongest first.
     """
 
     key: str
@@ -41,6 +42,7 @@ class Finding:
     cause: str = ""
     candidates: tuple[Candidate, ...] = ()
     figures: Mapping[str, float] = field(default_factory=dict)
+    evidence: tuple[Evidence, ...] = ()
 
 
 class Watch(Protocol):

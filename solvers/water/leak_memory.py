@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from solvers.water.field_reports import placed
 from solvers.water.plan import Floats, Index
 
 # Changes of all outputs by closing each pipe, (n_output, n_pipe) to first order; or of given rows of pipes exactly.
@@ -84,6 +85,7 @@ class Observation:
         signature: (n_output, n_pipe) change per m3/s of leak.
         closing: what closing pipes would change; None where closures are not watched.
         opening: (n_output, n_closed) what opening each of `memory.closed` again would change.
+        time_us: of the step, Unix us.
     """
 
     residual: Floats
@@ -94,6 +96,7 @@ class Observation:
     signature: Floats
     closing: Pictures | None = None
     opening: Floats | None = None
+    time_us: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +107,7 @@ class Past:
     regressors: Floats
     coefficients: Floats
     covariance: Floats
+    time_us: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,13 +152,19 @@ class Leak:
         pipe: row of the most probable pipe.
         flow: [m3/s], the mean since its onset while it is sharpened, then followed.
         first_flow: [m3/s] when the location was settled.
-        probability: (n_pipe,) of each pipe.
+        probability: (n_pipe,) of each pipe, by the sensors alone.
         flows: (n_pipe,) the flow if it were that pipe [m3/s].
         z: of the most probable pipe.
         low: steps in a row with hardly any flow left.
         known: what was known before the onset: coefficients and covariance.
         sums: since the onset: steps, residual, regressors, signature.
         rival: a closure that explained the onset as well.
+        onset_us: instant of the onset, Unix us.
+        deviation: (n_pipe,) standard deviation of `flows` [m3/s].
+        moved: (n_output,) how far each sensor's mean since the onset lies from what was known before, in sigma [1].
+        trace: (n, n_output) innovations of the steps up to the alarm, m of head or m3/s.
+        heard: (n_pipe,) log-likelihood of what the field says; None where it says nothing.
+        reports: ids of the reports that `heard` is made of.
     """
 
     number: int
@@ -170,6 +180,41 @@ class Leak:
     known: tuple[Floats, Floats]
     sums: tuple[int, Floats, Floats, Floats]
     rival: Closure | None = None
+    onset_us: int = 0
+    deviation: Floats | None = None
+    moved: Floats | None = None
+    trace: Floats | None = None
+    heard: Floats | None = None
+    reports: tuple[str, ...] = ()
+
+    @property
+    def place(self) -> Floats:
+        """(n_pipe,) probability of each pipe, by the sensors and by what the field says."""
+        return self.probability if self.heard is None else placed(self.probability, self.heard)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The flow lies in here with a probability of 0.9, wherever the leak is [m3/s]."""
+        place, here = self.place, float(self.flows[self.pipe])
+        followed, mean = self.flow / here if here > 0.0 else 1.0, float(place @ self.flows)
+        variance = (self.flows - mean) ** 2 + (0.0 if self.deviation is None else self.deviation**2)
+        half = 1.645 * float(np.sqrt(place @ variance))
+        return max(0.0, followed * (mean - half)), followed * (mean + half)
+
+
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """What the field says of a known leak.
+
+    Args:
+        log_likelihood: (n_pipe,) of `field_reports.py`.
+        reports: ids of what it is made of.
+        repaired: whether it flows no more.
+    """
+
+    log_likelihood: Floats
+    reports: tuple[str, ...]
+    repaired: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,13 +32,15 @@ likeliest pipe, so that what a large leak's picture gets wrong does not count as
 in. A known leak's flow is followed, and the caller predicts with `Memory.leaks` as demands, so that the next leak is seen
 beside it; what its end explains is taken out of e first (`without_ends`). What some sensor shows beyond `moved` is also
 held against closed pipes (closures.py); what explains it better by `margin` is told, and a closed pipe stays closed in
-the caller's model until opening it explains the residuals.
+the caller's model until opening it explains the residuals. What the field says of a known leak (field_reports.py) multiplies
+its p_l, and a repair ends it (`hear`).
 
 Pure: `step(memory, observation) -> (memory, verdict)`; everything it knows is in the memory.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -47,6 +49,7 @@ from solvers.water.closures import closed_pipe, reopened
 from solvers.water.leak_memory import (
     USUAL,
     Closure,
+    Heard,
     Leak,
     Memory,
     Observation,
@@ -56,6 +59,7 @@ from solvers.water.leak_memory import (
     covariance,
     innovation,
     mean,
+    projected,
     statistic,
     without_ends,
 )
@@ -78,9 +82,8 @@ def step(memory: Memory, seen: Observation, length_m: Floats, settings: Settings
         others = settings.closed_error * seen.opening
         seen = replace(seen, model_noise=seen.model_noise + np.diag((others**2).sum(axis=1)))
     leaks, ended = _follow(memory, seen, length_m, settings)
-    past = (*memory.past, Past(seen.residual, seen.regressors, memory.coefficients, memory.covariance))[
-        -max(settings.windows) :
-    ]
+    now = Past(seen.residual, seen.regressors, memory.coefficients, memory.covariance, seen.time_us)
+    past = (*memory.past, now)[-max(settings.windows) :]
     candidate, faulty, z = _test(past, seen, memory, settings)
     shut, lead = closed_pipe(past, seen, memory, settings)
     standing, opened = reopened(memory.closed, past, seen, settings)
@@ -112,7 +115,7 @@ def step(memory: Memory, seen: Observation, length_m: Floats, settings: Settings
         known = known + _offset(settings.signature_error * seen.closing(np.array([closed[0].pipe]))[:, 0], seen)
     elif opened:
         coefficients, known = opened[0].known
-        known = known + (memory.step - opened[0].onset) * _walk(seen, settings)
+        known = known + (memory.step - opened[0].onset) * _walk(seen.scale, settings)
     elif not (sharpening or suspicion or any(k.opened for k in standing) or any(k.low for k in leaks)):
         coefficients, known = _learn(memory, seen, settings)
     if started or closed:
@@ -122,6 +125,47 @@ def step(memory: Memory, seen: Observation, length_m: Floats, settings: Settings
     updated = tuple(k for k in leaks if memory.step - k.onset <= settings.sharpening)
     after = Memory(memory.step + 1, coefficients, known, past, (*leaks, *started), suspicion, issued, (*standing, *closed))
     return after, Verdict(started, updated, ended, faulty, z, closed, opened)
+
+
+def hear(
+    memory: Memory, heard: Mapping[int, Heard], scale: Floats, settings: Settings = USUAL
+) -> tuple[Memory, tuple[Leak, ...]]:
+    """Take in what the field says of known leaks, before the step is predicted.
+
+    Where that moves a leak or ends it, model errors go on from what was known before its onset: what has been learnt since
+    then was learnt with the leak at another place.
+
+    Args:
+        memory: after the previous step.
+        heard: number of a leak -> all that is said of it; leaks left out stay as they are.
+        scale: as in `Observation`.
+        settings: the detector's constants.
+
+    Returns:
+        The memory to go on from, and the leaks that are over.
+    """
+    before = [k for k in memory.leaks if k.number in heard]
+    after = {k.number: _told(k, heard[k.number]) for k in before}
+    ended = tuple(k for k in after.values() if heard[k.number].repaired)
+    leaks = tuple(after.get(k.number, k) for k in memory.leaks if k not in before or not heard[k.number].repaired)
+    changed = [k for k in before if heard[k.number].repaired or after[k.number].pipe != k.pipe]
+    if not changed:
+        return replace(memory, leaks=leaks), ended
+    oldest = min(changed, key=lambda k: k.onset)
+    coefficients, covariance = oldest.known
+    covariance = covariance + (memory.step - oldest.onset) * _walk(scale, settings)
+    return replace(memory, leaks=leaks, coefficients=coefficients, covariance=covariance, past=(), suspicion=0), ended
+
+
+def _told(leak: Leak, heard: Heard) -> Leak:
+    """A leak with what is said of it; at another pipe it has that pipe's flow."""
+    leak = replace(leak, heard=heard.log_likelihood, reports=heard.reports)
+    if heard.repaired:
+        return replace(leak, flow=0.0)
+    pipe = int(leak.place.argmax())
+    here, there = leak.flows[leak.pipe], leak.flows[pipe]
+    flow = leak.flow * float(there / here) if min(here, there) > 0.0 else leak.flow
+    return replace(leak, pipe=pipe, flow=flow, first_flow=leak.first_flow * flow / leak.flow if leak.flow > 0.0 else flow)
 
 
 def _doubt(leak: Leak, seen: Observation, settings: Settings) -> Floats:
@@ -134,9 +178,9 @@ def _offset(spread: Floats, seen: Observation) -> Floats:
     return np.square(spread)[:, None, None] * np.eye(len(seen.regressors))
 
 
-def _walk(seen: Observation, settings: Settings) -> Floats:
+def _walk(scale: Floats, settings: Settings) -> Floats:
     """What a step adds to the covariance of every output's model error."""
-    return _offset(settings.walk_sd * seen.scale, seen)
+    return np.square(settings.walk_sd * scale)[:, None, None] * np.eye(len(settings.prior_sd))
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,7 +235,11 @@ def _issue(
     )
     nothing = np.zeros(len(length_m))
     known = (before.coefficients, before.covariance)
-    leak = Leak(number, k - n + 1, k, candidate.pipe, 0.0, 0.0, nothing, nothing, 0.0, 0, known, sums)
+    trace = np.array([p.residual - before.coefficients @ p.regressors for p in past])
+    leak = Leak(
+        number, k - n + 1, k, candidate.pipe, 0.0, 0.0, nothing, nothing, 0.0, 0, known, sums, onset_us=before.time_us,
+        trace=trace,
+    )  # fmt: skip
     return _locate(leak, seen, length_m, settings)
 
 
@@ -202,22 +250,23 @@ def _locate(leak: Leak, seen: Observation, length_m: Floats, settings: Settings)
     e = residual / n - leak.known[0] @ phi
     c = covariance(phi, leak.known[1], seen, n)
     z, flow = statistic(e, c, signature / n)
+    moved = e / np.sqrt(np.diag(c))
     # What a sensor shows most of the leak, it also shows most wrongly: without this the place would drift with the hours.
     likely = int(z.argmax())
     c = c + np.diag(np.square(settings.signature_error * signature[:, likely] / n * flow[likely]))
-    z, flow = statistic(e, c, signature / n)
+    projection, information = projected(e, c, signature / n)
+    z, flow = np.maximum(projection, 0.0) / np.sqrt(information), projection / information
     weight = length_m * np.exp(0.5 * settings.tempering * (z**2 - z.max() ** 2)) * (z > 0)
-    probability = weight / weight.sum()
-    pipe = int(probability.argmax())
-    return replace(
+    leak = replace(
         leak,
-        pipe=pipe,
-        flow=float(flow[pipe]),
-        first_flow=float(flow[pipe]),
-        probability=probability,
+        probability=weight / weight.sum(),
         flows=np.maximum(flow, 0.0),
-        z=float(z[pipe]),
+        deviation=1.0 / np.sqrt(information),
+        moved=moved,
     )
+    pipe = int(leak.place.argmax())
+    size = float(flow[pipe] if flow[pipe] > 0.0 else flow[likely])
+    return replace(leak, pipe=pipe, flow=size, first_flow=size, z=float(z[pipe]))
 
 
 def _follow(
@@ -252,7 +301,7 @@ def _follow(
 def _learn(memory: Memory, seen: Observation, settings: Settings) -> tuple[Floats, Floats]:
     """One Kalman step of every output's model error; innovations beyond four sigma count as four."""
     phi = seen.regressors
-    prior = memory.covariance + _walk(seen, settings)
+    prior = memory.covariance + _walk(seen.scale, settings)
     direction = prior @ phi
     variance = direction @ phi + seen.sigma**2 + np.diag(seen.model_noise)
     innovation = seen.residual - memory.coefficients @ phi
