@@ -117,15 +117,21 @@ def water_dataset(
     if time_s is not None:
         first["time"] = time_coordinate(np.asarray(time_s, dtype=np.float64), start)
     dimensions = tuple(first)
-    variables: dict[str, Any] = dict(further or {})
+    variables = {name: xr.as_variable(values, name) for name, values in (further or {}).items()}
     elements: dict[str, None] = {}
     for name, values in results.items():
         element = _table_of(name, _WATER_DIMENSIONS)
         elements[element] = None
         variables[name] = xr.Variable((*dimensions, element), values, _described(name), fastpath=True)
     own, labels = xr.Coordinates(first), _labels(network, tuple(elements))
-    coordinates = xr.Coordinates({**own.variables, **labels.variables}, indexes={**own.xindexes, **labels.xindexes})
-    return xr.Dataset(variables, coordinates, _attributes(network, solution, provenance))
+    coordinates = {**own.variables, **{name: label.copy(deep=False) for name, label in labels.variables.items()}}
+    # What `xr.Dataset(variables, coordinates)` makes, without its search for what might not fit: half of a small run's cost.
+    return xr.Dataset._construct_direct(
+        {**variables, **coordinates},
+        set(coordinates),
+        attrs=_attributes(network, solution, provenance),
+        indexes={**own.xindexes, **labels.xindexes},
+    )
 
 
 # Labels are most of what a small run's Dataset costs, and the same for each of a network.

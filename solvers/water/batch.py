@@ -35,6 +35,7 @@ from solvers.water.steady import VERDICTS, Scratch
 _CHUNK_BYTES = 3 << 23  # little enough for a chunk to lie where the last one lay; fresh memory costs more than the hydraulics
 _MOST_BYTES = 1 << 28  # for which the lanes are kept full
 _TASK = 64  # scenarios
+_NAMES = np.array([status.name for status in VERDICTS], dtype=object)
 INPUTS = {
     "node_demand_factor": ("node", "factor on all demands of a node [1]"),
     "node_leak_m3_per_s": ("node", "drawn at a node besides [m3/s]"),
@@ -206,8 +207,7 @@ def _run(
     worst = int(found.verdict.max(initial=0))
     solution = Solution(None, VERDICTS[worst], Stats(int(found.iterations.sum()), float(found.residual.max(initial=0.0))))
     provenance = Provenance("gradient-method", {"duration_s": end}, network.revision)
-    names = np.array([VERDICTS[v].name for v in found.verdict.tolist()], dtype=object)
-    told_of = {"scenario_status": ("scenario", names, {"long_name": "gravest status of the scenario's run"})}
+    told_of = {"scenario_status": ("scenario", _NAMES[found.verdict], {"long_name": "gravest status of the scenario's run"})}
     return water_dataset(
         network, columns(out), solution, provenance, out.time[0] if n else np.zeros(n_time), None, {"scenario": labels}, told_of
     )

@@ -87,6 +87,10 @@ def test_a_water_dataset_has_time_and_the_inp_ids(tmp_path: Path) -> None:
     assert dataset["node"].values.tolist() == network.node_ids.tolist()
     assert dataset["time"].attrs["time_reference"] == "start of the simulation"
     assert dataset.attrs["iterations"] == 7
+    xr.testing.assert_identical(dataset, xr.Dataset(dataset.variables, attrs=dataset.attrs))  # as if xarray had put it together
+    assert dict(dataset.sizes) == {"time": 2, "node": n_node, "link": n_link, "tank": 1}
+    dataset["node"].attrs["mine"] = 1  # belongs to this one alone
+    assert "mine" not in water_dataset(network, found, solution, PROVENANCE, time_s=[0, 300])["node"].attrs
     write_netcdf(dataset, tmp_path / "out.nc")
     with xr.open_dataset(tmp_path / "out.nc", engine="h5netcdf") as back:
         assert back["time"].values.tolist() == [0.0, 300.0]
