@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 from grid_models.coupling import PumpSupply
 from grid_models.errors import InvalidInput, Issue
@@ -23,11 +24,14 @@ from twin.estimators import Estimator
 from twin.estimators.power import PowerEstimator
 from twin.estimators.water import WaterEstimator
 from twin.leak_watch import LeakWatch
+from twin.learnt import Told, kept
 from twin.point_list import kept_point_list, read_point_list
+from twin.search_watch import SearchWatch
 from twin.setup import NetworkSetup, Setup
 from twin.watches import Watch
 
 _CYCLE_S = {"power": 1.0, "water": 10.0}
+_HOUR_US = 3_600_000_000
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class Parts:
         keep_us: how long measurements and the past are kept; None = for ever.
         checkpoint_us: how often a checkpoint goes to the journal.
         bind: the same models under the point list of a revision; None = as it stands in its file now.
+        searches: watches that only tell: no state is made from what they find, so that computing the past leaves them out.
     """
 
     catalogue: Catalogue
@@ -57,11 +62,17 @@ class Parts:
     keep_us: int | None = None
     checkpoint_us: int = 900_000_000
     bind: Callable[[int | None], Parts] | None = None
+    searches: tuple[Watch, ...] = ()
+
+    @property
+    def live_watches(self) -> tuple[Watch, ...]:
+        """All watches."""
+        return (*self.watches, *self.searches)
 
     def setup(self, epoch: int) -> Setup:
         """The engine's setup in an epoch."""
         return Setup(
-            epoch, self.catalogue, self.networks, self.lateness_us, self.stream_clock, self.checkpoint_us, self.watches
+            epoch, self.catalogue, self.networks, self.lateness_us, self.stream_clock, self.checkpoint_us, self.live_watches
         )  # fmt: skip
 
     def of(self, revision: int) -> Parts:
@@ -78,8 +89,12 @@ class Parts:
             raise TooOld(f"revision {revision} of the point list cannot be used any more: {error}") from error
 
 
-def assemble(config: Config) -> Parts:
+def assemble(config: Config, told: Told | None = None) -> Parts:
     """Read everything that the settings name.
+
+    Args:
+        config: the settings.
+        told: where leaks are to be searched for; is told how far it is with learning from the histories.
 
     Raises:
         InvalidInput: files that cannot be read, signals of unknown networks or elements, pumps or buses that are not
@@ -89,17 +104,19 @@ def assemble(config: Config) -> Parts:
 
     @lru_cache(maxsize=2)
     def former(revision: int) -> Parts:
-        return _bound(config, models, read_point_list(kept_point_list(config.store, revision), config.store), bind)
+        return _bound(config, models, read_point_list(kept_point_list(config.store, revision), config.store), bind, None)
 
     def bind(revision: int | None) -> Parts:
         if revision is not None:
             return former(revision)
-        return _bound(config, models, read_point_list(config.signals, config.store), bind)
+        return _bound(config, models, read_point_list(config.signals, config.store), bind, told)
 
     return bind(None)
 
 
-def _bound(config: Config, models: Mapping[str, Network], catalogue: Catalogue, bind: Callable[[int | None], Parts]) -> Parts:
+def _bound(
+    config: Config, models: Mapping[str, Network], catalogue: Catalogue, bind: Callable[[int | None], Parts], told: Told | None
+) -> Parts:
     """Models and signals together."""
     known = {n.name for n in config.networks}
     strangers = sorted({s.network for s in catalogue.signals} - known)
@@ -112,6 +129,7 @@ def _bound(config: Config, models: Mapping[str, Network], catalogue: Catalogue, 
     kinds: dict[str, str] = {}
     networks: list[NetworkSetup] = []
     watches: list[Watch] = []
+    searches: list[Watch] = []
     for entry in config.networks:
         model = models[entry.name]
         if isinstance(model, PowerNetwork):
@@ -123,13 +141,25 @@ def _bound(config: Config, models: Mapping[str, Network], catalogue: Catalogue, 
             water = WaterEstimator(model, catalogue, entry.name, mine)
             estimators[entry.name], kinds[entry.name] = water, "water"
             watches += [AlarmWatch.for_water(entry.name, model, catalogue), LeakWatch(water)]
+            if entry.history is not None and told is not None:
+                searches.append(_search(entry, entry.history, water, config.store, told))
         sources = tuple(sorted({s.power for s in supplies if s.water == entry.name}))
         networks.append(NetworkSetup(entry.name, _cycle_us(entry, kinds[entry.name]), sources))
     _check_supplies(supplies, estimators)
     return Parts(
         catalogue, estimators, kinds, tuple(networks), tuple(watches), round(config.lateness_s * 1e6),
         config.clock == "stream", None if config.keep_days is None else round(config.keep_days * 86_400e6), bind=bind,
+        searches=tuple(searches),
     )  # fmt: skip
+
+
+def _search(entry: NetworkConfig, history: Path, water: WaterEstimator, store: Path, told: Told) -> SearchWatch:
+    """The search for leaks that goes by a network's history."""
+    cycle_us = _cycle_us(entry, "water")
+    if _HOUR_US % cycle_us:
+        raise InvalidInput([Issue("setting", "cycle_s", (entry.name,), "leaks are searched for by the hour: must divide it")])
+    learnt = kept(store / "learnt", water.model, history, water.sensors(), told)
+    return SearchWatch(water, learnt, cycle_us, store / "searches")
 
 
 def _cycle_us(entry: NetworkConfig, kind: str) -> int:

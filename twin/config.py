@@ -22,11 +22,14 @@ class NetworkConfig(_Strict):
         name: in signals, states and requests.
         model: network file, or `pandapower:NAME`.
         cycle_s: distance of estimated instants; by default 1 s for power, 10 s for water.
+        history: folder of readings with known leaks or repairs, as `twin leaks` reads it; leaks of a water network are
+            searched for with what it teaches. By default none: only bursts are found.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
     model: str
     cycle_s: float | None = Field(default=None, ge=0.001, le=86_400)
+    history: Path | None = None
 
 
 class PumpConfig(_Strict):
@@ -109,7 +112,13 @@ def read_config(path: Path) -> Config:
     _check_names(config, path)
     home = path.resolve().parent
     networks = tuple(
-        n.model_copy(update={"model": n.model if ":" in n.model else str(home / n.model)}) for n in config.networks
+        n.model_copy(
+            update={
+                "model": n.model if ":" in n.model else str(home / n.model),
+                "history": n.history and home / n.history,
+            }
+        )
+        for n in config.networks
     )
     update: dict[str, Any] = {"store": home / config.store, "signals": home / config.signals, "networks": networks}
     if config.tls is not None:

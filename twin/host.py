@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import signal
 import sys
 from collections.abc import Callable
@@ -18,7 +19,13 @@ from twin.lease import Lease
 from twin.service import TwinService
 from twin.warm import rehearse
 
+log = logging.getLogger(__name__)
+
 _SWITCH_S = 0.00005  # how long a thread may hold the interpreter while the event loop waits for it
+
+
+def _learning(text: str, done: float) -> None:
+    log.info("learning from a history stage=%r done=%.2f", text, done)
 
 
 async def host(config_path: Path, announce: Callable[[str], None], *, until_eof: bool = False) -> None:
@@ -36,7 +43,7 @@ async def host(config_path: Path, announce: Callable[[str], None], *, until_eof:
     """
     config = read_config(config_path)
     credentials = None if config.tls is None else tls(config.tls.certificate, config.tls.key, config.tls.client_ca)
-    parts = assemble(config)
+    parts = assemble(config, _learning)
     rehearse(parts.estimators.values())
     sys.setswitchinterval(_SWITCH_S)
     gc.collect()

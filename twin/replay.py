@@ -118,8 +118,8 @@ def measurements(entries: Iterable[Entry]) -> Iterator[Rows]:
 
 
 def _reading(parts: Parts) -> Engine:
-    """An engine that only reads: the checkpoints are there already."""
-    return Engine(replace(parts.setup(epoch=0), keyframe_us=_NEVER_US))
+    """An engine that only reads: the checkpoints are there already, and nobody is told of leaks again."""
+    return Engine(replace(parts.setup(epoch=0), keyframe_us=_NEVER_US, watches=parts.watches))
 
 
 def _recalled(parts: Parts, checkpoint: Checkpoint) -> Engine:

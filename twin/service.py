@@ -341,7 +341,7 @@ class TwinService:
     async def _learn(self, request: Learn) -> None:
         seen: Looked = {}
         try:
-            seen = await asyncio.get_running_loop().run_in_executor(self._live, looked, self.parts.watches, request)
+            seen = await asyncio.get_running_loop().run_in_executor(self._live, looked, self.parts.live_watches, request)
         except Exception:  # a fault of ours in a watch must not stop the network's states
             log.exception("watch failed network=%s instant=%d", request.network, request.state.valid_time_us)
         self._perform(self._engine.learned(request.network, seen))

@@ -71,6 +71,7 @@ def test_every_alarm_is_documented() -> None:
         "alarms.py",
         "limits.py",
         "leak_watch.py",
+        "search_watch.py",
         "plausibility.py",
         "clocks.py",
         "by_hand.py",

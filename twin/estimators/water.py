@@ -32,6 +32,7 @@ from solvers.water.estimation import (
     update,
     weigh,
 )
+from solvers.water.leak_search.readings import Sensors
 from solvers.water.plan import CLOSED, OPEN, Floats, Index, WaterPlan, prepare
 from solvers.water.sensitivity import Linear
 from solvers.water.steady import Boundary, Hydraulics, Scratch, demand_at, initial_boundary, steady
@@ -125,6 +126,13 @@ class WaterEstimator:
     def instrument_name(self, position: int) -> str:
         """The signal's name of an instrument, by its place in `instrument_uids`."""
         return self._names[int(self.instrument_uids[position])]
+
+    def sensors(self) -> Sensors:
+        """What the point list measures, in the order of a state's `memory["read"]`."""
+        meters, model = self._meters, self.model
+        tanks = model.tables["tank"].index[meters.level_tank]
+        at = (model.node_ids[meters.pressure_node], model.link_ids[meters.flow_link], tanks, model.node_ids[meters.demand_node])
+        return Sensors(*(tuple(str(i) for i in ids) for ids in at))
 
     def step(self, given: Given) -> NetworkState:
         """Estimate the state at `given.measured.valid_time_us`; see `Estimator.step`."""
@@ -311,7 +319,7 @@ class WaterEstimator:
             "metered_value": s.value, "zone_flow": s.flow, "fixed_head": s.head, "status_set": s.status,
             "setting": s.setting, "pump_flow": s.pump_flow, "spread": s.spread, "free": s.free,
             "value": instruments.value, "value_sigma": instruments.sigma, "flow": found.flow_m3_per_s,
-            "link_code": found.status,
+            "link_code": found.status, "read": self._meters.read(measured),
         }  # fmt: skip
         named = tuple(f"pump {p.pump}" for p in s.unsupplied)
         return NetworkState(

@@ -11,6 +11,7 @@ from grid_models.errors import InvalidInput, Issue
 from grid_models.measurements import Catalogue
 from grid_models.water.network import WaterNetwork
 from solvers.water.plan import Floats, Index
+from twin.estimators import InForce
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +37,17 @@ class Meters:
     demand_node: Index
     status_uid: NDArray[np.uint32]
     status_link: Index
+
+    @property
+    def uid(self) -> NDArray[np.uint32]:
+        """(n,) of pressures, flows, levels and smart meters, in this order."""
+        return np.concatenate([self.pressure_uid, self.flow_uid, self.level_uid, self.demand_uid])
+
+    def read(self, measured: InForce) -> Floats:
+        """(n,) what is read at an instant, in the order of `uid`; nan where that is nothing, or has no weight, or is stale."""
+        uid = self.uid
+        value, known, sigma = measured.of(uid)
+        return np.where(known & np.isfinite(sigma) & ~np.isin(uid, measured.signal[measured.stale]), value, np.nan)
 
 
 def resolve(model: WaterNetwork, catalogue: Catalogue, network: str) -> Meters:

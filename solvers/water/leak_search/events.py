@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+import numpy as np
+
 from solvers.water.leak_search.location import Place
 from solvers.water.leak_search.memory import Track
+
+_SHOWN = 10
 
 
 class Kind(Enum):
@@ -35,6 +39,8 @@ class Event:
         near: probability within a crew's reach.
         z: of the evidence.
         text: for the log.
+        until: hour from which on a meter is heard again.
+        likely: (pipe, probability, flow if it were there [m3/h]) of the likeliest pipes, the reported one first.
     """
 
     hour: int
@@ -47,8 +53,15 @@ class Event:
     near: float = 0.0
     z: float = 0.0
     text: str = ""
+    until: int = 0
+    likely: tuple[tuple[int, float, float], ...] = ()
 
 
 def about(h: int, kind: Kind, track: Track, place: Place, flow: float, z: float) -> Event:
     """An event about a followed leak and where it seems to be."""
-    return Event(h, kind, track.number, place.pipe, track.onset, flow, place.radius_m, place.near, z)
+    order = np.argsort(-place.probability, kind="stable")[:_SHOWN]
+    pipes = [place.pipe, *(int(i) for i in order if i != place.pipe)][:_SHOWN]
+    likely = tuple((i, float(place.probability[i]), float(place.flow[i])) for i in pipes)
+    return Event(
+        h, kind, track.number, place.pipe, track.onset, flow, place.radius_m, place.near, z, likely=likely
+    )  # fmt: skip

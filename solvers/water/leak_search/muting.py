@@ -35,10 +35,11 @@ class Muting:
 
     _silences: list[_Silence] = field(default_factory=list)
 
-    def mute(self, output: int, h: int) -> None:
-        """Hear an output no more from hour h on."""
+    def mute(self, output: int, h: int) -> int:
+        """Hear an output no more from hour h on; the hour from which on it is heard again."""
         before = sum(silence.output == output for silence in self._silences)
         self._silences.append(_Silence(output, h, h + _FIRST_H * 2**before))
+        return self._silences[-1].end
 
     def heard(self, h: int, residual: Floats, bias: Floats) -> Floats:
         """(n_output,) residuals of an hour as far as they are heard, muted ones nan.

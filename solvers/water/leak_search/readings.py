@@ -79,7 +79,7 @@ class Hours:
     @cached_property
     def hour_of_week(self) -> Index:
         """(n,) 0 on the consumers' Monday at midnight."""
-        return np.asarray(((self.start_s / 3600.0).astype(np.int64) + 3 * 24 + self.turned_h) % HOURS_PER_WEEK)
+        return np.asarray(((np.asarray(self.start_s) / 3600.0).astype(np.int64) + 3 * 24 + self.turned_h) % HOURS_PER_WEEK)
 
     @cached_property
     def usual_flow_m3_per_h(self) -> Floats:

@@ -205,14 +205,14 @@ class LeakSearch:
         against = change.z**2 if w.e[i] > 0 else _METER_FALLS * change.z**2
         if heads[i] < against + margin:
             return False
-        self._silence(h, i, h - change.window + 1, float(abs(w.e[i])))
-        name = self.town.output_names[i]
-        self._say(Event(h, Kind.METER, z=float(heads[i]) ** 0.5, text=f"{name} has changed by itself, by {w.e[i]:+.3g}"))
+        until = self._silence(h, i, h - change.window + 1, float(abs(w.e[i])))
+        text = f"{self.town.output_names[i]} has changed by itself, by {w.e[i]:+.3g}"
+        self._say(Event(h, Kind.METER, until=until, z=float(heads[i]) ** 0.5, text=text))
         return True
 
-    def _silence(self, h: int, output: int, first: int, size: float) -> None:
-        """Hear a meter no more since its change; what it has made believe meanwhile is forgotten."""
-        self._muting.mute(output, first)
+    def _silence(self, h: int, output: int, first: int, size: float) -> int:
+        """Hear a meter no more since its change, and until when; what it has made believe meanwhile is forgotten."""
+        until = self._muting.mute(output, first)
         zone = self.town.zone_of_output[output]
         for k in range(len(self.belief.tracks) - 1, -1, -1):
             track = self.belief.tracks[k]
@@ -222,6 +222,7 @@ class LeakSearch:
         self._restore(first)
         self.belief.covariance[output, output] += size**2
         self._replay(first, h)
+        return until
 
     def _has_grown(self, h: int, w: Window, change: Change) -> bool:
         """A followed leak that explains the growth nearly as well as any pipe.

@@ -14,7 +14,9 @@ _LARGER, _ALONE_Z, _ALONE_H = 2.5, 2.5 * THRESHOLD, 48
 
 
 @dataclass(frozen=True)
-class _Jump:
+class Jump:
+    """A jump."""
+
     hour: int
     size: float
     pipe: int
@@ -26,25 +28,26 @@ class Shadows:
 
     Args:
         zone: (n_pipe,) zone of each pipe.
+        jumps: in order of time.
     """
 
     zone: Index
-    _jumps: list[_Jump] = field(default_factory=list)
+    jumps: list[Jump] = field(default_factory=list)
 
     def see(self, h: int, size: float, pipe: int) -> None:
         """A jump by some m3/h in hour h."""
-        self._jumps.append(_Jump(h, size, pipe))
+        self.jumps.append(Jump(h, size, pipe))
 
     def largest_near(self, h: int, pipe: int) -> float:
         """Largest recent jump in the pipe's zone, fading after four days [m3/h]."""
         sizes = [
             jump.size / (1.0 + max(0, h - jump.hour - _FADES_H) / _FADING_H)
-            for jump in self._jumps[-_MOST:]
+            for jump in self.jumps[-_MOST:]
             if h - jump.hour < _FORGOTTEN_H and self.zone[jump.pipe] == self.zone[pipe]
         ]
         return max(sizes, default=0.0)
 
     def leaves(self, h: int, change: Change) -> bool:
         """Whether a change is none's shadow: strong evidence, and no much larger jump in the last two days."""
-        larger = max((jump.hour for jump in self._jumps[-_MOST:] if jump.size >= _LARGER * change.flow), default=-99)
+        larger = max((jump.hour for jump in self.jumps[-_MOST:] if jump.size >= _LARGER * change.flow), default=-99)
         return change.z > _ALONE_Z and h - larger > _ALONE_H

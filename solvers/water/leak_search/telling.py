@@ -27,7 +27,7 @@ _APART_M = 300.0  # between where it is followed and where it seems to be now: n
 
 
 @dataclass(frozen=True)
-class _Told:
+class Told:
     """An alarm."""
 
     pipe: int
@@ -41,10 +41,11 @@ class Telling:
 
     Args:
         scene: the town and its past.
+        told: in order of time.
     """
 
     scene: Scene
-    _told: list[_Told] = field(default_factory=list)
+    told: list[Told] = field(default_factory=list)
 
     def tell(self, h: int, belief: Belief, track: Track, place: Place, z: float) -> Iterator[Event]:
         """The alarm about a leak, unless nothing is left of it, or nearly the same has been told."""
@@ -54,10 +55,10 @@ class Telling:
             return  # the hours since its onset, gone through again with it, have given its water to others
         track.issued = True
         distance = self.scene.noise.distance_m[place.pipe]
-        same = [told for told in self._told if distance[told.pipe] < _SAME_M and self._goes_on(told, h, belief)]
+        same = [told for told in self.told if distance[told.pipe] < _SAME_M and self._goes_on(told, h, belief)]
         before = max((float(belief.flow[i]) for t in same if (i := belief.index(t.number)) >= 0), default=0.0)
         if not same or (track.window > 0 and self.scene.walks.is_burst(track.window, flow, before)):
-            self._told.append(_Told(place.pipe, h, track.number))
+            self.told.append(Told(place.pipe, h, track.number))
             yield about(h, Kind.ISSUED, track, place, flow, z)
 
     def young(self, h: int, belief: Belief) -> Iterator[Event]:
@@ -87,7 +88,7 @@ class Telling:
             if place.near > (0.85 if age < 240 else 0.6) and place.is_shared and not apart:
                 yield from self.tell(h, belief, track, place, float(place.z[place.pipe]))
 
-    def _goes_on(self, told: _Told, h: int, belief: Belief) -> bool:
+    def _goes_on(self, told: Told, h: int, belief: Belief) -> bool:
         """Whether an alarm still stands for a leak that may move and grow."""
         k, age = belief.index(told.number), h - told.hour
         return age < 24 * _ECHO_DAYS or (k >= 0 and not belief.tracks[k].has_settled and age < 24 * _SAME_DAYS)

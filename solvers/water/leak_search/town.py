@@ -138,6 +138,15 @@ class Town:
         return out
 
     @property
+    def solved(self) -> tuple[Hydraulics | None, Floats]:
+        """The last solution and its scales, from which the next solve starts: what this worker remembers."""
+        return self._last, self._scale
+
+    @solved.setter
+    def solved(self, value: tuple[Hydraulics | None, Floats]) -> None:
+        self._last, self._scale = value
+
+    @property
     def n_head(self) -> int:
         """Outputs that are heads; they come first."""
         return len(self._node)
