@@ -59,6 +59,7 @@ class _Lent:
         self._numba_type_ = kind
         self._words = words
         self._address = words.ctypes.data
+        self.__dict__.update(zip(kind.of.fields, value, strict=True))  # so that reading one costs no call
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._value, name)

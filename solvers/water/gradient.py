@@ -73,7 +73,9 @@ class Work(NamedTuple):
         served, served_p, served_r: (n_node,) demands that depend on pressure.
         wanted: (n_node,) demands [m3/s], 0 at reservoirs and tanks.
         named_node, named_link: what the verdict of a state speaks of.
-        a: (n + n_upper,), f, original: (n,) of the factor.
+        told, answer: (n_link,) what valves in control carry more than A dH = f knew.
+        surplus: (n_node,) at nodes that are held.
+        a: (n + n_upper,), f, original, more: (n,) of the factor.
     """
 
     p: Floats
@@ -97,9 +99,13 @@ class Work(NamedTuple):
     wanted: Floats
     named_node: Flags
     named_link: Flags
+    told: Floats
+    answer: Floats
+    surplus: Floats
     a: Floats
     f: Floats
     original: Floats
+    more: Floats
 
 
 def work_space(net: Laws) -> Work:
@@ -120,7 +126,8 @@ def work_space(net: Laws) -> Work:
         out_q=np.zeros(n_out), out_p=np.zeros(n_out), out_r=np.zeros(n_out),
         served=np.zeros(n_node), served_p=np.zeros(n_node), served_r=np.zeros(n_node),
         wanted=np.zeros(n_node), named_node=flags(n_node), named_link=flags(n_link),
-        a=np.zeros(n + len(net.uj)), f=np.zeros(n), original=np.zeros(n),
+        told=np.zeros(n_link), answer=np.zeros(n_link), surplus=np.zeros(n_node),
+        a=np.zeros(n + len(net.uj)), f=np.zeros(n), original=np.zeros(n), more=np.zeros(n),
     )  # fmt: skip
 
 
@@ -193,8 +200,9 @@ def evaluate_outflows(net: Laws, w: Work, demand: Floats, head: Floats) -> None:
 
 
 @part
-def evaluate_nodes(net: Laws, w: Work, status: Index, setting: Floats, head: Floats, q: Floats) -> None:
-    """Set the mass balances, and dH of the nodes that are held."""
+def evaluate_nodes(net: Laws, w: Work, status: Index, setting: Floats, head: Floats, q: Floats) -> int:
+    """Set the mass balances, and dH of the nodes that are held; returns how many valves hold one."""
+    valves = 0
     for i in range(len(w.mass)):
         w.mass[i] = -w.served[i]
         w.held[i] = w.parts.pin[i]
@@ -208,6 +216,8 @@ def evaluate_nodes(net: Laws, w: Work, status: Index, setting: Floats, head: Flo
             h = net.end[k] if net.kind[k] == PRV else net.start[k]
             w.held[h] = True
             w.known[h] = net.elevation[h] + setting[k] - head[h]
+            valves += 1
+    return valves
 
 
 @part
@@ -295,6 +305,76 @@ def _carry(net: Laws, w: Work, k: int, setting: float, q: float) -> None:
         w.f[net.row[i]] -= change
     if net.row[j] >= 0 and (kind != PRV):
         w.f[net.row[j]] += change
+
+
+@part
+def couple(net: Laws, w: Work, status: Index, least: float) -> None:
+    """Let valves in control answer the heads in f: what one carries feeds or draws on its other side.
+
+    What a PRV or PSV carries is the balance of the node that it holds, and so depends on the heads around it; A, symmetric,
+    knows of it only what was missing before the step. With B for how f answers heads, A x = f + B x is solved from x = 1/A f on
+    by one step of least residual along 1/A B x (GMRES(1)), exact where what a valve carries does not come back to the nodes
+    that valves hold. No longer than 1/A B x itself: far from rest a longer one sends valves hunting.
+
+    Args:
+        net: the network's numbers.
+        w: scratch; `f` is start and result.
+        status: (n_link,).
+        least: what need not be answered [m3/s].
+    """
+    if not _follow(net, w, status, w.f, 1.0, w.told, least):
+        return
+    w.more[:] = 0.0
+    for k in net.judged:
+        if status[k] == ACTIVE and net.kind[k] == PRV and net.row[net.start[k]] >= 0 and not w.held[net.start[k]]:
+            w.more[net.row[net.start[k]]] -= w.told[k]
+        elif status[k] == ACTIVE and net.kind[k] == PSV and net.row[net.end[k]] >= 0 and not w.held[net.end[k]]:
+            w.more[net.row[net.end[k]]] += w.told[k]
+    ldl_solve(net.up, net.uj, w.a, w.more)
+    _follow(net, w, status, w.more, 0.0, w.answer, least)
+    along, square = 0.0, 0.0
+    for k in net.judged:
+        if status[k] == ACTIVE and net.kind[k] in (PRV, PSV):
+            fall = w.told[k] - w.answer[k]
+            along += w.told[k] * fall
+            square += fall * fall
+    if along > 0.0:
+        for i in range(len(w.f)):
+            w.f[i] += min(along / square, 1.0) * w.more[i]
+
+
+@part
+def _follow(net: Laws, w: Work, status: Index, x: Floats, residual: float, out: Floats, least: float) -> bool:
+    """Set what each PRV and PSV in control carries more as heads change by x; whether it is more than the least.
+
+    Args:
+        net: the network's numbers.
+        w: scratch.
+        status: (n_link,).
+        x: (n,) changes of heads in elimination order.
+        residual: 1.0 where links and openings step by their residuals, too, 0.0 where not.
+        out: (n_link,) receives it.
+        least: [m3/s].
+    """
+    row, surplus = net.row, w.surplus
+    surplus[:] = 0.0
+    for k in range(len(w.p)):
+        i, j = net.start[k], net.end[k]
+        if w.p[k] > 0.0 and (w.held[i] or w.held[j]):
+            change = w.p[k] * ((x[row[i]] if row[i] >= 0 else 0.0) - (x[row[j]] if row[j] >= 0 else 0.0) - residual * w.r[k])
+            surplus[i] -= change
+            surplus[j] += change
+    for o in range(len(net.out_node)):
+        i = net.out_node[o]
+        surplus[i] -= w.out_p[o] * (x[row[i]] - residual * w.out_r[o])
+    found = False
+    for k in net.judged:
+        if status[k] == ACTIVE and net.kind[k] in (PRV, PSV):
+            h = net.end[k] if net.kind[k] == PRV else net.start[k]
+            change = surplus[h] - w.served_p[h] * (x[row[h]] - residual * w.served_r[h])
+            out[k] = -change if net.kind[k] == PRV else change
+            found |= abs(change) > least
+    return found
 
 
 @part
@@ -434,7 +514,7 @@ def balance(
         if straight:
             straighten(net, w, head, q)
         evaluate_outflows(net, w, demand, head)
-        evaluate_nodes(net, w, status, setting, head, q)
+        valves = evaluate_nodes(net, w, status, setting, head, q)
         head_error, mass_error, moved, total = errors(net, w, status, setting, head, q)
         if not (np.isfinite(head_error) and np.isfinite(mass_error)):
             return iteration, head_error, mass_error, STUCK
@@ -452,6 +532,8 @@ def balance(
         assemble(net, w, status, setting, q)
         ldl_factor(net.up, net.uj, net.target, w.a, w.original, 0.0)
         ldl_solve(net.up, net.uj, w.a, w.f)
+        if valves > 0:
+            couple(net, w, status, MASS_ERROR * total)
         # Two states that answer each other by turns meet in between.
         waited = iteration - last_change
         step(net, w, status, setting, demand, head, q, 0.6 if waited > CIRCLING and waited % 3 != 0 else 1.0)

@@ -21,6 +21,7 @@ VERDICTS = (
     Status.SOLVED, Status.NEGATIVE_PRESSURE, Status.PUMP_CANNOT_DELIVER, Status.VALVE_CANNOT_HOLD, Status.SUPPLY_LIMITED,
     Status.NO_SUPPLY, Status.VALVES_HUNT, Status.NOT_CONVERGED,
 )  # fmt: skip
+_NUMBERS, _CODES = np.dtype(np.float64), np.dtype(np.int64)
 _NAMED = 16  # links that a solve without result tells
 
 
@@ -148,8 +149,8 @@ def steady(
     if start is not None:
         put(start, state)
     iterations, head_error, mass_error, verdict = solve_state(
-        scratch.solver(plan), _own(boundary.demand_m3_per_s), _own(boundary.head_m), _own(boundary.status, np.int64),
-        _own(boundary.setting), state, start is not None, accuracy, trials, options.check_frequency, options.max_check,
+        scratch.solver(plan), _plain(boundary.demand_m3_per_s), _plain(boundary.head_m), _plain(boundary.status, _CODES),
+        _plain(boundary.setting), state, start is not None, accuracy, trials, options.check_frequency, options.max_check,
     )  # fmt: skip
     extra = {"head_error_m": head_error, "mass_error_m3_per_s": mass_error}
     stats = Stats(iterations, mass_error, extra=extra)
@@ -170,9 +171,9 @@ def hydraulics(state: State) -> Hydraulics:
     )  # fmt: skip
 
 
-def _own(values: NDArray[np.generic], kind: type[np.generic] = np.float64) -> NDArray[Any]:
-    """A plain copy: a kernel is compiled again for arrays that are read-only or in pieces."""
-    return np.array(values, dtype=kind, order="C")
+def _plain(values: NDArray[Any], kind: np.dtype[Any] = _NUMBERS) -> NDArray[Any]:
+    """Itself, or a plain copy: a kernel is compiled again for arrays that are read-only or in pieces."""
+    return values if values.dtype is kind and values.flags.carray else np.array(values, dtype=kind, order="C")
 
 
 def culprits(plan: WaterPlan, scratch: Scratch, verdict: Status) -> tuple[str, ...]:
