@@ -31,7 +31,7 @@ from twin.chains import Chains
 from twin.checkpoint import Checkpoint, Mark
 from twin.effects import Effect, Estimate, Publish
 from twin.estimators import Given
-from twin.field_book import FieldBook
+from twin.field_book import FieldBook, Placed, as_given
 from twin.field_report import FieldReport
 from twin.journal import Entry, EntryKind
 from twin.ledger import Ledger
@@ -115,13 +115,13 @@ class Engine:
         """Entries by hand in force or to come."""
         return self._book.standing(self.now_us)
 
-    def check_report(self, draft: FieldReport) -> FieldReport:
+    def check_report(self, draft: FieldReport, placed: Placed = as_given) -> FieldReport:
         """The report from the field that a draft would become; see `FieldBook.checked`."""
-        return self._field.checked(draft, self._horizon_us)
+        return self._field.checked(draft, self._horizon_us, placed)
 
-    def report(self, draft: FieldReport) -> tuple[FieldReport, list[Effect]]:
+    def report(self, draft: FieldReport, placed: Placed = as_given) -> tuple[FieldReport, list[Effect]]:
         """Take a report from the field; see `FieldBook.enter`."""
-        return self._field.enter(draft, self._horizon_us)
+        return self._field.enter(draft, self._horizon_us, placed)
 
     def reports(self) -> list[FieldReport]:
         """Reports from the field that are kept."""

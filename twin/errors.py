@@ -33,6 +33,11 @@ class BadRequest(TwinError):
     grpc_code = "INVALID_ARGUMENT"
     exit_status = 2
 
+    @classmethod
+    def of(cls, field: str, message: str) -> BadRequest:
+        """The refusal of one field; `field` is its path, such as `selection.columns[2]`."""
+        return cls(f"{field}: {message}", [Issue("request", field, (), message)])
+
 
 class NotFound(TwinError):
     """A named thing does not exist."""

@@ -6,12 +6,11 @@ tells of happened. No late watch has looked at that instant yet, live or in a re
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import numpy as np
 
-from grid_models.errors import Issue
 from twin.chains import Chains
 from twin.effects import Effect
 from twin.errors import BadRequest, Exhausted, NotFound, TooOld, Unavailable
@@ -27,6 +26,14 @@ KEPT_DAYS = 30
 _KEPT_US = KEPT_DAYS * 86_400_000_000
 
 
+Placed = Callable[[FieldReport], FieldReport]
+
+
+def as_given(draft: FieldReport) -> FieldReport:
+    """A draft that names its pipes already."""
+    return draft
+
+
 class FieldBook:
     """The reports of the last 30 days, and those on alarms that stand.
 
@@ -39,12 +46,13 @@ class FieldBook:
         self._ledger, self._chains = ledger, chains
         self._reports: dict[str, FieldReport] = {}
 
-    def checked(self, draft: FieldReport, horizon_us: int) -> FieldReport:
+    def checked(self, draft: FieldReport, horizon_us: int, placed: Placed = as_given) -> FieldReport:
         """The report that a draft would become.
 
         Args:
-            draft: with the pipes that it means.
+            draft: as it was entered.
             horizon_us: late watches may have looked at everything before.
+            placed: gives it, with its network, the pipes that it means; raises what is wrong with its place.
 
         Raises:
             BadRequest: it is of the future, or the alarm is none of a leak.
@@ -57,16 +65,19 @@ class FieldBook:
         if draft.kind.of_alarm:
             event = self._ledger.telling.open_alarm(draft.alarm_id)
             if event.kind is not EventKind.LEAK:
-                raise _bad("alarm", f"{draft.alarm_id} is no leak but {event.code}")
-            draft = replace(draft, network=event.network, pipes=draft.pipes or tuple(_pipes(event.elements)))
-        if draft.network not in self._chains:
+                raise BadRequest.of("report.alarm", f"{draft.alarm_id} is no leak but {event.code}")
+            draft = placed(replace(draft, network=event.network))
+            draft = replace(draft, pipes=draft.pipes or tuple(e.removeprefix("pipe ") for e in event.elements))
+        elif draft.network not in self._chains:
             raise NotFound(f"no network {draft.network!r}; there are: {', '.join(self._chains)}")
+        else:
+            draft = placed(draft)
         chain, now = self._chains[draft.network], self._ledger.now_us
         if chain.first_us is None:
             raise Unavailable(f"{draft.network} has no state yet")
         happened = draft.happened_us or now
         if happened > now:
-            raise _bad("report.happen_time", f"lies ahead of the twin's clock, {np.datetime64(now, 'us')}")
+            raise BadRequest.of("report.happen_time", f"lies ahead of the twin's clock, {np.datetime64(now, 'us')}")
         if happened <= now - _KEPT_US:
             raise TooOld(f"what happened before {np.datetime64(now - _KEPT_US, 'us')} counts for no leak any more")
         if len(self._reports) >= MOST_REPORTS:
@@ -74,12 +85,12 @@ class FieldBook:
         source = draft.source or draft.author
         return replace(draft, source=source, happened_us=happened, counts_us=chain.grid_at_or_after(max(happened, horizon_us)))
 
-    def enter(self, draft: FieldReport, horizon_us: int) -> tuple[FieldReport, list[Effect]]:
+    def enter(self, draft: FieldReport, horizon_us: int, placed: Placed = as_given) -> tuple[FieldReport, list[Effect]]:
         """Take a report; raises as `checked`."""
         same = (r for r in self._reports.values() if draft.request_id and r.request_id == draft.request_id)
         if (before := next(same, None)) is not None:
             return before, []
-        report, position = self.checked(draft, horizon_us), self._ledger.next()
+        report, position = self.checked(draft, horizon_us, placed), self._ledger.next()
         report = replace(report, report_id=f"{position.epoch}-{position.revision}")
         self.take(report)
         self._ledger.hear(report.created_us)
@@ -114,11 +125,3 @@ class FieldBook:
     def recall(self, saved: Iterable[FieldReport]) -> None:
         """Know these reports, and no others."""
         self._reports = {r.report_id: r for r in saved}
-
-
-def _pipes(elements: Iterable[str]) -> Iterable[str]:
-    return (e.removeprefix("pipe ") for e in elements)
-
-
-def _bad(field: str, message: str) -> BadRequest:
-    return BadRequest(f"{field}: {message}", [Issue("request", field, (), message)])

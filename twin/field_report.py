@@ -57,8 +57,10 @@ class Level:
 class FieldReport:
     """One word from the field.
 
+    >>> FieldReport(ReportKind.CITIZEN, "water", "control room", "water on the street", pipes=("p232",)).line
+    'citizen by control room at pipe p232: water on the street'
+
     Args:
-        report_id: given by the core; empty before.
         kind: who says what.
         network: that it concerns; of a word on an alarm the alarm's.
         author: who enters it.
@@ -73,9 +75,9 @@ class FieldReport:
         counts_us: first instant whose leaks it counts for; given by the core.
         created_us: when it was entered, on the wall clock.
         request_id: the same again is no second report; may be empty.
+        report_id: given by the core; empty before.
     """
 
-    report_id: str
     kind: ReportKind
     network: str
     author: str
@@ -90,6 +92,7 @@ class FieldReport:
     counts_us: int = 0
     created_us: int = 0
     request_id: str = ""
+    report_id: str = ""
 
     @property
     def alarm_key(self) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from grid_models.errors import Issue
 from grid_models.measurements import Catalogue, Rows
 from grid_models.state import NetworkState, Position
+from twin.field_report import FieldReport
 
 
 class AckLevel(IntEnum):
@@ -387,6 +388,12 @@ class Twin(Protocol):
 
     async def withdraw_manual(self, entry_id: str, author: str, reason: str) -> ManualEntry:
         """End an entry; returns once that is on disk."""
+
+    async def report(self, draft: FieldReport, *, validate_only: bool = False) -> FieldReport:
+        """Take a report from the field; returns once it is on disk."""
+
+    def reports(self) -> list[FieldReport]:
+        """Reports from the field that are kept, in the order in which they were entered."""
 
     def read_measurements(
         self, signals: tuple[int, ...], start_us: int, end_us: int, known_us: int | None

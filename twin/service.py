@@ -30,10 +30,12 @@ from twin.engine import Engine
 from twin.errors import Exhausted, PreconditionFailed, TooOld, TwinError, Unavailable
 from twin.estimators.failure import repeated
 from twin.event_log import EventLog
+from twin.field_report import FieldReport
 from twin.history import History
 from twin.journal import Entry, EntryKind, Journal
 from twin.lease import Lease
 from twin.packing import packed, unpacked
+from twin.places import placed
 from twin.port import AsOf, Batch, Claim, Delivery, ManualEntry, NetworkInfo, PublishedState, RunResult, TwinEvent
 from twin.records import Records
 from twin.replay import estimated
@@ -225,6 +227,22 @@ class TwinService:
         entry, effects = self._engine.withdraw(entry_id, author, reason, time_ns() // 1000)
         await self._written(effects)
         return entry
+
+    async def report(self, draft: FieldReport, *, validate_only: bool = False) -> FieldReport:
+        """Take a report from the field; returns once it is on disk."""
+        self._check_door()
+        if validate_only:
+            return self._engine.check_report(draft, self._placed)
+        report, effects = self._engine.report(draft, self._placed)
+        await self._written(effects)
+        return report
+
+    def reports(self) -> list[FieldReport]:
+        """Reports from the field that are kept."""
+        return self._engine.reports()
+
+    def _placed(self, draft: FieldReport) -> FieldReport:
+        return placed(draft, self.parts.estimators[draft.network].model)
 
     async def acknowledge(self, alarm_id: str, author: str, comment: str) -> TwinEvent:
         """An operator has seen the alarm."""

@@ -13,6 +13,7 @@ from grid_models.errors import Issue
 from grid_models.measurements import Catalogue, Rows, Signal, SignalKind, Update
 from grid_models.state import NetworkState, Position, Residuals
 from twin.errors import BadRequest, NotFound, PreconditionFailed, TooOld, Unavailable
+from twin.field_report import FieldReport
 from twin.port import (
     Ack,
     AckLevel,
@@ -104,6 +105,7 @@ class MemoryTwin:
         self.closed: list[str] = []
         self.beats = 0
         self.manual: list[ManualEntry] = []
+        self.field: list[FieldReport] = []
         self._changed = asyncio.Event()
 
     # --- driven by tests
@@ -148,6 +150,7 @@ class MemoryTwin:
         self.batches.clear()
         self.closed.clear()
         self.manual.clear()
+        self.field.clear()
 
     def tell(self, **changes: Any) -> TwinEvent:
         event = TwinEvent(
@@ -259,6 +262,17 @@ class MemoryTwin:
             raise NotFound(f"no manual entry {entry_id} is in force")
         self.manual.remove(found[0])
         return found[0]
+
+    async def report(self, draft: FieldReport, *, validate_only: bool = False) -> FieldReport:
+        if draft.kind.of_alarm and not any(e.alarm_id == draft.alarm_id for e in self.events):
+            raise NotFound(f"no alarm {draft.alarm_id}")
+        report = replace(draft, report_id=f"1-{len(self.field) + 1}", network="mv", counts_us=START_US, happened_us=START_US)
+        if not validate_only:
+            self.field.append(report)
+        return report
+
+    def reports(self) -> list[FieldReport]:
+        return self.field
 
     async def read_measurements(
         self, signals: tuple[int, ...], start_us: int, end_us: int, known_us: int | None

@@ -62,7 +62,7 @@ def parts() -> Parts:
 
 
 def report(kind: ReportKind, source: str, **more: Any) -> FieldReport:
-    return FieldReport("", kind, "water", "control room", "water on the street", source, **more)
+    return FieldReport(kind, "water", "control room", "water on the street", source, **more)
 
 
 @dataclass

@@ -44,7 +44,7 @@ class Listening:
 
 def citizen(happened: float | None = None, **more: Any) -> FieldReport:
     at_us = 0 if happened is None else T0 + round(happened * SECOND)
-    return FieldReport("", ReportKind.CITIZEN, "power", "me", "wet", pipes=("1",), happened_us=at_us, **more)
+    return FieldReport(ReportKind.CITIZEN, "power", "me", "wet", pipes=("1",), happened_us=at_us, **more)
 
 
 def say(twin: Driver, draft: FieldReport) -> FieldReport:

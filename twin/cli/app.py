@@ -36,6 +36,7 @@ COMMANDS = {
     "forecast": "forecast",
     "leaks": "leaks",
     "replay": "replay",
+    "report": "report",
     "signals": "signals",
     "compile": "compile",
     "warm": "warm",

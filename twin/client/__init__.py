@@ -5,6 +5,20 @@ from twin.client.blocking import TwinClient
 from twin.client.errors import ClientError
 from twin.client.frames import Frame
 from twin.client.results import WhatIf
+from twin.field_report import FieldReport, Level, Point, ReportKind
 from twin.port import AckLevel, AsOf, Snapshot
 
-__all__ = ["AckLevel", "AsOf", "AsyncTwinClient", "ClientError", "Frame", "Snapshot", "TwinClient", "WhatIf"]
+__all__ = [
+    "AckLevel",
+    "AsOf",
+    "AsyncTwinClient",
+    "ClientError",
+    "FieldReport",
+    "Frame",
+    "Level",
+    "Point",
+    "ReportKind",
+    "Snapshot",
+    "TwinClient",
+    "WhatIf",
+]

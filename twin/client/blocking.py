@@ -22,6 +22,8 @@ from twin.api.v1 import (
     ingest_pb2_grpc,
     manual_pb2,
     manual_pb2_grpc,
+    report_pb2,
+    report_pb2_grpc,
     scenario_pb2,
     scenario_pb2_grpc,
     state_pb2,
@@ -34,6 +36,7 @@ from twin.client.errors import ClientError, translated
 from twin.client.frames import Assembler, Described, Frame
 from twin.client.publication import Ledger, chosen
 from twin.client.requests import Base, Elements, Instant
+from twin.field_report import FieldReport
 from twin.port import Ack, AckLevel, ManualEntry, NetworkInfo, TwinEvent
 
 
@@ -74,6 +77,7 @@ class TwinClient:
         self._events = event_pb2_grpc.EventServiceStub(self._channel)
         self._history = history_pb2_grpc.HistoryServiceStub(self._channel)
         self._manual = manual_pb2_grpc.ManualServiceStub(self._channel)
+        self._reports = report_pb2_grpc.ReportServiceStub(self._channel)
         self._scenarios = scenario_pb2_grpc.ScenarioServiceStub(self._channel)
         self._ingest = ingest_pb2_grpc.IngestServiceStub(self._channel)
 
@@ -301,6 +305,31 @@ class TwinClient:
         """End an entry by hand: what publishers send counts again."""
         request = requests.withdrawal(self._twin, entry_id, author, reason)
         return results.manual_entry(self._call(self._manual.DeleteManualEntry, request))
+
+    def report(self, draft: FieldReport, *, validate_only: bool = False) -> FieldReport:
+        """Enter what the field says of a leak; it counts from the first instant that no watch has judged yet.
+
+        Args:
+            draft: what is said; without a request id it gets one, so that a repeated call is no second report.
+            validate_only: only say whether it would be taken.
+
+        Raises:
+            ClientError: no such alarm, network, pipe or node; an alarm that is over; no place where one is needed.
+        """
+        request = requests.report(self._twin, draft, validate_only=validate_only)
+        return results.report(self._call(self._reports.CreateReport, request))
+
+    def reports(self) -> tuple[FieldReport, ...]:
+        """Reports of the last 30 days, and those on alarms that stand."""
+        found: list[FieldReport] = []
+        token = ""
+        while True:
+            request = report_pb2.ListReportsRequest(parent=f"twins/{self._twin}", page_size=1000, page_token=token)
+            page = self._call(self._reports.ListReports, request)
+            found += [results.report(r) for r in page.reports]
+            token = page.next_page_token
+            if not token:
+                return tuple(found)
 
     def history(
         self, signals: Iterable[Signal | int | str], start: Instant, end: Instant, known: Instant | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TypeAlias
 from uuid import uuid4
@@ -12,7 +13,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from grid_models.state import Position
 from twin import wire
-from twin.api.v1 import common_pb2, event_pb2, history_pb2, manual_pb2, scenario_pb2, state_pb2
+from twin.api.v1 import common_pb2, event_pb2, history_pb2, manual_pb2, report_pb2, scenario_pb2, state_pb2
+from twin.field_report import FieldReport
 from twin.port import AsOf
 
 Instant: TypeAlias = str | int | datetime | np.datetime64
@@ -140,6 +142,27 @@ def withdrawal(twin: str, entry_id: str, author: str, reason: str) -> manual_pb2
     """To withdraw an entry by hand."""
     name = f"twins/{twin}/manualEntries/{entry_id}"
     return manual_pb2.DeleteManualEntryRequest(name=name, author=author, reason=reason)
+
+
+def report(twin: str, draft: FieldReport, *, validate_only: bool) -> report_pb2.CreateReportRequest:
+    """To enter a report from the field."""
+    point, level = draft.point, draft.level
+    message = report_pb2.Report(
+        kind=report_pb2.ReportKind.Name(draft.kind),
+        network=network_name(twin, draft.network) if draft.network else "",
+        alarm=f"twins/{twin}/alarms/{draft.alarm_id}" if draft.alarm_id else "",
+        author=draft.author,
+        source=draft.source,
+        text=draft.text,
+        happen_time=timestamp(draft.happened_us or None),
+        pipes=draft.pipes,
+        node=draft.node,
+        point=None if point is None else report_pb2.Report.Point(**asdict(point)),
+        level=None if level is None else report_pb2.Report.Level(**asdict(level)),
+    )
+    return report_pb2.CreateReportRequest(
+        parent=f"twins/{twin}", report=message, request_id=draft.request_id or uuid4().hex, validate_only=validate_only
+    )
 
 
 def history(

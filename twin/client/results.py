@@ -13,9 +13,10 @@ from grid_models.measurements import Rows, Signal, SignalKind, TimeQuality, Upda
 from grid_models.state import Position
 from grid_models.tables import Array
 from twin import wire
-from twin.api.v1 import catalog_pb2, common_pb2, event_pb2, history_pb2, manual_pb2, scenario_pb2
+from twin.api.v1 import catalog_pb2, common_pb2, event_pb2, history_pb2, manual_pb2, report_pb2, scenario_pb2
 from twin.client.frames import Described, ids_of, joined, labelled
-from twin.port import FOREVER_US, Candidate, EventKind, ManualEntry, NetworkInfo, Transition, TwinEvent
+from twin.field_report import FieldReport, Level, Point, ReportKind
+from twin.port import FOREVER_US, Candidate, EventKind, Evidence, ManualEntry, NetworkInfo, Transition, TwinEvent
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +94,9 @@ def event(message: event_pb2.Event) -> TwinEvent:
         cause=wire.last_segment(message.cause),
         candidates=tuple(Candidate(c.element, c.probability, c.flow_m3_per_h, c.distance_m) for c in message.candidates),
         figures=dict(message.figures),
+        evidence=tuple(
+            Evidence(e.signal, wire.last_segment(e.report), e.sigma, e.unit, tuple(e.trace), e.text) for e in message.evidence
+        ),
     )
 
 
@@ -107,6 +111,27 @@ def manual_entry(message: manual_pb2.ManualEntry) -> ManualEntry:
         start_us=wire.micros(message.start_time),
         until_us=wire.micros(message.expire_time) if message.HasField("expire_time") else FOREVER_US,
         created_us=wire.micros(message.create_time),
+    )
+
+
+def report(message: report_pb2.Report) -> FieldReport:
+    """A report from the field."""
+    point, level = message.point, message.level
+    return FieldReport(
+        kind=ReportKind(message.kind),
+        network=wire.last_segment(message.network),
+        author=message.author,
+        text=message.text,
+        source=message.source,
+        alarm_id=wire.last_segment(message.alarm),
+        pipes=tuple(message.pipes),
+        node=message.node,
+        point=Point(point.x, point.y, point.radius) if message.HasField("point") else None,
+        level=Level(level.level_db, level.background_db, level.deviation_db) if message.HasField("level") else None,
+        happened_us=wire.micros(message.happen_time),
+        counts_us=wire.micros(message.count_time),
+        created_us=wire.micros(message.create_time),
+        report_id=wire.last_segment(message.name),
     )
 
 

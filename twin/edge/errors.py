@@ -23,8 +23,8 @@ _MESSAGE_CHARACTERS = 1000
 
 
 def bad(field: str, message: str) -> BadRequest:
-    """The refusal of one request field; `field` is its path, such as `selection.columns[2]`."""
-    return BadRequest(f"{field}: {message}", [Issue("request", field, (), message)])
+    """The refusal of one request field; see `BadRequest.of`."""
+    return BadRequest.of(field, message)
 
 
 def status_of(error: Exception) -> status_pb2.Status:

@@ -104,6 +104,9 @@ class EventService:
             answer.candidates.add(
                 element=c.element, probability=c.probability, flow_m3_per_h=c.flow_m3_per_h, distance_m=c.distance_m
             )
+        for e in event.evidence:
+            report = f"twins/{twin}/reports/{e.report}" if e.report else ""
+            answer.evidence.add(signal=e.signal, report=report, sigma=e.sigma, unit=e.unit, trace=e.trace, text=e.text)
         return answer
 
 

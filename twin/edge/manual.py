@@ -10,8 +10,7 @@ import grpc
 
 from twin import wire
 from twin.api.v1 import manual_pb2 as pb
-from twin.edge.errors import bad
-from twin.edge.requests import child_of, optional_instant, twin_of
+from twin.edge.requests import child_of, optional_instant, said, twin_of
 from twin.port import FOREVER_US, ManualEntry, Twin
 
 _MOST_AUTHOR = 200
@@ -31,9 +30,9 @@ class ManualService:
         """Enter a value for a signal."""
         twin_of(self._twin, request.parent, "parent")
         entry = request.entry
-        _said(entry.author, "entry.author", _MOST_AUTHOR, needed=True)
-        _said(entry.reason, "entry.reason", _MOST_REASON, needed=True)
-        _said(request.request_id, "request_id", _MOST_REQUEST_ID, needed=False)
+        said(entry.author, "entry.author", _MOST_AUTHOR, needed=True)
+        said(entry.reason, "entry.reason", _MOST_REASON, needed=True)
+        said(request.request_id, "request_id", _MOST_REQUEST_ID, needed=False)
         start, until = (optional_instant(entry, field) for field in ("start_time", "expire_time"))
         draft = ManualEntry(
             "", entry.signal, entry.value, entry.author, entry.reason, start or 0, FOREVER_US if until is None else until,
@@ -53,8 +52,8 @@ class ManualService:
     ) -> pb.ManualEntry:
         """Withdraw an entry."""
         entry_id = child_of(self._twin, request.name, "manualEntries", "name")
-        _said(request.author, "author", _MOST_AUTHOR, needed=True)
-        _said(request.reason, "reason", _MOST_REASON, needed=False)
+        said(request.author, "author", _MOST_AUTHOR, needed=True)
+        said(request.reason, "reason", _MOST_REASON, needed=False)
         return self._message(await self._twin.withdraw_manual(entry_id, request.author, request.reason))
 
     def _message(self, entry: ManualEntry) -> pb.ManualEntry:
@@ -68,8 +67,3 @@ class ManualService:
             expire_time=None if entry.until_us == FOREVER_US else wire.timestamp(entry.until_us),
             create_time=wire.timestamp(entry.created_us),
         )
-
-
-def _said(text: str, field: str, most: int, *, needed: bool) -> None:
-    if len(text) > most or (needed and not text.strip()):
-        raise bad(field, f"must have {int(needed)} to {most} characters")

@@ -43,6 +43,12 @@ def network_of(twin: Twin, name: str, field: str = "network") -> NetworkInfo:
     raise NotFound(f"no network {wanted!r}; there are: {known}")
 
 
+def said(text: str, field: str, most: int, *, needed: bool) -> None:
+    """Check the length of what somebody wrote."""
+    if len(text) > most or (needed and not text.strip()):
+        raise bad(field, f"must have {int(needed)} to {most} characters")
+
+
 def instant(message: Any, field: str) -> int:
     """A required Timestamp field as Unix time [us]."""
     if not message.HasField(field):

@@ -18,6 +18,7 @@ from twin.api.v1 import (
     history_pb2_grpc,
     ingest_pb2_grpc,
     manual_pb2_grpc,
+    report_pb2_grpc,
     scenario_pb2_grpc,
     state_pb2_grpc,
 )
@@ -27,6 +28,7 @@ from twin.edge.event import EventService
 from twin.edge.history import HistoryService
 from twin.edge.ingest import IngestService
 from twin.edge.manual import ManualService
+from twin.edge.report import ReportService
 from twin.edge.scenario import ScenarioService
 from twin.edge.silence import HEARTBEAT_S
 from twin.edge.state import StateService
@@ -35,7 +37,7 @@ from twin.port import Twin
 
 MESSAGE_BYTES = 4 << 20
 SERVICES = tuple(
-    f"twin.api.v1.{name}Service" for name in ("Catalog", "Ingest", "State", "Event", "History", "Manual", "Scenario")
+    f"twin.api.v1.{name}Service" for name in ("Catalog", "Ingest", "State", "Event", "History", "Manual", "Report", "Scenario")
 )
 _OPTIONS = (
     ("grpc.max_receive_message_length", MESSAGE_BYTES),
@@ -101,6 +103,7 @@ class EdgeServer:
         event_pb2_grpc.add_EventServiceServicer_to_server(EventService(twin, heartbeat_s), self._server)
         history_pb2_grpc.add_HistoryServiceServicer_to_server(HistoryService(twin), self._server)
         manual_pb2_grpc.add_ManualServiceServicer_to_server(ManualService(twin), self._server)
+        report_pb2_grpc.add_ReportServiceServicer_to_server(ReportService(twin), self._server)
         scenario_pb2_grpc.add_ScenarioServiceServicer_to_server(ScenarioService(twin), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)

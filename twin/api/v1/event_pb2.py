@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from twin.api.v1 import common_pb2 as twin_dot_api_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17twin/api/v1/event.proto\x12\x0btwin.api.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18twin/api/v1/common.proto\"\xf1\x03\n\x05\x45vent\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x06\x12\'\n\x08position\x18\x03 \x01(\x0b\x32\x15.twin.api.v1.Position\x12.\n\nvalid_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nknown_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12$\n\x04kind\x18\x06 \x01(\x0e\x32\x16.twin.api.v1.EventKind\x12+\n\ntransition\x18\x07 \x01(\x0e\x32\x17.twin.api.v1.Transition\x12\r\n\x05\x61larm\x18\x08 \x01(\t\x12\x0c\n\x04\x63ode\x18\t \x01(\t\x12\x0f\n\x07network\x18\n \x01(\t\x12\x10\n\x08\x65lements\x18\x0b \x03(\t\x12\x0f\n\x07message\x18\x0c \x01(\t\x12\r\n\x05\x63\x61use\x18\r \x01(\t\x12*\n\ncandidates\x18\x0e \x03(\x0b\x32\x16.twin.api.v1.Candidate\x12\x30\n\x07\x66igures\x18\x0f \x03(\x0b\x32\x1f.twin.api.v1.Event.FiguresEntry\x1a.\n\x0c\x46iguresEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\\\n\tCandidate\x12\x0f\n\x07\x65lement\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x01\x12\x15\n\rflow_m3_per_h\x18\x03 \x01(\x01\x12\x12\n\ndistance_m\x18\x04 \x01(\x01\"M\n\x12WatchEventsRequest\x12\x0c\n\x04twin\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x06\x12\x11\n\tlive_only\x18\x03 \x01(\x08\"\xa4\x02\n\x13WatchEventsResponse\x12#\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x12.twin.api.v1.EventH\x00\x12\x35\n\x04sync\x18\x02 \x01(\x0b\x32%.twin.api.v1.WatchEventsResponse.SyncH\x00\x12?\n\theartbeat\x18\x03 \x01(\x0b\x32*.twin.api.v1.WatchEventsResponse.HeartbeatH\x00\x1a\x18\n\x04Sync\x12\x10\n\x08sequence\x18\x01 \x01(\x06\x1aN\n\tHeartbeat\x12\x10\n\x08sequence\x18\x01 \x01(\x06\x12/\n\x0bserver_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\n\x04kind\"[\n\x11ListEventsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0f\n\x07network\x18\x04 \x01(\t\"Q\n\x12ListEventsResponse\x12\"\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x12.twin.api.v1.Event\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"I\n\x17\x41\x63knowledgeEventRequest\x12\r\n\x05\x61larm\x18\x01 \x01(\t\x12\x0e\n\x06\x61uthor\x18\x02 \x01(\t\x12\x0f\n\x07\x63omment\x18\x03 \x01(\t*\xb6\x01\n\tEventKind\x12\x1a\n\x16\x45VENT_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10\x45VENT_KIND_ALARM\x10\x01\x12\x13\n\x0f\x45VENT_KIND_LEAK\x10\x02\x12\x19\n\x15\x45VENT_KIND_CORRECTION\x10\x03\x12\x18\n\x14\x45VENT_KIND_CATALOGUE\x10\x04\x12\x16\n\x12\x45VENT_KIND_SERVICE\x10\x05\x12\x15\n\x11\x45VENT_KIND_MANUAL\x10\x06*\x8c\x01\n\nTransition\x12\x1a\n\x16TRANSITION_UNSPECIFIED\x10\x00\x12\x15\n\x11TRANSITION_RAISED\x10\x01\x12\x16\n\x12TRANSITION_UPDATED\x10\x02\x12\x16\n\x12TRANSITION_CLEARED\x10\x03\x12\x1b\n\x17TRANSITION_ACKNOWLEDGED\x10\x04\x32\xff\x01\n\x0c\x45ventService\x12R\n\x0bWatchEvents\x12\x1f.twin.api.v1.WatchEventsRequest\x1a .twin.api.v1.WatchEventsResponse0\x01\x12M\n\nListEvents\x12\x1e.twin.api.v1.ListEventsRequest\x1a\x1f.twin.api.v1.ListEventsResponse\x12L\n\x10\x41\x63knowledgeEvent\x12$.twin.api.v1.AcknowledgeEventRequest\x1a\x12.twin.api.v1.Eventb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17twin/api/v1/event.proto\x12\x0btwin.api.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18twin/api/v1/common.proto\"\x9a\x04\n\x05\x45vent\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x06\x12\'\n\x08position\x18\x03 \x01(\x0b\x32\x15.twin.api.v1.Position\x12.\n\nvalid_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nknown_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12$\n\x04kind\x18\x06 \x01(\x0e\x32\x16.twin.api.v1.EventKind\x12+\n\ntransition\x18\x07 \x01(\x0e\x32\x17.twin.api.v1.Transition\x12\r\n\x05\x61larm\x18\x08 \x01(\t\x12\x0c\n\x04\x63ode\x18\t \x01(\t\x12\x0f\n\x07network\x18\n \x01(\t\x12\x10\n\x08\x65lements\x18\x0b \x03(\t\x12\x0f\n\x07message\x18\x0c \x01(\t\x12\r\n\x05\x63\x61use\x18\r \x01(\t\x12*\n\ncandidates\x18\x0e \x03(\x0b\x32\x16.twin.api.v1.Candidate\x12\x30\n\x07\x66igures\x18\x0f \x03(\x0b\x32\x1f.twin.api.v1.Event.FiguresEntry\x12\'\n\x08\x65vidence\x18\x10 \x03(\x0b\x32\x15.twin.api.v1.Evidence\x1a.\n\x0c\x46iguresEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"d\n\x08\x45vidence\x12\x0e\n\x06signal\x18\x01 \x01(\t\x12\x0e\n\x06report\x18\x02 \x01(\t\x12\r\n\x05sigma\x18\x03 \x01(\x01\x12\x0c\n\x04unit\x18\x04 \x01(\t\x12\r\n\x05trace\x18\x05 \x03(\x01\x12\x0c\n\x04text\x18\x06 \x01(\t\"\\\n\tCandidate\x12\x0f\n\x07\x65lement\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x01\x12\x15\n\rflow_m3_per_h\x18\x03 \x01(\x01\x12\x12\n\ndistance_m\x18\x04 \x01(\x01\"M\n\x12WatchEventsRequest\x12\x0c\n\x04twin\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x06\x12\x11\n\tlive_only\x18\x03 \x01(\x08\"\xa4\x02\n\x13WatchEventsResponse\x12#\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x12.twin.api.v1.EventH\x00\x12\x35\n\x04sync\x18\x02 \x01(\x0b\x32%.twin.api.v1.WatchEventsResponse.SyncH\x00\x12?\n\theartbeat\x18\x03 \x01(\x0b\x32*.twin.api.v1.WatchEventsResponse.HeartbeatH\x00\x1a\x18\n\x04Sync\x12\x10\n\x08sequence\x18\x01 \x01(\x06\x1aN\n\tHeartbeat\x12\x10\n\x08sequence\x18\x01 \x01(\x06\x12/\n\x0bserver_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\n\x04kind\"[\n\x11ListEventsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0f\n\x07network\x18\x04 \x01(\t\"Q\n\x12ListEventsResponse\x12\"\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x12.twin.api.v1.Event\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"I\n\x17\x41\x63knowledgeEventRequest\x12\r\n\x05\x61larm\x18\x01 \x01(\t\x12\x0e\n\x06\x61uthor\x18\x02 \x01(\t\x12\x0f\n\x07\x63omment\x18\x03 \x01(\t*\xb6\x01\n\tEventKind\x12\x1a\n\x16\x45VENT_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10\x45VENT_KIND_ALARM\x10\x01\x12\x13\n\x0f\x45VENT_KIND_LEAK\x10\x02\x12\x19\n\x15\x45VENT_KIND_CORRECTION\x10\x03\x12\x18\n\x14\x45VENT_KIND_CATALOGUE\x10\x04\x12\x16\n\x12\x45VENT_KIND_SERVICE\x10\x05\x12\x15\n\x11\x45VENT_KIND_MANUAL\x10\x06*\x8c\x01\n\nTransition\x12\x1a\n\x16TRANSITION_UNSPECIFIED\x10\x00\x12\x15\n\x11TRANSITION_RAISED\x10\x01\x12\x16\n\x12TRANSITION_UPDATED\x10\x02\x12\x16\n\x12TRANSITION_CLEARED\x10\x03\x12\x1b\n\x17TRANSITION_ACKNOWLEDGED\x10\x04\x32\xff\x01\n\x0c\x45ventService\x12R\n\x0bWatchEvents\x12\x1f.twin.api.v1.WatchEventsRequest\x1a .twin.api.v1.WatchEventsResponse0\x01\x12M\n\nListEvents\x12\x1e.twin.api.v1.ListEventsRequest\x1a\x1f.twin.api.v1.ListEventsResponse\x12L\n\x10\x41\x63knowledgeEvent\x12$.twin.api.v1.AcknowledgeEventRequest\x1a\x12.twin.api.v1.Eventb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,30 +35,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EVENT_FIGURESENTRY']._loaded_options = None
   _globals['_EVENT_FIGURESENTRY']._serialized_options = b'8\001'
-  _globals['_EVENTKIND']._serialized_start=1319
-  _globals['_EVENTKIND']._serialized_end=1501
-  _globals['_TRANSITION']._serialized_start=1504
-  _globals['_TRANSITION']._serialized_end=1644
+  _globals['_EVENTKIND']._serialized_start=1462
+  _globals['_EVENTKIND']._serialized_end=1644
+  _globals['_TRANSITION']._serialized_start=1647
+  _globals['_TRANSITION']._serialized_end=1787
   _globals['_EVENT']._serialized_start=100
-  _globals['_EVENT']._serialized_end=597
-  _globals['_EVENT_FIGURESENTRY']._serialized_start=551
-  _globals['_EVENT_FIGURESENTRY']._serialized_end=597
-  _globals['_CANDIDATE']._serialized_start=599
-  _globals['_CANDIDATE']._serialized_end=691
-  _globals['_WATCHEVENTSREQUEST']._serialized_start=693
-  _globals['_WATCHEVENTSREQUEST']._serialized_end=770
-  _globals['_WATCHEVENTSRESPONSE']._serialized_start=773
-  _globals['_WATCHEVENTSRESPONSE']._serialized_end=1065
-  _globals['_WATCHEVENTSRESPONSE_SYNC']._serialized_start=953
-  _globals['_WATCHEVENTSRESPONSE_SYNC']._serialized_end=977
-  _globals['_WATCHEVENTSRESPONSE_HEARTBEAT']._serialized_start=979
-  _globals['_WATCHEVENTSRESPONSE_HEARTBEAT']._serialized_end=1057
-  _globals['_LISTEVENTSREQUEST']._serialized_start=1067
-  _globals['_LISTEVENTSREQUEST']._serialized_end=1158
-  _globals['_LISTEVENTSRESPONSE']._serialized_start=1160
-  _globals['_LISTEVENTSRESPONSE']._serialized_end=1241
-  _globals['_ACKNOWLEDGEEVENTREQUEST']._serialized_start=1243
-  _globals['_ACKNOWLEDGEEVENTREQUEST']._serialized_end=1316
-  _globals['_EVENTSERVICE']._serialized_start=1647
-  _globals['_EVENTSERVICE']._serialized_end=1902
+  _globals['_EVENT']._serialized_end=638
+  _globals['_EVENT_FIGURESENTRY']._serialized_start=592
+  _globals['_EVENT_FIGURESENTRY']._serialized_end=638
+  _globals['_EVIDENCE']._serialized_start=640
+  _globals['_EVIDENCE']._serialized_end=740
+  _globals['_CANDIDATE']._serialized_start=742
+  _globals['_CANDIDATE']._serialized_end=834
+  _globals['_WATCHEVENTSREQUEST']._serialized_start=836
+  _globals['_WATCHEVENTSREQUEST']._serialized_end=913
+  _globals['_WATCHEVENTSRESPONSE']._serialized_start=916
+  _globals['_WATCHEVENTSRESPONSE']._serialized_end=1208
+  _globals['_WATCHEVENTSRESPONSE_SYNC']._serialized_start=1096
+  _globals['_WATCHEVENTSRESPONSE_SYNC']._serialized_end=1120
+  _globals['_WATCHEVENTSRESPONSE_HEARTBEAT']._serialized_start=1122
+  _globals['_WATCHEVENTSRESPONSE_HEARTBEAT']._serialized_end=1200
+  _globals['_LISTEVENTSREQUEST']._serialized_start=1210
+  _globals['_LISTEVENTSREQUEST']._serialized_end=1301
+  _globals['_LISTEVENTSRESPONSE']._serialized_start=1303
+  _globals['_LISTEVENTSRESPONSE']._serialized_end=1384
+  _globals['_ACKNOWLEDGEEVENTREQUEST']._serialized_start=1386
+  _globals['_ACKNOWLEDGEEVENTREQUEST']._serialized_end=1459
+  _globals['_EVENTSERVICE']._serialized_start=1790
+  _globals['_EVENTSERVICE']._serialized_end=2045
 # @@protoc_insertion_point(module_scope)

@@ -39,7 +39,7 @@ TRANSITION_CLEARED: Transition
 TRANSITION_ACKNOWLEDGED: Transition
 
 class Event(_message.Message):
-    __slots__ = ("name", "sequence", "position", "valid_time", "known_time", "kind", "transition", "alarm", "code", "network", "elements", "message", "cause", "candidates", "figures")
+    __slots__ = ("name", "sequence", "position", "valid_time", "known_time", "kind", "transition", "alarm", "code", "network", "elements", "message", "cause", "candidates", "figures", "evidence")
     class FiguresEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -62,6 +62,7 @@ class Event(_message.Message):
     CAUSE_FIELD_NUMBER: _ClassVar[int]
     CANDIDATES_FIELD_NUMBER: _ClassVar[int]
     FIGURES_FIELD_NUMBER: _ClassVar[int]
+    EVIDENCE_FIELD_NUMBER: _ClassVar[int]
     name: str
     sequence: int
     position: _common_pb2.Position
@@ -77,7 +78,24 @@ class Event(_message.Message):
     cause: str
     candidates: _containers.RepeatedCompositeFieldContainer[Candidate]
     figures: _containers.ScalarMap[str, float]
-    def __init__(self, name: _Optional[str] = ..., sequence: _Optional[int] = ..., position: _Optional[_Union[_common_pb2.Position, _Mapping]] = ..., valid_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., known_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., kind: _Optional[_Union[EventKind, str]] = ..., transition: _Optional[_Union[Transition, str]] = ..., alarm: _Optional[str] = ..., code: _Optional[str] = ..., network: _Optional[str] = ..., elements: _Optional[_Iterable[str]] = ..., message: _Optional[str] = ..., cause: _Optional[str] = ..., candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., figures: _Optional[_Mapping[str, float]] = ...) -> None: ...
+    evidence: _containers.RepeatedCompositeFieldContainer[Evidence]
+    def __init__(self, name: _Optional[str] = ..., sequence: _Optional[int] = ..., position: _Optional[_Union[_common_pb2.Position, _Mapping]] = ..., valid_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., known_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., kind: _Optional[_Union[EventKind, str]] = ..., transition: _Optional[_Union[Transition, str]] = ..., alarm: _Optional[str] = ..., code: _Optional[str] = ..., network: _Optional[str] = ..., elements: _Optional[_Iterable[str]] = ..., message: _Optional[str] = ..., cause: _Optional[str] = ..., candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., figures: _Optional[_Mapping[str, float]] = ..., evidence: _Optional[_Iterable[_Union[Evidence, _Mapping]]] = ...) -> None: ...
+
+class Evidence(_message.Message):
+    __slots__ = ("signal", "report", "sigma", "unit", "trace", "text")
+    SIGNAL_FIELD_NUMBER: _ClassVar[int]
+    REPORT_FIELD_NUMBER: _ClassVar[int]
+    SIGMA_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    TRACE_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    signal: str
+    report: str
+    sigma: float
+    unit: str
+    trace: _containers.RepeatedScalarFieldContainer[float]
+    text: str
+    def __init__(self, signal: _Optional[str] = ..., report: _Optional[str] = ..., sigma: _Optional[float] = ..., unit: _Optional[str] = ..., trace: _Optional[_Iterable[float]] = ..., text: _Optional[str] = ...) -> None: ...
 
 class Candidate(_message.Message):
     __slots__ = ("element", "probability", "flow_m3_per_h", "distance_m")
