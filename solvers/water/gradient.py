@@ -50,6 +50,7 @@ from solvers.water.supply import Flags, Parts, find_parts, no_parts
 HEAD_ERROR = 1e-7  # m, at which the laws of all links hold
 MASS_ERROR = 1e-9  # of the sum of all flows
 ROUNDING_HEAD, ROUNDING_MASS = 1e-6, 1e-7  # what is good enough when no more can be had
+NEAR = 1e-3  # of the sum of flows: corrections after which the statuses of all links are judged
 PATIENCE = 25  # iterations without a change of status after which rounding is the limit
 CIRCLING = 15  # iterations without a change of status after which steps are shortened
 ALL_AT_ONCE = 60  # iterations after which statuses change one by one
@@ -539,7 +540,8 @@ def balance(
         step(net, w, status, setting, demand, head, q, 0.6 if waited > CIRCLING and waited % 3 != 0 else 1.0)
         iteration += 1
         if iteration < ALL_AT_ONCE:
-            which = 1 if iteration <= check_until and iteration % check_every == 0 else 0
+            near = moved <= NEAR * total
+            which = 1 if near or (iteration <= check_until and iteration % check_every == 0) else 0
             if judge(net, w.parts, w.flips, status, setting, head, q, which) > 0:
                 last_change = iteration
     return iteration, head_error, mass_error, outcome
