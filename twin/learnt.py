@@ -10,10 +10,11 @@ code that learns. That hash numbers the revision of the parameters which the liv
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import count
+from os import fsync
 from pathlib import Path
 
 import numpy as np
@@ -117,15 +118,18 @@ def kept(folder: Path, network: WaterNetwork, history: Path, sensors: Sensors, t
     except (OSError, Unreadable):  # not learnt yet, or cut off while it was written
         pass
     learnt = replace(learn(network, past, told), revision=revision)
-    write_whole(path, packed(learnt))
+    write_whole(path, [packed(learnt)])
     return learnt
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file that is there as a whole or not at all."""
+def write_whole(path: Path, pieces: Iterable[bytes]) -> None:
+    """Write a file that is there as a whole or not at all, and on disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
-    part.write_bytes(data)
+    with part.open("wb") as file:
+        file.writelines(pieces)
+        file.flush()
+        fsync(file.fileno())
     part.replace(path)
 
 

@@ -14,10 +14,12 @@ base is made each week. No state is made from what is found here.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
+from struct import Struct
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +32,7 @@ from solvers.water.leak_search.saving import recall, saved
 from solvers.water.leak_search.search import LeakSearch
 from solvers.water.plan import Floats
 from twin.estimators.water import WaterEstimator
-from twin.field_report import FieldReport
+from twin.field_report import FieldReport, ReportKind
 from twin.hearing import Heard, hours_of
 from twin.learnt import WORTH_CARRYING_M3_PER_H, Learnt, write_whole
 from twin.packing import Unreadable, packed, unpacked
@@ -43,8 +45,10 @@ SAME_M = 300.0  # from a leak that the state carries: it is that leak
 _HOUR_US = 3_600_000_000
 _BASE_H = 24 * 7
 _BASES = 2  # kept: the newest checkpoint may be older than the newest base
-_GONE_H = 24  # for which the state has carried a leak no more that still flows here: it is told after all
+_GONE_H = 24  # after its repair was told, or states have carried it no more, a leak that flows still is told after all
+_STILL = 0.5  # of the most that it flowed: it flows still
 _NONE = ""
+_LENGTH = Struct("<Q")
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,8 +64,9 @@ class Log:
         hours: since then.
         digest: hash of all hours so far.
         first_us: begin of the first hour.
-        told: numbers of leaks under alarm.
-        carried: (number, hours for which no state has carried it) of leaks that the other watch has told.
+        told: (number, when) of leaks under alarm.
+        hushed: (number, hours since its end was told) of each leak that the search follows under no alarm: the other watch has
+            told it, or it was told as repaired.
         silent: (meter, hour from which on it is heard again).
     """
 
@@ -73,8 +78,8 @@ class Log:
     hours: tuple[Hours, ...] = ()
     digest: str = _NONE
     first_us: int = -1
-    told: tuple[int, ...] = ()
-    carried: tuple[tuple[int, int], ...] = ()
+    told: tuple[tuple[int, int], ...] = ()
+    hushed: tuple[tuple[int, int], ...] = ()
     silent: tuple[tuple[str, int], ...] = ()
 
 
@@ -116,14 +121,14 @@ class SearchWatch:
         self, memory: Log, state: NetworkState, coupled: Mapping[str, NetworkState], reports: tuple[FieldReport, ...] = ()
     ) -> tuple[Log, tuple[Finding, ...]]:
         """Take in a settled state's readings, and search the hour that they complete."""
-        del coupled, reports
+        del coupled
         instant, row = state.valid_time_us, self._row(state)
-        findings: list[Finding] = []
+        memory, findings = self._repaired(memory, reports)
         if memory.hour_us < 0:
             if instant % _HOUR_US:
-                return memory, ()
+                return memory, tuple(findings)
             carried = self._carried_over(instant)
-            memory = replace(memory, hour_us=instant, first_us=instant, told=tuple(carried))
+            memory = replace(memory, hour_us=instant, first_us=instant, told=tuple((n, instant) for n in carried))
             findings += carried.values()
         while 0 <= memory.hour_us <= instant - _HOUR_US:
             after = row if instant == memory.hour_us + _HOUR_US else np.full(len(row), np.nan)
@@ -163,7 +168,11 @@ class SearchWatch:
         if search is None:
             return self._begun_anew(memory)
         heard, hour = self._learnt.usual.hear(memory.heard, hour)
-        events = search.step(hour)
+        try:
+            events = search.step(hour)
+        except Exception:  # a fault of ours must not come back every hour
+            log.exception("search failed network=%s hour=%d", self.network, memory.count)
+            return self._begun_anew(memory)
         digest = sha256(memory.digest.encode() + packed(hour)).hexdigest()[:16]
         memory = replace(
             memory, hour_us=memory.hour_us + _HOUR_US, rows=(), heard=heard, count=memory.count + 1, digest=digest,
@@ -183,7 +192,7 @@ class SearchWatch:
         search = self._learnt.search(self._model, memory.first_us / 1e6)
         if memory.base:
             try:
-                recall(search, unpacked(self._path(memory.base).read_bytes()))
+                recall(search, _pieces(self._path(memory.base)))
             except (OSError, Unreadable) as error:
                 log.warning("search lost its base network=%s base=%s error=%s", self.network, memory.base, error)
                 return None
@@ -194,14 +203,14 @@ class SearchWatch:
     def _begun_anew(self, memory: Log) -> tuple[Log, list[Finding]]:
         """Without its base the search begins anew; what it has told ends with it."""
         text = "the search for leaks begins anew: what it knew is lost"
-        over = [self.finding(n, Transition.CLEARED, (), text) for n in memory.told]
+        over = [self.finding(n, Transition.CLEARED, (), text) for n, _ in memory.told]
         over += [self.meter(name, Transition.CLEARED, text) for name, _ in memory.silent]
         return self.empty(), over
 
     def _keep(self, memory: Log, search: LeakSearch) -> None:
         """Make a base; older ones than the one before it are no longer asked for."""
         before = sorted(self._folder.glob(f"{self.network}-*.search"), key=lambda path: path.stat().st_mtime)
-        write_whole(self._path(memory.digest), packed(saved(search)))
+        write_whole(self._path(memory.digest), (_LENGTH.pack(len(p)) + p for p in map(packed, saved(search))))
         for path in before[: -(_BASES - 1)]:
             path.unlink()
 
@@ -209,6 +218,16 @@ class SearchWatch:
         return self._folder / f"{self.network}-{digest}.search"
 
     # -- what is told --------------------------------------------------------------------------------------------------
+
+    def _repaired(self, memory: Log, reports: Iterable[FieldReport]) -> tuple[Log, list[Finding]]:
+        """End the alarms whose leaks have been told as repaired; the search itself sees their water come back."""
+        said = {r.alarm_key: r for r in reports if r.kind is ReportKind.REPAIRED}
+        over = {n: said[key] for n, us in memory.told if (key := self.key(n)) in said and said[key].counts_us > us}
+        if not over:
+            return memory, []
+        told, hushed = tuple(x for x in memory.told if x[0] not in over), (*memory.hushed, *((n, 0) for n in over))
+        findings = [self.finding(n, Transition.CLEARED, (), report.line) for n, report in over.items()]
+        return replace(memory, told=told, hushed=hushed), findings
 
     def _carried_over(self, instant: int) -> dict[int, Finding]:
         """Leaks of the history that run still, by their number in the search."""
@@ -227,8 +246,13 @@ class SearchWatch:
     ) -> Finding:  # fmt: skip
         """About a leak, by its number in the search."""
         message = f"{text} (search over months, parameters {self._learnt.revision})"
-        key = f"LEAK/{self.network}/search-{number}"
-        return Finding(key, transition, EventKind.LEAK, "LEAK", elements, message, "", candidates, figures or {})
+        return Finding(
+            self.key(number), transition, EventKind.LEAK, "LEAK", elements, message, "", candidates, figures or {}
+        )  # fmt: skip
+
+    def key(self, number: int) -> str:
+        """Of a leak's alarm."""
+        return f"LEAK/{self.network}/search-{number}"
 
     def meter(self, name: str, transition: Transition, text: str) -> Finding:
         """About a meter that has changed by itself."""
@@ -260,7 +284,7 @@ class _Telling:
 
     def __init__(self, watch: SearchWatch, search: LeakSearch, state: NetworkState, memory: Log) -> None:
         self._watch, self._search, self._state, self._memory = watch, search, state, memory
-        self._told, self._carried, self._silent = set(memory.told), dict(memory.carried), dict(memory.silent)
+        self._told, self._hushed, self._silent = dict(memory.told), dict(memory.hushed), dict(memory.silent)
 
     def tell(self, events: Iterable[Event]) -> tuple[Log, list[Finding]]:
         """What there is to tell, and the memory after it."""
@@ -268,25 +292,24 @@ class _Telling:
             Kind.ISSUED: self._issued, Kind.MOVED: self._moved, Kind.ENDED: self._ended, Kind.METER: self._changed,
         }  # fmt: skip
         findings = [f for event in events if event.kind in performed for f in performed[event.kind](event)]
-        findings += self._no_longer_carried() + self._heard_again()
-        told, carried, silent = tuple(sorted(self._told)), tuple(self._carried.items()), tuple(self._silent.items())
-        return replace(self._memory, told=told, carried=carried, silent=silent), findings
+        findings += self._told_after_all() + self._heard_again()
+        told, hushed, silent = tuple(self._told.items()), tuple(self._hushed.items()), tuple(self._silent.items())
+        return replace(self._memory, told=told, hushed=hushed, silent=silent), findings
 
     def _issued(self, event: Event) -> list[Finding]:
         if self._watch.is_carried(self._state, event.pipe):
-            self._carried[event.number] = 0
+            self._hushed[event.number] = 0
             return []
-        self._told.add(event.number)
+        self._told[event.number] = self._state.valid_time_us
         return [self._about(event, Transition.RAISED)]
 
     def _moved(self, event: Event) -> list[Finding]:
         return [self._about(event, Transition.UPDATED)] if event.number in self._told else []
 
     def _ended(self, event: Event) -> list[Finding]:
-        self._carried.pop(event.number, None)
-        if event.number not in self._told:
+        self._hushed.pop(event.number, None)
+        if self._told.pop(event.number, None) is None:
             return []
-        self._told.remove(event.number)
         pipe = self._watch.pipe(event.pipe)
         return [self._watch.finding(event.number, Transition.CLEARED, (pipe,), f"the leak near {pipe} flows no more")]
 
@@ -302,20 +325,18 @@ class _Telling:
             del self._silent[name]
         return [self._watch.meter(name, Transition.CLEARED, f"{name} is relied on again, from a new zero on") for name in over]
 
-    def _no_longer_carried(self) -> list[Finding]:
-        """Leaks whose end the other watch has told, and that flow still."""
+    def _told_after_all(self) -> list[Finding]:
+        """Leaks that flow though their end was told a day ago."""
         findings, belief = [], self._search.belief
-        for number in list(self._carried):
+        for number in list(self._hushed):
             k = belief.index(number)
-            if self._watch.is_carried(self._state, belief.tracks[k].pipe):
-                self._carried[number] = 0
+            if k < 0:
                 continue
-            self._carried[number] += 1
-            flow = float(belief.flow[k])
-            if self._carried[number] >= _GONE_H and flow >= self._search.walks.unit:
-                track = belief.tracks[k]
-                del self._carried[number]
-                self._told.add(number)
+            track, flow = belief.tracks[k], float(belief.flow[k])
+            self._hushed[number] = 0 if self._watch.is_carried(self._state, track.pipe) else self._hushed[number] + 1
+            if self._hushed[number] >= _GONE_H and flow >= _STILL * track.peak:
+                del self._hushed[number]
+                self._told[number] = self._state.valid_time_us
                 event = Event(self._memory.count - 1, Kind.ISSUED, number, track.pipe, track.onset, flow)
                 findings.append(self._about(event, Transition.RAISED))
         return findings
@@ -332,6 +353,20 @@ class _Telling:
             text += f": {event.near:.0%} of the probability within {CREW_M:.0f} m"
         figures = {"flow_m3_per_h": flow, "radius_m": event.radius_m, "z": event.z, "began_s": began_s}
         return watch.finding(event.number, transition, elements, text, candidates, figures)
+
+
+def _pieces(path: Path) -> Iterator[dict[str, Any]]:
+    """The pieces of a base.
+
+    Raises:
+        OSError: it cannot be read.
+        Unreadable: it is none.
+    """
+    with path.open("rb") as file:
+        while head := file.read(_LENGTH.size):
+            if len(head) < _LENGTH.size:
+                raise Unreadable("cut off")
+            yield unpacked(file.read(*_LENGTH.unpack(head)))
 
 
 def _columns(estimator: WaterEstimator, learnt: Learnt) -> tuple[NDArray[np.int64], Floats, list[int]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 
 import duckdb
@@ -14,30 +15,31 @@ import pytest
 from grid_models.errors import InvalidInput
 from grid_models.formats.epanet_export import write_inp
 from grid_models.library.water import looped_town
-from grid_models.measurements import Catalogue, Rows, Signal, SignalKind, Update
 from grid_models.state import NetworkState
 from grid_models.tables import Table
 from grid_models.water.network import WaterNetwork
+from solvers.water.leak_search.events import Event
+from solvers.water.leak_search.readings import Hours
+from solvers.water.leak_search.search import LeakSearch
 from solvers.water.plan import prepare
 from solvers.water.steady import Boundary, Scratch, demand_at, initial_boundary, steady
+from tests.simulation.scada_life import Life, batches, points, told_alike
 from twin.alarms import AlarmWatch
 from twin.assembly import Parts, assemble
 from twin.config import read_config
-from twin.effects import Announce, Append, Effect, Estimate, Learn, Publish
-from twin.engine import Engine
 from twin.estimators.water import WaterEstimator
-from twin.journal import Entry, EntryKind
+from twin.field_report import FieldReport, ReportKind
+from twin.journal import EntryKind
 from twin.leak_report import YearSearch, search_year
 from twin.learnt import Learnt, kept
 from twin.packing import packed, unpacked
 from twin.point_list import write_point_list
-from twin.port import AckLevel, Batch, Claim, ClaimedSignal, EventKind, Transition, TwinEvent
-from twin.replay import compared, estimated
+from twin.port import EventKind, Transition
+from twin.replay import compared
 from twin.scada_year import in_common, read_year
 from twin.search_watch import Log, SearchWatch
 from twin.setup import NetworkSetup
 from twin.watches import Finding
-from twin.watching import looked
 
 STEP_S, HISTORY_H, YEAR_H = 1800, 24 * 32, 24 * 13
 BEGIN_S = 1_514_764_800  # Monday, 1 January 2018
@@ -144,44 +146,9 @@ def _lose(scada: Path) -> None:
     connection.execute(f"copy frame to '{path}' (format parquet)")
 
 
-def points() -> Catalogue:
-    def point(uid: int, table: str, element: str, quantity: str, unit: str, sigma: float) -> Signal:
-        return Signal(
-            uid, f"{element} {quantity}", "water", SignalKind.ANALOG, table, element, quantity, "", unit, 1, sigma,
-            -1e3, 1e3, Update.CYCLIC, 0.8 * STEP_S, 7200.0,
-        )  # fmt: skip
-
-    pressures = [point(1 + k, "junction", n, "pressure_m", "m", 0.02) for k, n in enumerate(PRESSURES)]
-    flows = [point(20 + k, "pipe", p, "flow_m3_per_s", "m3/s", 1e-4) for k, p in enumerate(FLOWS)]
-    return Catalogue(1, (*pressures, *flows, point(30, "tank", "tank", "level_m", "m", 0.01)))
-
-
-def batches(scada: Path) -> list[Rows]:
-    """A year's readings as its meters send them, step by step."""
-    read = {
-        name: duckdb.connect().execute(f"select * from read_parquet('{scada / name}_2019.parquet')").df().set_index("time")
-        for name in ("pressures_cm", "flows_level_x100")
-    }
-    both = read["flows_level_x100"].join(read["pressures_cm"], how="left")
-    points_at = {s.element: (s.uid, 1 / 360_000 if s.quantity == "flow_m3_per_s" else 0.01) for s in points().signals}
-    uid, factor = (np.array([points_at[c][i] for c in both.columns]) for i in (0, 1))
-    out = []
-    for time, values in zip(both.index, both.to_numpy() * factor, strict=True):
-        there = np.isfinite(values)
-        n, at_us = int(there.sum()), int(time.timestamp()) * 1_000_000
-        order = np.argsort(uid[there])
-        out.append(
-            Rows(
-                uid[there][order].astype(np.uint32), values[there][order], np.full(n, at_us), np.zeros(n, np.int64),
-                np.full(n, 1, np.uint8), np.full(n, 1, np.uint8), np.zeros(n, np.uint8), np.zeros(n, np.uint64),
-            )
-        )  # fmt: skip
-    return out
-
-
 def town(world: World, bases: str) -> Parts:
     """A twin that searches, and has no other watch for leaks."""
-    catalogue = points()
+    catalogue = points(world.learnt.sensors, STEP_S)
     water = WaterEstimator(TOWN, catalogue, "water")
     search = SearchWatch(water, world.learnt, STEP_S * 1_000_000, world.folder / bases)
     return Parts(
@@ -191,81 +158,30 @@ def town(world: World, bases: str) -> Parts:
     )  # fmt: skip
 
 
-@dataclass
-class Life:
-    """A twin that lives through batches of rows; its effects are performed at once."""
-
-    parts: Parts
-    journal: list[Entry] = field(default_factory=list)
-    states: list[NetworkState] = field(default_factory=list)
-    events: list[TwinEvent] = field(default_factory=list)
-
-    def through(self, rows: list[Rows], epoch: int = 1, before: list[Entry] | None = None) -> Life:
-        engine = Engine(self.parts.setup(epoch))
-        if before is not None:
-            engine.restore(before)
-            engine.begin()
-            self._perform(engine, engine.resume())
-        claimed = tuple(ClaimedSignal(s.uid, s.unit, 1) for s in self.parts.catalogue.signals)
-        self._perform(engine, engine.open(Claim("scada", epoch, 0, 1, claimed, AckLevel.DURABLE))[1])
-        for number, batch in enumerate(rows, start=1):
-            self._perform(engine, engine.receive("scada", [Batch(number, batch)], BEGIN_S * 1_000_000))
-        return self
-
-    def _perform(self, engine: Engine, effects: list[Effect]) -> None:
-        waiting = list(effects)
-        while waiting:
-            match waiting.pop(0):
-                case Append(entry):
-                    self.journal.append(entry)
-                    waiting += engine.committed(entry.position)
-                case Publish(published):
-                    self.states.append(published.state)
-                case Announce(event):
-                    self.events.append(event)
-                case Estimate() as request:
-                    waiting += engine.estimated(request.network, estimated(self.parts, request))
-                case Learn() as request:
-                    waiting += engine.learned(request.network, looked(self.parts.live_watches, request))
-
-    @property
-    def leaks(self) -> list[TwinEvent]:
-        """What was told of leaks."""
-        return [e for e in self.events if e.kind is EventKind.LEAK]
-
-
 @pytest.fixture(scope="module")
 def life(world: World) -> Life:
-    return Life(town(world, "live")).through(batches(world.scada))
+    return Life(town(world, "live")).through(batches(world.scada, world.learnt.sensors))
 
 
 def test_alarms_told_live_are_those_of_twin_leaks(world: World, life: Life) -> None:
-    new = [a for a in world.offline.alarms if a.state == "new"]
-    ran = [a for a in world.offline.alarms if a.state == "carried over"]
-    assert [a.pipe for a in ran] == [RAN_ALREADY]
-    assert len(new) >= 2  # the burst, and what grew slowly
-    raised = [e for e in life.leaks if e.transition is Transition.RAISED]
-    at_once, later = raised[: len(ran)], raised[len(ran) :]
-    first_us = life.states[0].valid_time_us
-    assert [(e.elements[0], e.valid_time_us) for e in at_once] == [(f"pipe {a.pipe}", first_us) for a in ran]
-    assert [e.figures["flow_m3_per_h"] for e in at_once] == [a.flow_m3_per_h for a in ran]
-    assert [(e.elements[0], e.valid_time_us) for e in later] == [
-        (f"pipe {a.pipe}", int(a.issued.astype(np.int64)) * 1_000_000) for a in new
-    ]
-    for event, alarm in zip(later, new, strict=True):
-        assert event.figures["flow_m3_per_h"] == pytest.approx(alarm.flow_m3_per_h, rel=1e-6)
-        assert event.figures["began_s"] == alarm.start.astype(np.int64)
-        assert world.learnt.revision in event.message
+    assert [a.pipe for a in world.offline.alarms if a.state == "carried over"] == [RAN_ALREADY]
+    assert len([a for a in world.offline.alarms if a.state == "new"]) >= 2  # the burst, and what grew slowly
+    told_alike(life, world.offline)
+    assert all(world.learnt.revision in e.message for e in life.leaks)
+    assert all(e.valid_time_us == life.states[0].valid_time_us for e in life.leaks[:1])
 
 
-def driven(watch: SearchWatch, states: list[NetworkState], forget: int = 0) -> tuple[Log, list[tuple[int, Finding]]]:
+def driven(
+    watch: SearchWatch, states: list[NetworkState], forget: int = 0, reports: tuple[FieldReport, ...] = ()
+) -> tuple[Log, list[tuple[int, Finding]]]:
     """A watch's memory after some states, and what it told when; where `forget` is set, so many states after another it
     is packed, as in a checkpoint, and another watch goes on."""
     memory, told = watch.empty(), list[tuple[int, Finding]]()
     for k, state in enumerate(states):
         if forget and k % forget == forget - 1:
             memory, watch = unpacked(packed(memory)), watch.again()
-        memory, findings = watch.step(memory, state, {})
+        said = tuple(r for r in reports if r.counts_us <= state.valid_time_us)
+        memory, findings = watch.step(memory, state, {}, said)
         told += [(state.valid_time_us, f) for f in findings]
     return memory, told
 
@@ -290,7 +206,7 @@ def test_a_start_at_a_checkpoint_tells_what_would_have_been_told(world: World, l
     places = [k for k, e in enumerate(life.journal) if e.kind is EntryKind.CHECKPOINT]
     first = next(k for k in places if unpacked(life.journal[k].payload).mark.sealed_us > life.leaks[1].valid_time_us)
     sealed_us = unpacked(life.journal[first].payload).mark.sealed_us
-    rest = [b for b in batches(world.scada) if b.source_time_us[0] > sealed_us + STEP_S * 1_000_000]
+    rest = [b for b in batches(world.scada, world.learnt.sensors) if b.source_time_us[0] > sealed_us + STEP_S * 1_000_000]
     entry = life.journal[first]
     again = Life(town(world, "live")).through(rest, epoch=2, before=[entry])
     expected = [(e.transition, e.alarm_id, e.valid_time_us, e.message) for e in life.leaks if e.valid_time_us > sealed_us]
@@ -303,20 +219,24 @@ def test_the_past_is_computed_again_without_it(world: World, life: Life) -> None
     assert not (world.folder / "past").exists()
 
 
-def test_without_its_base_it_begins_anew_and_says_so(world: World, life: Life) -> None:
-    watch = watch_of(world, "lost")
+@pytest.mark.parametrize("left", [None, 1000])
+def test_without_its_base_it_begins_anew_and_says_so(world: World, life: Life, left: int | None) -> None:
+    watch = watch_of(world, f"lost-{left}")
     memory, _ = driven(watch, life.states[: 48 * 8])
     standing = memory.told
     assert standing
     assert memory.base
-    for path in (world.folder / "lost").glob("*.search"):
+    for path in (world.folder / f"lost-{left}").glob("*.search"):
+        whole = path.read_bytes()
         path.unlink()
+        if left is not None:
+            path.write_bytes(whole[:left])
     watch, over = watch.again(), list[Finding]()
     for state in life.states[48 * 8 : 48 * 8 + 5]:
         memory, findings = watch.step(memory, state, {})
         over += findings
     cleared = {f.key for f in over if f.transition is Transition.CLEARED}
-    assert cleared == {"METER_CHANGED/water/J004", *(f"LEAK/water/search-{n}" for n in standing)}
+    assert cleared == {"METER_CHANGED/water/J004", *(f"LEAK/water/search-{n}" for n, _ in standing)}
     assert memory.count == 1  # it has begun again
 
 
@@ -357,8 +277,42 @@ def _is_near(world: World, finding: Finding, pipe: str) -> bool:
     return bool(world.learnt.noise.distance_m[at, PIPES.index(pipe)] <= 300.0)
 
 
+def test_a_repair_ends_the_alarm_and_one_that_was_none_is_told_again_a_day_later(world: World, life: Life) -> None:
+    hour_us, first_us = 3_600_000_000, life.states[0].valid_time_us
+    burst = next(e for e in life.leaks if e.valid_time_us > first_us)
+    key = burst.alarm_id.rsplit("#", 1)[0]
+
+    def said_at(hour: int, until: int) -> list[tuple[str, int]]:
+        """What is told of the burst, told as repaired at an hour; it is repaired in the 190th."""
+        report = FieldReport(
+            "1", ReportKind.REPAIRED, "water", "crew", "done", alarm_id=burst.alarm_id, counts_us=first_us + hour * hour_us
+        )
+        states = [s for s in life.states if s.valid_time_us < first_us + until * hour_us]
+        found = driven(watch_of(world, f"repaired-{hour}"), states, reports=(report,))[1]
+        return [(f.transition.name, (t - first_us) // hour_us) for t, f in found if f.key == key]
+
+    begun = ("RAISED", (burst.valid_time_us - first_us) // hour_us)
+    assert said_at(191, 260) == [begun, ("CLEARED", 191)]
+    assert said_at(130, 180) == [begun, ("CLEARED", 130), ("RAISED", 130 + 23)]  # the hour that ended then counts
+
+
+def test_a_fault_of_the_search_begins_it_anew(world: World, life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    step, calls = LeakSearch.step, count(1)
+
+    def faulty(search: LeakSearch, hour: Hours) -> list[Event]:
+        if next(calls) == 30:
+            raise np.linalg.LinAlgError("not positive definite")
+        return step(search, hour)
+
+    monkeypatch.setattr(LeakSearch, "step", faulty)
+    memory, told = driven(watch_of(world, "faulty"), life.states[: 2 * 40])
+    ran = [f.transition.name for _, f in told if f.key == "LEAK/water/search-1"]
+    assert ran == ["RAISED", "CLEARED", "RAISED"]
+    assert memory.count == 8  # of 39 hours 29, the faulty one, the one in which it began anew
+
+
 def test_a_meter_that_changes_by_itself_is_named_until_it_is_heard_again(world: World, life: Life) -> None:
-    at = points().uid.tolist().index(3)  # J103
+    at = world.learnt.sensors.pressure.index("J103")
 
     def jumped(state: NetworkState) -> NetworkState:
         read = np.array(state.memory["read"])
@@ -387,7 +341,7 @@ def test_what_was_learnt_is_learnt_once_and_anew_from_another_history(world: Wor
 
 def test_a_service_searches_where_its_settings_name_a_history(world: World, tmp_path: Path) -> None:
     write_inp(TOWN, tmp_path / "town.inp")
-    write_point_list(points().signals, tmp_path / "signals.csv")
+    write_point_list(points(world.learnt.sensors, STEP_S).signals, tmp_path / "signals.csv")
     settings = f"""
 signals = "signals.csv"
 [[networks]]

@@ -1,13 +1,14 @@
-"""A search as plain values, and a search from them that goes on with the same bits.
+"""A search as plain values, piece by piece, and a search from them that goes on with the same bits.
 
 What was given to it (town, noise, leaks that ran before) is not of them; what it remembers is: some 100 MB on L-Town, nearly
-all of it the pictures of four weeks' hours.
+all of it the pictures of four weeks' hours. No piece is large, so that nobody is held up while one is packed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -15,33 +16,46 @@ import numpy as np
 from solvers.water.leak_search.search import LeakSearch
 
 _GIVEN = ("town", "noise", "known", "walks", "_zone", "_shadows", "_scene", "_telling", "_memory", "_dropped")
+_AT_ONCE = 24  # hours in a piece
 
 
-def saved(search: LeakSearch) -> dict[str, Any]:
-    """What a search remembers, between two hours; the arrays are its own."""
-    return {
+def saved(search: LeakSearch) -> Iterator[dict[str, Any]]:
+    """What a search remembers between two hours; the arrays are its own."""
+    yield {
         "search": {name: value for name, value in vars(search).items() if name not in _GIVEN},
         "dropped": tuple(sorted(search._dropped)),
-        "memory": dict(vars(search._memory)),
         "jumps": search._shadows.jumps,
         "told": search._telling.told,
         "town": search.town.solved,
     }
+    for name, value in vars(search._memory).items():
+        if isinstance(value, dict):
+            hours = iter(value.items())
+            while part := dict(islice(hours, _AT_ONCE)):
+                yield {"of": name, "hours": part}
+        elif isinstance(value, np.ndarray):
+            for first in range(0, len(value), _AT_ONCE):
+                yield {"of": name, "first": first, "rows": value[first : first + _AT_ONCE]}
 
 
-def recall(search: LeakSearch, values: Mapping[str, Any]) -> None:
+def recall(search: LeakSearch, pieces: Iterable[Mapping[str, Any]]) -> None:
     """Have a search that has seen nothing remember what another one did.
 
     Args:
         search: of the same town, noise and leaks.
-        values: of `saved`; they are copied.
+        pieces: of `saved`; they are copied.
     """
-    own = _copied(dict(values))
-    vars(search).update(own["search"])
-    vars(search._memory).update(own["memory"])
-    search._dropped = set(own["dropped"])
-    search._shadows.jumps, search._telling.told = own["jumps"], own["told"]
-    search.town.solved = own["town"]
+    for piece in pieces:
+        if "rows" in piece:
+            vars(search._memory)[piece["of"]][piece["first"] : piece["first"] + len(piece["rows"])] = piece["rows"]
+        elif "hours" in piece:
+            vars(search._memory)[piece["of"]].update(_copied(piece["hours"]))
+        else:
+            own = _copied(dict(piece))
+            vars(search).update(own["search"])
+            search._dropped = set(own["dropped"])
+            search._shadows.jumps, search._telling.told = own["jumps"], own["told"]
+            search.town.solved = own["town"]
 
 
 def _copied(value: Any) -> Any:
