@@ -1,4 +1,7 @@
-"""What of the field's reports concerns a known leak, as likelihoods over pipes (solvers/water/field_reports.py)."""
+"""What concerns a known leak of the field's reports and of night flow, as likelihoods over pipes.
+
+The likelihoods stand in solvers/water/field_reports.py and solvers/water/night_flow.py.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,8 @@ from grid_models.water.network import WaterNetwork
 from grid_models.water.zones import pipe_distance_m
 from solvers.water.field_reports import citizen, found, logger, searched, voices
 from solvers.water.leak_memory import Heard, Leak
-from solvers.water.plan import Floats
+from solvers.water.night_flow import Rise, likelihood
+from solvers.water.plan import Floats, Index
 from twin.field_report import FieldReport, ReportKind
 
 _BEFORE_US = 3_600_000_000  # an onset may be told an hour too late
@@ -24,28 +28,34 @@ class FieldVoices:
 
     Args:
         model: the network.
+        zone: (n_pipe,) metered zone of each pipe, -1 where it has none.
     """
 
-    def __init__(self, model: WaterNetwork) -> None:
-        self._model = model
+    def __init__(self, model: WaterNetwork, zone: Index) -> None:
+        self._model, self._zone = model, zone
         self._length_m = np.asarray(model.tables["pipe"]["length_m"], dtype=np.float64)
         self._ends = model.link_from[model.pipe_link], model.link_to[model.pipe_link]
         self._row = {str(i): k for k, i in enumerate(model.link_ids[model.pipe_link])}
         self.distance_m = lru_cache(maxsize=_KEPT)(self._distance_m)
 
-    def of(self, leak: Leak, key: str, reports: Iterable[FieldReport]) -> Heard | None:
+    def of(self, leak: Leak, key: str, reports: Iterable[FieldReport], risen: Rise | None) -> Heard | None:
         """All that is said of a leak; None where nothing has been said since.
 
         Args:
             leak: known.
             key: of its alarm.
             reports: that count now.
+            risen: night flow since its onset.
         """
         mine = [r for r in reports if self._concerns(r, leak, key)]
-        ids = tuple(r.report_id for r in mine)
+        night = () if risen is None or leak.deviation is None else (f"night {risen.newest_us}",)
+        ids = (*(r.report_id for r in mine), *night)
         if ids == leak.reports:
             return None
-        log = voices(self._citizens(mine), self._loggers(mine), self._length_m)
+        log = np.zeros(len(self._length_m))
+        if risen is not None and leak.deviation is not None:
+            log = likelihood(risen, self._zone, leak.flows, leak.deviation)
+        log = log + voices(self._citizens(mine), self._loggers(mine), self._length_m)
         log = log + searched(np.array([self._at(r) for r in mine if r.kind is ReportKind.REJECTED]).reshape(-1, len(log)))
         places = [self._at(r) for r in mine if r.kind is ReportKind.CONFIRMED]
         log = log + found(np.any(places, axis=0) if places else np.zeros(len(log), dtype=bool))

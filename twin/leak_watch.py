@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -12,9 +13,11 @@ from grid_models.state import Freshness, NetworkState
 from grid_models.water.zones import pipe_distance_m
 from solvers.water.leak_memory import Closure, Leak, Memory, Observation, Settings
 from solvers.water.leaks import hear, step
+from solvers.water.night_flow import Nights, Rise, rise
 from solvers.water.plan import Floats
 from twin.estimators import Found
 from twin.estimators.water import WaterEstimator
+from twin.estimators.water_fork import pattern_seconds
 from twin.field_report import FieldReport
 from twin.field_voices import FieldVoices
 from twin.port import Candidate, EventKind, Evidence, Transition
@@ -29,6 +32,7 @@ _CREDIBLE = 0.9
 _LIKELY = 150  # pipes that a location is judged among
 _CREW_M = 280.0  # what a crew searches from one place
 _FAR_M = 1e5
+_DAY_S = 86400.0
 _REPORT_STEPS = (6, 12, 24, 36)  # after the onset: when a refined location is told
 
 
@@ -53,7 +57,8 @@ class LeakWatch:
         self._length_m = np.asarray(model.tables["pipe"]["length_m"], dtype=np.float64)
         self._n_head = len(estimator.instrument_uids) - int((~estimator._pump_metered).sum())
         self._n = len(estimator.instrument_uids)
-        self._voices = FieldVoices(model)
+        self._zone = np.maximum(*(estimator.zones.of_node[end] for end in self._ends))
+        self._voices = FieldVoices(model, self._zone)
         self._reference = max(float(model.tables["demand"]["base_m3_per_s"].sum()), 1e-6)
 
     def empty(self) -> Memory:
@@ -67,8 +72,11 @@ class LeakWatch:
         del coupled
         if state.freshness is not Freshness.FRESH or "nominal" not in state.memory:
             return memory, ()
-        heard = {k.number: said for k in memory.leaks if (said := self._voices.of(k, self._key(k), reports)) is not None}
-        memory, repaired = hear(memory, heard, self._scale())
+        second = pattern_seconds(state.valid_time_us) % _DAY_S
+        nights = memory.nights.after(state.valid_time_us, second, self._estimator.zone_inflow(state))
+        said = {k.number: self._voices.of(k, self._key(k), reports, self._risen(k, nights)) for k in memory.leaks}
+        heard = {number: words for number, words in said.items() if words is not None}
+        memory, repaired = hear(replace(memory, nights=nights), heard, self._scale())
         closed = self._pipe[[k.pipe for k in memory.closed]]
         view = self._estimator.leak_view(state, self._flowing(memory), closed)
         signature = view.prediction.signature
@@ -88,9 +96,9 @@ class LeakWatch:
         )
         after, verdict = step(memory, seen, self._length_m)
         findings = [self._repaired(leak) for leak in repaired]
-        findings += [self._tell(leak, Transition.RAISED, reports) for leak in verdict.started]
+        findings += [self._tell(leak, Transition.RAISED, reports, nights) for leak in verdict.started]
         refined = {k.number for k in verdict.updated if memory.step - k.onset in _REPORT_STEPS} | heard.keys()
-        findings += [self._tell(k, Transition.UPDATED, reports) for k in after.leaks if k.number in refined]
+        findings += [self._tell(k, Transition.UPDATED, reports, nights) for k in after.leaks if k.number in refined]
         findings += [self._ended(leak) for leak in verdict.ended]
         findings += [self._closed(closure) for closure in verdict.closed]
         findings += [self._opened(closure) for closure in verdict.opened]
@@ -122,7 +130,7 @@ class LeakWatch:
         inflow = float(np.nansum(np.abs(memory["zone_flow"]))) - pumped
         return np.array([1.0, (max(inflow, 0.0) / self._reference) ** 1.852, pumped / self._reference])
 
-    def _tell(self, leak: Leak, transition: Transition, reports: tuple[FieldReport, ...]) -> Finding:
+    def _tell(self, leak: Leak, transition: Transition, reports: tuple[FieldReport, ...], nights: Nights) -> Finding:
         place, low_high = leak.place, [q * 3600.0 for q in leak.interval]
         order, away, radius, near = self._ranked(leak)
         best = order[0]
@@ -144,9 +152,23 @@ class LeakWatch:
         figures = {"flow_m3_per_h": flow, "radius_m": radius, "z": leak.z}
         figures |= {"flow_low_m3_per_h": low_high[0], "flow_high_m3_per_h": low_high[1]}
         elements = tuple(c.element for c in candidates)
-        evidence = (*self._sensors(leak), *(Evidence("", r.report_id, text=r.line) for r in mine))
+        evidence = (*self._sensors(leak), *self._night(leak, nights), *(Evidence("", r.report_id, text=r.line) for r in mine))
         key = self._key(leak)
         return Finding(key, transition, EventKind.LEAK, "LEAK", elements, message, "", candidates, figures, evidence)
+
+    def _risen(self, leak: Leak, nights: Nights) -> Rise | None:
+        return rise(nights, leak.onset_us, self._estimator.balance_sigma)
+
+    def _night(self, leak: Leak, nights: Nights) -> list[Evidence]:
+        """What the night flow of the likeliest pipe's zone rose by."""
+        risen, zone = self._risen(leak, nights), int(self._zone[leak.pipe])
+        if risen is None or zone < 0 or not np.isfinite(risen.above[zone]):
+            return []
+        sigma = float(risen.above[zone] / np.sqrt(risen.variance[zone]))
+        above = risen.above[zone] * 3600.0
+        text = f"night flow {above:+.1f} m3/h over {risen.since} nights since, against {len(risen.nights) - risen.since} before"
+        name = f"night flow by {', '.join(self._estimator.zone_meters(zone))}"
+        return [Evidence(name, "", sigma, "m3/s", tuple(risen.nights[:, zone].tolist()), text)]
 
     def _sensors(self, leak: Leak) -> list[Evidence]:
         """The sensors that show the leak most."""

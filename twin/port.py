@@ -223,12 +223,13 @@ class Evidence:
     """What an alarm rests on: a sensor, or a report from the field.
 
     Args:
-        signal: name of the sensor; empty of a report.
+        signal: name of the sensor, or of the meters that tell a zone's night flow; empty of a report.
         report: id of the report; empty of a sensor.
         sigma: how far the sensor's mean since the onset lies from what the model predicts without it [1].
         unit: of the trace: m of head, or m3/s.
-        trace: what the sensor showed above the model's prediction, step by step up to the alarm; NaN where nothing.
-        text: of the report, in one line.
+        trace: what the sensor showed above the model's prediction, step by step up to the alarm; of night flows, night by
+            night; NaN where nothing.
+        text: of a report or a night flow, in one line.
     """
 
     signal: str

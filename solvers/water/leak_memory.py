@@ -10,11 +10,12 @@ signature s, flow f: generalised least squares (A. C. Aitken 1935). A sensor wit
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from solvers.water.field_reports import placed
+from solvers.water.night_flow import Nights
 from solvers.water.plan import Floats, Index
 
 # Changes of all outputs by closing each pipe, (n_output, n_pipe) to first order; or of given rows of pipes exactly.
@@ -163,8 +164,8 @@ class Leak:
         deviation: (n_pipe,) standard deviation of `flows` [m3/s].
         moved: (n_output,) how far each sensor's mean since the onset lies from what was known before, in sigma [1].
         trace: (n, n_output) innovations of the steps up to the alarm, m of head or m3/s.
-        heard: (n_pipe,) log-likelihood of what the field says; None where it says nothing.
-        reports: ids of the reports that `heard` is made of.
+        heard: (n_pipe,) log-likelihood of night flow and of what the field says; None where they say nothing.
+        reports: ids of the reports that `heard` is made of; a night flow's is the time of its newest night.
     """
 
     number: int
@@ -189,7 +190,7 @@ class Leak:
 
     @property
     def place(self) -> Floats:
-        """(n_pipe,) probability of each pipe, by the sensors and by what the field says."""
+        """(n_pipe,) probability of each pipe, by the sensors, by night flow and by what the field says."""
         return self.probability if self.heard is None else placed(self.probability, self.heard)
 
     @property
@@ -204,10 +205,10 @@ class Leak:
 
 @dataclass(frozen=True, eq=False)
 class Heard:
-    """What the field says of a known leak.
+    """What night flow and the field say of a known leak.
 
     Args:
-        log_likelihood: (n_pipe,) of `field_reports.py`.
+        log_likelihood: (n_pipe,) of `field_reports.py` and `night_flow.py`.
         reports: ids of what it is made of.
         repaired: whether it flows no more.
     """
@@ -229,6 +230,7 @@ class Memory:
     suspicion: int
     issued: int
     closed: tuple[Closure, ...] = ()
+    nights: Nights = field(default_factory=Nights)
 
     @staticmethod
     def empty(n_output: int, scale: Floats, settings: Settings) -> Memory:

@@ -32,8 +32,8 @@ likeliest pipe, so that what a large leak's picture gets wrong does not count as
 in. A known leak's flow is followed, and the caller predicts with `Memory.leaks` as demands, so that the next leak is seen
 beside it; what its end explains is taken out of e first (`without_ends`). What some sensor shows beyond `moved` is also
 held against closed pipes (closures.py); what explains it better by `margin` is told, and a closed pipe stays closed in
-the caller's model until opening it explains the residuals. What the field says of a known leak (field_reports.py) multiplies
-its p_l, and a repair ends it (`hear`).
+the caller's model until opening it explains the residuals. What the field says of a known leak (field_reports.py) and what its
+zone's night flow rose by (night_flow.py) multiply its p_l, and a repair ends it (`hear`).
 
 Pure: `step(memory, observation) -> (memory, verdict)`; everything it knows is in the memory.
 """
@@ -123,7 +123,9 @@ def step(memory: Memory, seen: Observation, length_m: Floats, settings: Settings
     if closed or opened or ended:
         past = ()  # the caller predicts with other pipes or leaks from now on: what was seen with these is not comparable
     updated = tuple(k for k in leaks if memory.step - k.onset <= settings.sharpening)
-    after = Memory(memory.step + 1, coefficients, known, past, (*leaks, *started), suspicion, issued, (*standing, *closed))
+    after = Memory(
+        memory.step + 1, coefficients, known, past, (*leaks, *started), suspicion, issued, (*standing, *closed), memory.nights
+    )  # fmt: skip
     return after, Verdict(started, updated, ended, faulty, z, closed, opened)
 
 

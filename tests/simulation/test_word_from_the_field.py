@@ -11,6 +11,7 @@ import pytest
 
 from grid_models.formats import read
 from grid_models.measurements import Catalogue, Rows
+from solvers.water.night_flow import Night, Nights
 from twin.assembly import Parts
 from twin.demo import city
 from twin.demo.schedule import Disturbance
@@ -134,7 +135,8 @@ def life() -> Life:
 
 def near(event: TwinEvent | Finding, pipe: str, within_m: float) -> float:
     """Probability of the named pipes within a distance of one."""
-    distance = dict(zip(TOWN.link_ids[TOWN.pipe_link].tolist(), FieldVoices(TOWN).distance_m((pipe,)), strict=True))
+    away = FieldVoices(TOWN, np.zeros(0, dtype=np.int64)).distance_m((pipe,))
+    distance = dict(zip(TOWN.link_ids[TOWN.pipe_link].tolist(), away, strict=True))
     return sum(c.probability for c in event.candidates if distance[c.element.removeprefix("pipe ")] <= within_m)
 
 
@@ -177,6 +179,39 @@ def test_a_rejection_moves_the_alarm_to_the_next_likely_place_and_a_confirmation
     assert max(moved.candidates, key=lambda c: c.probability).element != likeliest
     fixed = life.asked(STREET + 5, no, report(ReportKind.CONFIRMED, "crew 2", alarm_id=alarm, pipes=("p102",)))
     assert (fixed.candidates[0].element, fixed.candidates[0].probability) == ("pipe p102", 1.0)
+
+
+def test_a_nights_flow_speaks_for_its_zone(life: Life) -> None:
+    (watch,) = life.parts.watches
+    assert isinstance(watch, LeakWatch)
+    request = next(r for r in life.last if r.state.valid_time_us == MONDAY_US + (STREET + 5) * STEP_US)
+    memory = request.memory[watch.name]
+    (leak,) = memory.leaks
+    zone = watch._zone
+    usual = watch._estimator.zone_inflow(request.state)
+    assert np.isfinite(usual[zone[leak.pipe]])
+
+    def after(m3_per_h: float) -> tuple[Finding, Any]:
+        """What is told the morning after if the zone takes so much more."""
+        risen = usual + m3_per_h / 3600.0 * (np.arange(len(usual)) == zone[leak.pipe])
+        nights = [_night(leak.onset_us + d * 86_400_000_000, usual) for d in (-4, -3, -2)]
+        nights.append(_night(leak.onset_us + 36_000_000_000, risen))
+        left, told = watch.step(replace(memory, nights=Nights(tuple(nights))), request.state, {}, request.reports)
+        return told[0], left.leaks[0].heard
+
+    told, risen = after(25.0)
+    (night,) = [e for e in told.evidence if e.signal.startswith("night flow by water.p")]
+    assert night.sigma > 3.0
+    assert night.text == "night flow +25.0 m3/h over 1 nights since, against 3 before"
+    assert len(night.trace) == 4
+    gain, here = risen - after(0.0)[1], zone == zone[leak.pipe]
+    assert gain[leak.pipe] > 1.0
+    assert (gain[~here] == 0.0).all()  # L-TOWN's other zone lies behind a tank whose outflow nobody measures
+    assert here.sum() < len(here)
+
+
+def _night(two_us: int, inflow: Any) -> Night:
+    return Night(two_us, two_us + 7_000_000_000, inflow)
 
 
 def test_a_repair_ends_the_alarm_with_the_state_of_its_own_instant_and_no_leak_follows(life: Life) -> None:

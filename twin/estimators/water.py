@@ -102,7 +102,7 @@ class WaterEstimator:
         self._meters = resolve(model, catalogue, network)
         self._names = {s.uid: s.name for s in catalogue.signals}
         self.zones = zones(self.plan, self._meters.flow_link)
-        self._balance_sigma = self.zones.inflow_sigma(self._meters.flow_sigma)
+        self.balance_sigma = self.zones.inflow_sigma(self._meters.flow_sigma)
         self._pump_metered = np.isin(self._meters.flow_link, model.pump_link)
         self._area = np.pi * model.tables["tank"]["diameter_m"] ** 2 / 4.0
         self.columns: Mapping[str, tuple[str, str, str]] = {
@@ -133,6 +133,15 @@ class WaterEstimator:
         tanks = model.tables["tank"].index[meters.level_tank]
         at = (model.node_ids[meters.pressure_node], model.link_ids[meters.flow_link], tanks, model.node_ids[meters.demand_node])
         return Sensors(*(tuple(str(i) for i in ids) for ids in at))
+
+    def zone_inflow(self, state: NetworkState) -> Floats:
+        """(n_zone,) metered net inflow of each zone in a state [m3/s]; NaN where a border is not metered, or not read."""
+        return np.where(self.zones.balanced, self.zones.inflow(state.memory["zone_flow"]), np.nan)
+
+    def zone_meters(self, zone: int) -> list[str]:
+        """Signals of the flow meters around a zone."""
+        at = (self.zones.to_zone == zone) | (self.zones.from_zone == zone)
+        return [self._names[int(uid)] for uid in self._meters.flow_uid[at]]
 
     def step(self, given: Given) -> NetworkState:
         """Estimate the state at `given.measured.valid_time_us`; see `Estimator.step`."""
@@ -182,7 +191,7 @@ class WaterEstimator:
         opening = switched(self.plan, self._scratch, prediction, situation.instruments, closed, situation.status)
         closing = partial(self._closing, prediction, situation.instruments)
         # What the meters around a zone misread its consumers are made to draw: it does not average out within the hour.
-        misread = prediction.together * self._balance_sigma
+        misread = prediction.together * self.balance_sigma
         noise = wandering @ wandering.T + misread @ misread.T
         return LeakView(residual, prediction, noise, closing, opening)
 
