@@ -21,6 +21,7 @@ from twin.field_report import FieldReport, ReportKind
 
 _BEFORE_US = 3_600_000_000  # an onset may be told an hour too late
 _KEPT = 1000  # places whose distances are kept
+_MOST = 200  # reports on no alarm that count for a leak
 
 
 class FieldVoices:
@@ -47,7 +48,7 @@ class FieldVoices:
             reports: that count now.
             risen: night flow since its onset.
         """
-        mine = [r for r in reports if self._concerns(r, leak, key)]
+        mine = _newest([r for r in reports if self._concerns(r, leak, key)])
         night = () if risen is None or leak.deviation is None else (f"night {risen.newest_us}",)
         ids = (*(r.report_id for r in mine), *night)
         if ids == leak.reports:
@@ -95,3 +96,10 @@ class FieldVoices:
         distance: Floats = np.minimum(ways[self._ends[0]], ways[self._ends[1]])
         distance[rows] = 0.0
         return distance
+
+
+def _newest(reports: list[FieldReport]) -> list[FieldReport]:
+    """Every word on the alarm, and of the others the newest, in the order in which they were entered."""
+    street = sorted((r for r in reports if not r.kind.of_alarm), key=lambda r: (r.happened_us, r.report_id))
+    counted = {r.report_id for r in street[-_MOST:]}
+    return [r for r in reports if r.kind.of_alarm or r.report_id in counted]
