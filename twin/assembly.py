@@ -62,7 +62,7 @@ class Parts:
     keep_us: int | None = None
     checkpoint_us: int = 900_000_000
     bind: Callable[[int | None], Parts] | None = None
-    searches: tuple[Watch, ...] = ()
+    searches: tuple[SearchWatch, ...] = ()
 
     @property
     def live_watches(self) -> tuple[Watch, ...]:
@@ -71,8 +71,10 @@ class Parts:
 
     def setup(self, epoch: int) -> Setup:
         """The engine's setup in an epoch."""
+        lasting = {w.name: w.told_anew for w in self.searches}
         return Setup(
-            epoch, self.catalogue, self.networks, self.lateness_us, self.stream_clock, self.checkpoint_us, self.live_watches
+            epoch, self.catalogue, self.networks, self.lateness_us, self.stream_clock, self.checkpoint_us, self.live_watches,
+            lasting,
         )  # fmt: skip
 
     def of(self, revision: int) -> Parts:
@@ -129,7 +131,7 @@ def _bound(
     kinds: dict[str, str] = {}
     networks: list[NetworkSetup] = []
     watches: list[Watch] = []
-    searches: list[Watch] = []
+    searches: list[SearchWatch] = []
     for entry in config.networks:
         model = models[entry.name]
         if isinstance(model, PowerNetwork):

@@ -306,7 +306,7 @@ class Engine:
         for network, finding in change.over(list(self._ledger.telling.open_alarms.values())):
             effects += self._ledger.say(finding, network, self.now_us)
         begins_us = max((c.grid_at_or_after(self._edge_us + 1) for c in self._chains.begun()), default=self._edge_us)
-        memory = change.outlived(self._memory(), begins_us)
+        memory = change.outlived(self._memory(), begins_us, setup.lasting)
         self._furnish(setup)
         self._final_us = -1  # all that was concluded is sealed now
         effects += self._reception.bind(setup, self._window, self._chains, self._settling)

@@ -10,8 +10,9 @@ So a state is made under one list alone, and the past is computed again under th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -80,22 +81,26 @@ class Change:
                 key, message = event.alarm_id.rsplit("#", 1)[0], f"over: the point list changed ({event.message})"
                 yield event.network, Finding(key, Transition.CLEARED, event.kind, event.code, event.elements, message)
 
-    def outlived(self, memory: Checkpoint, begins_us: int) -> Checkpoint:
+    def outlived(
+        self, memory: Checkpoint, begins_us: int, lasting: Mapping[str, Callable[[Any], Any]] = MappingProxyType({})
+    ) -> Checkpoint:
         """What of a twin's memory outlives it, all of its states being final.
 
         Samples, marks and entries by hand of signals that are gone are left out. A network whose signals changed begins anew
-        behind its last state, as with a changed model: its estimator and its watches may have arrays of other lengths.
+        behind its last state, as with a changed model: its estimator and its watches may have arrays of other lengths, but for
+        those whose memory is of no list.
 
         Args:
             memory: of the twin.
             begins_us: from this instant on every network's states are made under the new list.
+            lasting: as in `Setup`.
         """
         gone, networks = np.array([s.uid for s in self.gone], dtype=np.uint32), self.networks
         return replace(
             memory,
             mark=memory.mark._replace(sealed_us=begins_us),
             window=_without(memory.window, gone),
-            chains={n: _anew(chain) if n in networks else chain for n, chain in memory.chains.items()},
+            chains={n: _anew(chain, lasting) if n in networks else chain for n, chain in memory.chains.items()},
             manual=tuple(e for e in memory.manual if e.signal not in gone),
             catalogue=self.after.revision,
         )
@@ -111,5 +116,6 @@ def _without(window: Mapping[str, NDArray[Any]], uids: NDArray[np.uint32]) -> di
     return {name: column[stays[name.startswith("mark_")]] for name, column in window.items()}
 
 
-def _anew(chain: ChainMemory) -> ChainMemory:
-    return ChainMemory(chain.first_us, chain.sealed_us, {}, {}, {})
+def _anew(chain: ChainMemory, lasting: Mapping[str, Callable[[Any], Any]]) -> ChainMemory:
+    late = {name: fit(chain.late_memory[name]) for name, fit in lasting.items() if name in chain.late_memory}
+    return ChainMemory(chain.first_us, chain.sealed_us, {}, late, {})

@@ -113,6 +113,10 @@ class SearchWatch:
         """The same watch without what it keeps between hours, as after a restart."""
         return SearchWatch(self._estimator, self._learnt, self._cycle_us, self._folder)
 
+    def told_anew(self, memory: Log) -> Log:
+        """Its memory where its alarms have ended with the point list: what flows is told again at the next hour's end."""
+        return replace(memory, told=(), hushed=(*memory.hushed, *((n, _GONE_H) for n, _ in memory.told)), silent=())
+
     def found(self, memory: Log) -> None:
         """Nothing that states are made from."""
         del memory

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from grid_models.measurements import Catalogue
 from twin.watches import Watch
@@ -35,6 +37,8 @@ class Setup:
         stream_clock: whether time is what the data say, instead of the wall's.
         keyframe_us: how often a checkpoint goes to the journal.
         watches: alarms, leaks.
+        lasting: of the late watches whose memory outlives another point list, by name, what makes it fit the new one: their
+            alarms end with the old list, and what lasts is to be told again.
     """
 
     epoch: int
@@ -44,3 +48,4 @@ class Setup:
     stream_clock: bool
     keyframe_us: int = 900_000_000
     watches: tuple[Watch, ...] = ()
+    lasting: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)

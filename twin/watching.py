@@ -62,11 +62,13 @@ class Watching:
     def learn(self, chain: Chain, link: Link, seen: Looked) -> list[Effect]:
         """Take in what the late watches saw in the state that is sealed now; one that failed has seen nothing."""
         effects: list[Effect] = []
-        for watch in self._of(chain, late=True):
+        watches = self._of(chain, late=True)
+        for watch in watches:
             memory, findings = seen.get(watch.name, (chain.late_memory[watch.name], ()))
             chain.late_memory[watch.name] = memory
-            chain.note(watch.found(memory))
             effects += self.tell(findings, link.published, late=True)
+        found = (watch.found(chain.late_memory[watch.name]) for watch in watches)
+        chain.note(next((f for f in found if f is not None), None))
         return effects
 
     def tell(self, findings: Iterable[Finding], published: PublishedState, *, late: bool = False) -> list[Effect]:

@@ -79,9 +79,18 @@ class Life:
     journal: list[Entry] = field(default_factory=list)
     states: list[NetworkState] = field(default_factory=list)
     events: list[TwinEvent] = field(default_factory=list)
+    engine: Engine | None = None
+
+    def rebound(self, parts: Parts) -> Life:
+        """Go on with another point list."""
+        assert self.engine is not None
+        self._perform(self.engine, self.engine.conclude())
+        effects, self.parts = self.engine.rebind(parts.setup(1)), parts
+        self._perform(self.engine, effects)
+        return self
 
     def through(self, rows: Iterable[Rows], epoch: int = 1, before: list[Entry] | None = None) -> Life:
-        engine = Engine(self.parts.setup(epoch))
+        engine = self.engine = self.engine or Engine(self.parts.setup(epoch))
         if before is not None:
             engine.restore(before)
             engine.begin()

@@ -15,6 +15,7 @@ import pytest
 from grid_models.errors import InvalidInput
 from grid_models.formats.epanet_export import write_inp
 from grid_models.library.water import looped_town
+from grid_models.measurements import Catalogue
 from grid_models.state import NetworkState
 from grid_models.tables import Table
 from grid_models.water.network import WaterNetwork
@@ -146,9 +147,9 @@ def _lose(scada: Path) -> None:
     connection.execute(f"copy frame to '{path}' (format parquet)")
 
 
-def town(world: World, bases: str) -> Parts:
+def town(world: World, bases: str, catalogue: Catalogue | None = None) -> Parts:
     """A twin that searches, and has no other watch for leaks."""
-    catalogue = points(world.learnt.sensors, STEP_S)
+    catalogue = catalogue or points(world.learnt.sensors, STEP_S)
     water = WaterEstimator(TOWN, catalogue, "water")
     search = SearchWatch(water, world.learnt, STEP_S * 1_000_000, world.folder / bases)
     return Parts(
@@ -212,6 +213,21 @@ def test_a_start_at_a_checkpoint_tells_what_would_have_been_told(world: World, l
     expected = [(e.transition, e.alarm_id, e.valid_time_us, e.message) for e in life.leaks if e.valid_time_us > sealed_us]
     assert len(expected) > 1
     assert [(e.transition, e.alarm_id, e.valid_time_us, e.message) for e in again.leaks] == expected
+
+
+def test_it_outlives_another_point_list_and_tells_again_what_lasts(world: World, life: Life) -> None:
+    rows = list(batches(world.scada, world.learnt.sensors))
+    parts, cut = town(world, "list"), 2 * 150  # in the burst
+    more = replace(points(world.learnt.sensors, STEP_S).signals[0], uid=999, name="another", element="J203")
+    again = town(world, "list", Catalogue(2, (*parts.catalogue.signals, more)))
+    found = Life(parts).through(rows[:cut]).rebound(again).through(rows[cut:], epoch=2)
+    at_us = int(rows[cut].source_time_us[0])  # the end of an hour
+    told = [(e.transition.name, e.elements[0], e.valid_time_us >= at_us) for e in found.leaks]
+    standing = [f"pipe {RAN_ALREADY}", f"pipe {BURST}"]
+    assert told[2:4] == [("CLEARED", pipe, False) for pipe in standing]
+    assert told[4:6] == [("RAISED", pipe, True) for pipe in standing]
+    later = [(e.transition, e.elements[0], e.valid_time_us) for e in life.leaks if e.valid_time_us > at_us]
+    assert [(e.transition, e.elements[0], e.valid_time_us) for e in found.leaks[6:]] == later
 
 
 def test_the_past_is_computed_again_without_it(world: World, life: Life) -> None:
@@ -285,7 +301,7 @@ def test_a_repair_ends_the_alarm_and_one_that_was_none_is_told_again_a_day_later
     def said_at(hour: int, until: int) -> list[tuple[str, int]]:
         """What is told of the burst, told as repaired at an hour; it is repaired in the 190th."""
         report = FieldReport(
-            "1", ReportKind.REPAIRED, "water", "crew", "done", alarm_id=burst.alarm_id, counts_us=first_us + hour * hour_us
+            ReportKind.REPAIRED, "water", "crew", "done", alarm_id=burst.alarm_id, counts_us=first_us + hour * hour_us
         )
         states = [s for s in life.states if s.valid_time_us < first_us + until * hour_us]
         found = driven(watch_of(world, f"repaired-{hour}"), states, reports=(report,))[1]

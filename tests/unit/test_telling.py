@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from grid_models.state import NetworkState
 from tests.simulation.small_twin import T0, Driver, driver, restored, rows
+from twin.effects import Effect, Estimate
+from twin.estimators import Found
 from twin.field_report import FieldReport
 from twin.port import FOREVER_US, EventKind, ManualEntry, Transition
 from twin.watches import Finding
@@ -34,6 +38,44 @@ class Above:
             return memory, ()
         transition = Transition.RAISED if stands else Transition.CLEARED
         return {"stands": stands}, (Finding("above", transition, EventKind.ALARM, "ABOVE", ("1",), f"above: {stands}"),)
+
+
+class Finds(Above):
+    """A late watch that finds a leak in the fifth state; `nothing`, one beside it that only tells."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(late=True)
+        self.name = name
+
+    def empty(self) -> Any:
+        return {"stands": False, "states": 0}
+
+    def step(
+        self, memory: Any, state: NetworkState, coupled: Mapping[str, NetworkState], reports: tuple[FieldReport, ...] = ()
+    ) -> tuple[Any, tuple[Finding, ...]]:
+        return {**memory, "states": memory["states"] + 1}, ()
+
+    def found(self, memory: Any) -> Any:
+        if self.name == "nothing" or memory["states"] < 5:
+            return None
+        return Found(1, np.array([0]), np.array([0.1]), np.zeros(0, dtype=np.int64))
+
+
+def test_what_one_late_watch_has_found_another_does_not_take_back() -> None:
+    for names in (("leaks", "nothing"), ("nothing", "leaks")):
+        twin = driver(watches=tuple(Finds(name) for name in names)).open()
+        asked: list[Found | None] = []
+        perform = twin.perform
+
+        def noted(effects: list[Effect], perform: Any = perform, asked: list[Found | None] = asked) -> None:
+            asked += [e.given.found for e in effects if isinstance(e, Estimate) and e.network == "power"]
+            perform(effects)
+
+        twin.perform = noted  # type: ignore[method-assign]
+        for t in range(40):
+            twin.send(rows((1, t, 1.0)))
+        assert asked[0] is None
+        assert asked[-1] is not None
 
 
 def played(values: dict[int, float], until: int, late: bool = False) -> Driver:
