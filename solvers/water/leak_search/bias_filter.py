@@ -25,7 +25,7 @@ from solvers.water.leak_search.whitening import projected
 from solvers.water.plan import Floats, Index
 
 _UNREAD = 1e6  # variance of what was not read
-_RATE = 0.04  # of the bias's own deviation, per square root of an hour
+RATE = 0.04  # of the bias's own deviation, per square root of an hour
 _CLIP = 4.0
 _JUMP_Z = 4.5
 _MOST_LOST = 1.5  # times its flow: a larger drop is not a leak's end
@@ -42,20 +42,23 @@ class Walks:
 
     Args:
         unit: what one m3/h of a town of 180 m3/h is here [m3/h].
+        pace: how far flows may walk, 1 where an hour tells a flow as on L-Town. Where it tells it better, a walk as wide
+            would take in within hours what belongs to a neighbour.
     """
 
     unit: float
+    pace: float = 1.0
 
     def of(self, track: Track, h: int) -> float:
         """Walk of a leak's flow [m3/h per sqrt(h)]."""
         if h < track.walk_until:
             return track.walk
-        return self.settled if self.is_settled(track, h) else 0.05 * self.unit
+        return self.settled if self.is_settled(track, h) else 0.05 * self.unit * self.pace
 
     @property
     def settled(self) -> float:
         """Walk of a leak that has settled."""
-        return 0.004 * self.unit
+        return 0.004 * self.unit * self.pace
 
     def is_burst(self, hours: int, size: float, flow: float) -> bool:
         """Whether a growth by `size` within hours, where `flow` flowed already, is something that has broken open."""
@@ -94,11 +97,11 @@ def advance(belief: Belief, h: int, residual: Floats, signature: Floats, bin_: i
     n, k = len(belief.bias), len(belief.flow)
     P = belief.covariance
     _settle(belief, h, walks)
-    P[np.arange(n), np.arange(n)] += (_RATE * noise.bias) ** 2
+    P[np.arange(n), np.arange(n)] += (RATE * noise.bias) ** 2
     for q, track in enumerate(belief.tracks):
         P[n + q, n + q] += walks.of(track, h) ** 2
         if walks.is_settled(track, h) and h - track.changed > 72:
-            _hold(P, n + q, 0.15 * walks.unit)
+            _hold(P, n + q, 0.15 * walks.unit * walks.pace)
     R = noise.covariance[bin_].copy()
     unread = ~np.isfinite(residual)
     R[unread, unread] = _UNREAD

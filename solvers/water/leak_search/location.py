@@ -30,6 +30,7 @@ from solvers.water.plan import Floats, Index
 CREW_M = 280.0  # what a crew searches from one place
 _TEMPER = 0.5
 _FAR_M = 1000.0
+_LEFT = 3.0  # chi-square per output
 _CREDIBLE = 0.9
 _SHARED = 0.4  # of z that must be left without any one meter; a leak beside a meter leaves half, a broken meter nothing
 _LEAST, _MOST = 0.5, 40.0  # units: flows whose pictures are computed
@@ -54,6 +55,7 @@ class Place:
         evidence: (n_pipe,) twice the log of the likelihood, but for a constant; -inf where it cannot be.
         least: z there if the meter that speaks most for it were silent.
         bend: by how many deviations its picture departs from the linear one there.
+        left: chi-square per output that it leaves.
     """
 
     pipe: int
@@ -65,6 +67,12 @@ class Place:
     evidence: Floats
     least: float
     bend: float = 0.0
+    left: float = 0.0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the evidence is little more than what a leak there would make."""
+        return self.left < _LEFT
 
     @property
     def is_shared(self) -> bool:
@@ -138,6 +146,7 @@ def locate_again(scene: Scene, h: int, belief: Belief, k: int) -> Place | None:
     if others:
         at = means.signature[:, belief.pipes[others]]
         doubt = belief.covariance[n:, n:][np.ix_(others, others)] + 0.1 * scene.walks.unit**2 * np.eye(len(others))
+        doubt += np.diag([_taken(scene, start, belief, i, h) ** 2 for i in others])
         R += at @ doubt @ at.T
     leaks = {}
     for x in hours[np.unique(np.linspace(max(len(hours) - 24, 0), len(hours) - 1, _SOLVED).astype(int))].tolist():
@@ -176,7 +185,7 @@ def _hold_against(scene: Scene, w: Window, at: Mapping[int, Floats], pipe: int, 
     like, wrong = known.bends(bent(known.pipes, np.full(len(known.pipes), flow)))
     near = replace(w, signature=w.signature + like)
     f, z = ratios(near, R + flow**2 * wrong, scene.allowed)
-    rough = _placed(scene, near, R, f, z, np.where(f > 0, z**2, -np.inf))
+    rough = placed(scene, near, R, f, z, np.where(f > 0, z**2, -np.inf))
     if rough.near < _HOPELESS:
         return rough
     likely = np.union1d(_likely(z, _WITHIN, _MOST_JUDGED), also)
@@ -195,9 +204,18 @@ def _hold_against(scene: Scene, w: Window, at: Mapping[int, Floats], pipe: int, 
     z = np.where(np.isfinite(evidence), z, 0.0)
     signature = near.signature
     signature[:, likely] = w.signature[:, likely] + bend
-    place = _placed(scene, replace(w, signature=signature), R, f, z, evidence)
+    place = placed(scene, replace(w, signature=signature), R, f, z, evidence)
     departs = place.flow[place.pipe] * (signature - w.signature)[:, [place.pipe]]
-    return replace(place, bend=float(np.sqrt(projected(R, departs[:, 0], departs)[1][0])))
+    left = w.e - place.flow[place.pipe] * signature[:, place.pipe]
+    squares = projected(R, left, np.column_stack([departs[:, 0], left]))[1]
+    return replace(place, bend=float(np.sqrt(squares[0])), left=float(squares[1]) / len(left))
+
+
+def _taken(scene: Scene, start: Belief, belief: Belief, i: int, h: int) -> float:
+    """What a followed leak has taken in since some belief, which may be another's; nothing where it has settled."""
+    was = start.index(belief.tracks[i].number)
+    flow = float(belief.flow[i]) - (float(start.flow[was]) if was >= 0 else 0.0)
+    return 0.0 if scene.walks.is_settled(belief.tracks[i], h) else flow
 
 
 def _doubt_at_onset(memory: Memory, onset: int, belief: Belief, n: int) -> Floats:
@@ -214,7 +232,17 @@ def _likely(z: Floats, within: float, most: int) -> Index:
     return found[np.argsort(-z[found], kind="stable")[:most]]
 
 
-def _placed(scene: Scene, w: Window, R: Floats, f: Floats, z: Floats, evidence: Floats) -> Place:
+def placed(scene: Scene, w: Window, R: Floats, f: Floats, z: Floats, evidence: Floats) -> Place:
+    """The place that evidence tells of.
+
+    Args:
+        scene: the town and its past.
+        w: what was judged.
+        R: (n_output, n_output) covariance in it.
+        f: (n_pipe,) flow if it were there [m3/h].
+        z: (n_pipe,).
+        evidence: (n_pipe,) twice the log of the likelihood, -inf where it cannot be.
+    """
     distance = scene.noise.distance_m
     length = np.asarray(scene.town.network.tables["pipe"]["length_m"], dtype=np.float64)
     best = evidence.max()

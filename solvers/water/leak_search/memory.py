@@ -44,6 +44,7 @@ class Track:
         walk: extra walk of its flow until the hour `walk_until` [m3/h per sqrt(h)].
         changed: last hour at which its flow jumped.
         moved: last hour at which it was moved far.
+        steady: days for which a fit of all leaks has left it where it is, and sharp.
     """
 
     number: int
@@ -63,6 +64,7 @@ class Track:
     walk_until: int = 0
     changed: int = -9999
     moved: int = -9999
+    steady: int = 0
 
 
 @dataclass
@@ -183,6 +185,15 @@ class Memory:
         if h % 24 == 23 and h >= 23:
             self._days[h // 24] = self._sums(np.arange(h - 23, h + 1))
             self._days.pop(h // 24 - self.ring // 24 - 2, None)
+
+    def take_back(self, first: int, last: int, bias: Floats) -> None:
+        """Take out of the hours first .. last what the bias has become since it was `bias`."""
+        for h in range(max(first, min(self.before)), last + 1):
+            self._residual[h % self.ring] -= self.before[h].bias - bias
+            self.before[h].bias = bias.copy()
+        for day in self._days:
+            if first // 24 <= day <= last // 24:
+                self._days[day] = self._sums(np.arange(24 * day, 24 * day + 24))
 
     def signature(self, h: int) -> Floats:
         """(n_output, n_pipe) at an hour."""

@@ -1,7 +1,7 @@
 """Meters that have changed by themselves: not heard for a while, then from a new zero on.
 
-A meter found wrong is muted for a week, each further time twice as long: one that was recalibrated loses a week, one that
-drifts is soon not relied on at all. When its silence ends, its zero is what its residual was in the last two days
+A meter found wrong is muted for a week, each further time eight times as long: one that was recalibrated loses a week, one
+that drifts is soon not relied on at all. When its silence ends, its zero is what its residual was in the last two days
 (an exponential mean), less the bias that is believed of it. One that read nothing for half a day meanwhile has stood still:
 what it showed before that is no zero, and when it moves again it is what it was.
 """
@@ -15,6 +15,7 @@ import numpy as np
 from solvers.water.plan import Floats
 
 _FIRST_H = 24 * 7
+_LONGER = 8  # times, each further time
 _MEMORY_H = 48.0
 _FORGETS_H = 12
 
@@ -38,7 +39,7 @@ class Muting:
     def mute(self, output: int, h: int) -> int:
         """Hear an output no more from hour h on; the hour from which on it is heard again."""
         before = sum(silence.output == output for silence in self._silences)
-        self._silences.append(_Silence(output, h, h + _FIRST_H * 2**before))
+        self._silences.append(_Silence(output, h, h + _FIRST_H * _LONGER**before))
         return self._silences[-1].end
 
     def heard(self, h: int, residual: Floats, bias: Floats) -> Floats:

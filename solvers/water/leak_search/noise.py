@@ -11,6 +11,7 @@ from grid_models.water.zones import pipe_distance_m
 from solvers.water.leak_search.calibration import Calibration
 from solvers.water.leak_search.readings import HOURS_PER_WEEK, Hours
 from solvers.water.leak_search.town import Town
+from solvers.water.leak_search.whitening import projected
 from solvers.water.plan import Floats, Index
 
 UNSTEADY = 4  # bin of the hours with switching
@@ -65,6 +66,12 @@ class Noise:
     def bin_of(self, consumption: float, unsteady: bool) -> int:
         """The bin of an hour."""
         return UNSTEADY if unsteady else int(np.searchsorted(self.edges, consumption))
+
+    @property
+    def told_m3_per_h(self) -> float:
+        """Standard deviation to which an hour tells the flow of a leak, in the median over pipes."""
+        _, power = projected(self.covariance[:UNSTEADY].mean(axis=0), self.bias, self.signature)
+        return float(1.0 / np.sqrt(np.median(power)))
 
     def signature_error(self, pipe: int, flow: float) -> Floats:
         """(n_output, n_output) covariance of what a leak's picture may miss: the model's error, its place, its scale."""

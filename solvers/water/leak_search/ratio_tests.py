@@ -71,12 +71,14 @@ def window(memory: Memory, belief: Belief, noise: Noise, walks: Walks, first: in
         if i >= 0:
             own[k] = before.covariance[n + i, n + i] + walked
             grown = abs(belief.flow[k] - before.flow[i])
+            if not walks.is_settled(track, last):
+                own[k] += grown**2  # what it has taken in meanwhile may be another's
             if track.changed >= last + 1 - length:
                 grown = max(grown, abs(track.peak - before.flow[i]))
             if grown > 0.7 * walks.unit:
                 R += noise.signature_error(track.pipe, grown)
         else:
-            own[k] = belief.covariance[n + k, n + k] + walked
+            own[k] = belief.covariance[n + k, n + k] + walked + belief.flow[k] ** 2
             R += noise.signature_error(track.pipe, track.peak)
         if belief.flow[k] > 3.0 * walks.unit:
             R += 0.04 * noise.signature_error(track.pipe, float(belief.flow[k]))

@@ -15,7 +15,8 @@ import numpy as np
 
 from solvers.water.leak_search.search import LeakSearch
 
-_GIVEN = ("town", "noise", "known", "walks", "_zone", "_shadows", "_scene", "_telling", "_memory", "_dropped")
+_KEPT_APART = ("_shadows", "_telling", "_memory", "_dropped", "_endings", "_reckoning")
+_GIVEN = ("town", "noise", "known", "walks", "_zone", "_scene", *_KEPT_APART)
 _AT_ONCE = 24  # hours in a piece
 
 
@@ -26,6 +27,8 @@ def saved(search: LeakSearch) -> Iterator[dict[str, Any]]:
         "dropped": tuple(sorted(search._dropped)),
         "jumps": search._shadows.jumps,
         "told": search._telling.told,
+        "endings": (search._endings.before, search._endings.over, tuple(sorted(search._endings.cut))),
+        "last_number": search._reckoning.last,
         "town": search.town.solved,
     }
     for name, value in vars(search._memory).items():
@@ -55,6 +58,8 @@ def recall(search: LeakSearch, pieces: Iterable[Mapping[str, Any]]) -> None:
             vars(search).update(own["search"])
             search._dropped = set(own["dropped"])
             search._shadows.jumps, search._telling.told = own["jumps"], own["told"]
+            search._endings.before, search._endings.over, cut = own["endings"]
+            search._endings.cut, search._reckoning.last = set(cut), own["last_number"]
             search.town.solved = own["town"]
 
 

@@ -18,14 +18,18 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from solvers.water.leak_search.attribution import who_has_fallen, who_has_grown
 from solvers.water.leak_search.bias_filter import Walks, advance
+from solvers.water.leak_search.endings import Endings
 from solvers.water.leak_search.events import Event, Kind, about
 from solvers.water.leak_search.location import Scene, locate, locate_again
 from solvers.water.leak_search.memory import Belief, Known, Memory, Track
 from solvers.water.leak_search.muting import Muting
 from solvers.water.leak_search.noise import Noise
-from solvers.water.leak_search.ratio_tests import Past, Window, alone, by_itself, window
+from solvers.water.leak_search.ratio_tests import Past, Window, alone, window
 from solvers.water.leak_search.readings import Hours
+from solvers.water.leak_search.reckoning import Reckoning
+from solvers.water.leak_search.restoring import restored
 from solvers.water.leak_search.shadows import SHADOW, Shadows
 from solvers.water.leak_search.strongest import WINDOWS_H, Change, due, strongest
 from solvers.water.leak_search.telling import AT_ONCE, SURE, Telling
@@ -36,14 +40,16 @@ from solvers.water.plan import Floats
 TYPICAL_M3_PER_H = 180.0  # consumption of the town that the flows below are stated for; they scale with the consumption
 _METER_ALONE = 60.0  # by which a meter's z^2 must beat the best leak's
 _METER_ROSE = 15.0  # the same for a rise that the end of no followed leak explains
-_FALL_SHARE = 0.4  # of a drop's z^2 that a followed leak's end must explain
 _END_SHARE = 0.5  # of a settled leak's flow: less is no end
 _REPAIR_H = 2  # in which an end becomes whole
 _METER_FALLS = 4.0  # times the best leak's z^2, where the reading has fallen
 _METER_LEFT = 4.0  # per output: chi-square that a meter's own change may leave open
 _MISLED_H = 24  # before a meter's change was seen, it may have made a leak
 _BENT = 3.0  # deviations by which a picture bends, from where on part of an hour would place it elsewhere
-_RELOCATE_H = (12, 24, 48, 72, 96, 120, 168, 240, 336, 432, 528, 624)
+_RELOCATE_H = 12  # older leaks are moved by the daily fit
+_QUIET_Z = 20.0  # a jump that is not overheard, whatever has just been
+_TOLD_UNITS = 0.2  # to which an hour tells a flow on L-Town
+_FOLLOWED_H = 2  # what has shown for hours is followed even where its place is not sharp: left alone, others take it in
 
 
 @dataclass
@@ -70,17 +76,16 @@ class LeakSearch:
     _quiet_until: int = 0
     _ending: int = -99
     _barrier: dict[int, int] = field(default_factory=dict)
-    _last_number: int = 0
 
     def __post_init__(self) -> None:
         # A worker of its own: a town remembers its last solution, and the answer must not depend on who used it before.
         self.town = self.town.with_parameters(self.town.parameters)
         noise, n = self.noise, self.town.n_output
-        self.walks = Walks(noise.reference_m3_per_h / TYPICAL_M3_PER_H)
+        unit = noise.reference_m3_per_h / TYPICAL_M3_PER_H
+        self.walks = Walks(unit, min(1.0, noise.told_m3_per_h / (_TOLD_UNITS * unit)))
         self.belief = Belief(noise.last_bias.copy(), np.zeros(0), np.diag(noise.bias**2))
-        for leak in self.known:
-            self._last_number += 1
-            track = Track(self._last_number, leak.pipe, 0, -9999, peak=leak.flow_m3_per_h, charged=leak.flow_m3_per_h)
+        for number, leak in enumerate(self.known, 1):
+            track = Track(number, leak.pipe, 0, -9999, peak=leak.flow_m3_per_h, charged=leak.flow_m3_per_h, changed=0)
             track.carried = track.issued = True
             self.belief.add(track, leak.flow_m3_per_h, (0.1 * leak.flow_m3_per_h + 0.2 * self.walks.unit) ** 2)
             self.belief.covariance[:n, :n] += noise.signature_error(leak.pipe, leak.flow_m3_per_h)
@@ -91,6 +96,8 @@ class LeakSearch:
         self._shadows = Shadows(zone)
         self._scene = Scene(self.town, self._memory, noise, self.walks, zone >= 0)
         self._telling = Telling(self._scene)
+        self._endings = Endings(self._scene)
+        self._reckoning = Reckoning(self._scene, tuple(leak.flow_m3_per_h for leak in self.known), len(self.known))
 
     def step(self, hour: Hours) -> list[Event]:
         """Take in the readings of the hour after the last; events count hours from 0."""
@@ -98,7 +105,7 @@ class LeakSearch:
         self._next += 1
         self._memory.take(h, hour)
         self._look(h)
-        change = self._change(h) if h >= self._quiet_until else None
+        change = self._change(h)
         if change is None:
             self._advance(h)
             self._events += self._telling.young(h, self.belief)
@@ -108,6 +115,8 @@ class LeakSearch:
                 self._relocate(h)
         else:
             self._explain(h, change)
+        if h % 24 == 23:
+            self._reckon(h)
         return self._events
 
     @property
@@ -147,8 +156,10 @@ class LeakSearch:
 
     def _replay(self, first: int, last: int) -> None:
         for h in range(first, last + 1):
+            self.belief = self._endings.ended(self.belief, h)
             self._look(h)
-            self._advance(h)
+            if h not in self._endings.cut:
+                self._advance(h)
 
     def _window(self, h: int, length: int) -> Window:
         first = h - length + 1
@@ -159,10 +170,10 @@ class LeakSearch:
 
     def _change(self, h: int) -> Change | None:
         """The strongest change in any window that ends now."""
-        remembered = [length for length in due(h) if h - length + 1 in self._memory.before]
-        return strongest(
-            remembered, lambda length: (self._window(h, length), self._open_to(h - length + 1)), self.walks.unit
-        )  # fmt: skip
+        quiet = h < self._quiet_until  # but for a jump, which does not wait
+        asked = [length for length in due(h) if h - length + 1 in self._memory.before and (length == 1 or not quiet)]
+        found = strongest(asked, lambda length: (self._window(h, length), self._open_to(h - length + 1)), self.walks.unit)
+        return found if not quiet or (found is not None and abs(found.z) >= _QUIET_Z) else None
 
     def _open_to(self, first: int) -> NDArray[np.bool_]:
         """(n_pipe,) pipes whose zone no barrier closes to a window that begins so early."""
@@ -177,7 +188,7 @@ class LeakSearch:
             return
         doubted = replace(w, R=w.R + self.noise.signature_error(change.pipe, abs(change.flow)))
         if change.is_drop:
-            if not self._has_fallen(h, doubted) and not self._is_meter(h, w, change, _METER_ROSE):
+            if not self._is_over(h) and not self._has_fallen(h, doubted) and not self._is_meter(h, w, change, _METER_ROSE):
                 self._loosen(h, change)
             return
         if self._has_grown(h, doubted, change):
@@ -229,19 +240,10 @@ class LeakSearch:
 
         One that has settled grows no more, and one that is known does not double in an hour: something has broken open.
         """
-        found: tuple[int, float, float] | None = None
-        for k, track in enumerate(self.belief.tracks):
-            if self.walks.is_settled(track, h):
-                continue
-            best, own, size = by_itself(w, k, track.pipe, self._scene.allowed)
-            margin = 12 + 0.1 * best**2
-            if self.walks.has_broken_open(track, h, change.window, size, float(self.belief.flow[k])):
-                continue
-            if own > 0 and best**2 - own**2 < margin and size > 0 and (found is None or own > found[1]):
-                found = (k, own, size)
+        found = who_has_grown(w, h, change.window, self.belief, self.walks, self._scene.allowed)
         if found is None:
             return False
-        k, _, size = found
+        k, size = found
         track = self.belief.tracks[k]
         first = max(h - change.window + 1, track.onset + 1, h - 72)
         track.walk, track.walk_until = max(0.12 * self.walks.unit, 0.7 * size / change.window**0.5), h + 48
@@ -254,25 +256,27 @@ class LeakSearch:
         self._quiet_until = h + 3
         return True
 
+    def _is_over(self, h: int) -> bool:
+        """A large leak that has ended, or that may have within this hour, which is not taken in."""
+        k = self._endings.find(h, self.belief)
+        if k is not None and k >= 0:
+            track = self.belief.tracks[k]
+            self._past.append(Past(track.pipe, track.peak, h))
+            self._say(Event(h, Kind.ENDED, track.number, track.pipe, track.onset, float(self.belief.flow[k])))
+            self._replay(h, h)
+        return k is not None
+
     def _has_fallen(self, h: int, w: Window) -> bool:
         """A followed leak whose end, or part of it, explains much of the drop, and that had as much to lose.
 
         A settled leak ends as a whole. What looks like part of its end may be an hour in which it was repaired: that is
         waited for, once a day.
         """
-        found: tuple[int, float, float] | None = None
-        unit, n = self.walks.unit, self.town.n_output
-        for k, track in enumerate(self.belief.tracks):
-            flow = float(self.belief.flow[k])
-            worst, own, size = by_itself(w, k, track.pipe, self._scene.allowed, -1.0)
-            if flow <= 0.4 * unit or own >= 0:
-                continue
-            share = own**2 / worst**2 - max(-size - flow, 0.0) / (flow + unit)
-            if share > _FALL_SHARE and (found is None or share > found[1]):
-                found = (k, share, size)
+        n = self.town.n_output
+        found = who_has_fallen(w, self.belief, self.walks, self._scene.allowed)
         if found is None:
             return False
-        k, _, size = found
+        k, size = found
         track = self.belief.tracks[k]
         if self.walks.is_settled(track, h) and -size < _END_SHARE * self.belief.flow[k]:
             if h - self._ending > 24:
@@ -313,22 +317,25 @@ class LeakSearch:
             self._advance(h)
             self._quiet_until = h + 3
             return
-        needed = SURE if age < 72 or change.window <= 8 else 0.8 if age < 168 else 0.65 if age < 336 else 0.45
+        needed = SURE if age < _FOLLOWED_H else 0.6 if age < 6 else 0.5 if age < 336 else 0.45
         cut = age == 0 and place.bend > _BENT  # a burst within the hour: the mean of its picture is not that of its mean
         if place.near < needed or not place.is_shared or cut:
             self._advance(h)
             self._waiting.put_off(h)
             return
         onset = h - change.window + 1
-        at_once = change.z > AT_ONCE and flow > max(2.0 * self.walks.unit, 0.5 * shadow) and place.near > SURE
+        at_once = (
+            change.z > AT_ONCE and flow > max(2.0 * self.walks.unit, 0.5 * shadow) and place.near > SURE and place.is_whole
+        )
         self._waiting = Waiting()
         self._restore(onset)
         best = int(place.probability.argmax())
         pipe = best if place.probability[best] > 0.3 else place.pipe
-        self._last_number += 1
+        self._reckoning.last += 1
         track = Track(
-            self._last_number, pipe, onset, h, window=change.window, peak=flow, charged=flow, rival=shadow
+            self._reckoning.last, pipe, onset, h, window=change.window, peak=flow, charged=flow, rival=shadow
         )  # fmt: skip
+        self._endings.before[track.number] = self.belief.copy()
         self.belief.add(track, max(flow, 0.3 * self.walks.unit), (0.5 * max(flow, self.walks.unit)) ** 2)
         self._shadows.see(h, flow, place.pipe)
         n = self.town.n_output
@@ -353,11 +360,9 @@ class LeakSearch:
                 self._say(Event(h, Kind.ENDED, track.number, track.pipe, track.onset, flow))
 
     def _relocate(self, h: int) -> None:
-        """Look again at young leaks, at set ages; move one that is clearly elsewhere and replay since its onset."""
+        """Look again at a young leak; move one that is clearly elsewhere and replay since its onset."""
         for k, track in enumerate(self.belief.tracks):
-            age = (h - track.onset) // 6 * 6
-            due = age in _RELOCATE_H and (age >= 48 or self.belief.flow[k] > 4 * self.walks.unit)
-            if track.carried or not due:
+            if track.carried or (h - track.onset) // 6 != _RELOCATE_H // 6 or self.belief.flow[k] <= 4 * self.walks.unit:
                 continue
             place = locate_again(self._scene, h, self.belief, k)
             if place is None or place.pipe == track.pipe or place.z[place.pipe] <= 8:
@@ -374,26 +379,22 @@ class LeakSearch:
                 self._replay(first, h)
                 return
 
-    def _restore(self, first: int) -> None:
-        """Go back to what was believed before an hour, with the leaks as they are known now.
+    def _reckon(self, h: int) -> None:
+        """Fit all followed leaks to the day at once."""
+        found = self._reckoning.reckon(h, self.belief, self._endings.last)
+        self.belief = found.belief
+        self._dropped |= found.gone
+        self._events += found.events
+        if found.anew:
+            self._barrier = dict.fromkeys(range(len(self.town.zones.balanced)), h + 1)
+        for track in self.belief.tracks:
+            if track.number in found.told and not track.issued:
+                place = found.told[track.number]
+                self._events += self._telling.tell(h, self.belief, track, place, float(place.z[place.pipe]))
 
-        Leaks that have ended since stay in the past: without them their water would look like something new.
-        """
-        present = self.belief
-        belief = self._memory.before[first].copy()
-        now = {t.number: t for t in present.tracks}
-        for k in range(len(belief.tracks) - 1, -1, -1):
-            number = belief.tracks[k].number
-            if number in self._dropped:
-                belief.remove(k)
-            elif number in now:
-                belief.tracks[k] = replace(now[number])
-        n, unit = self.town.n_output, self.walks.unit
-        for track in present.tracks:
-            if belief.index(track.number) < 0:
-                belief.add(replace(track), 0.3 * unit, (0.5 * max(track.peak, unit)) ** 2)
-                belief.covariance[:n, :n] += self.noise.signature_error(track.pipe, track.peak)
-        self.belief = belief
+    def _restore(self, first: int) -> None:
+        """Go back to what was believed before an hour, with the leaks as they are known now."""
+        self.belief = restored(self._memory.before[first], self.belief, self._dropped, self.noise, self.walks)
 
     def _say(self, event: Event) -> None:
         self._events.append(event)

@@ -68,7 +68,8 @@ class Telling:
             is_young = not track.issued and h - track.found in _SHARPER_H and 0 < track.window <= 8
             if is_young and belief.flow[k] > max(4.0 * unit, 0.5 * track.rival):
                 place = locate_again(self.scene, h, belief, k)
-                if place is not None and place.near > SURE and place.z[place.pipe] > AT_ONCE and place.is_shared:
+                sharp = place is not None and place.near > SURE and place.is_shared and place.is_whole
+                if place is not None and sharp and place.z[place.pipe] > AT_ONCE:
                     yield from self.tell(h, belief, track, place, float(place.z[place.pipe]))
 
     def lasting(self, h: int, belief: Belief) -> Iterator[Event]:
@@ -79,13 +80,13 @@ class Telling:
             certain = flow > max(unit, 5 * float(np.sqrt(belief.covariance[n + k, n + k])))
             moving = age < 240 and h - track.moved < 24
             seldom = age > 240 and h % 24 >= 6
-            if track.issued or seldom or not certain or moving or not _has_lasted(age, flow, track.rival, unit):
+            if track.issued or seldom or not certain or moving or not _has_lasted(track, age, flow, unit):
                 continue
             place = locate_again(self.scene, h, belief, k)
             if place is None or min(place.z[track.pipe], place.z[place.pipe]) <= 10:
                 continue
             apart = float(self.scene.noise.distance_m[track.pipe, place.pipe]) > _APART_M
-            if place.near > (0.85 if age < 240 else 0.6) and place.is_shared and not apart:
+            if place.near > (0.85 if age < 240 else 0.7) and place.is_shared and not apart:
                 yield from self.tell(h, belief, track, place, float(place.z[place.pipe]))
 
     def _goes_on(self, told: Told, h: int, belief: Belief) -> bool:
@@ -94,8 +95,8 @@ class Telling:
         return age < 24 * _ECHO_DAYS or (k >= 0 and not belief.tracks[k].has_settled and age < 24 * _SAME_DAYS)
 
 
-def _has_lasted(age: int, flow: float, rival: float, unit: float) -> bool:
-    """Whether a leak is old enough to be told; a large one sooner."""
-    if flow > 4 * unit and age >= (12 if flow > rival else 24) and flow > 0.5 * rival:
+def _has_lasted(track: Track, age: int, flow: float, unit: float) -> bool:
+    """Whether a leak is old enough to be told; a large one sooner, where the daily fit has left it in its place."""
+    if flow > 4 * unit and track.steady > 0 and flow > 0.5 * track.rival:
         return True
-    return age >= _TENTATIVE_H * (1 if rival < 1.5 * unit else 2)
+    return age >= _TENTATIVE_H * (1 if track.rival < 1.5 * unit else 2)
