@@ -10,12 +10,15 @@ semidefinite matrix gives one of the solutions. In estimation that names the uno
 Vectors are in elimination order: b = rhs[symbolic.perm] before, x[symbolic.perm] = b after (or keep all data in that
 order). Each kernel takes symbolic.up, symbolic.uj, symbolic.target as they are.
 
+Entries are indexed by `uint64`: of an index that may be negative numba asks at every access whether it is.
+
 Reference: A. Monticelli, F. Wu, "Network observability: theory", IEEE Trans. PAS 104 (1985), for zero pivots.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from numpy import uint64
 from numpy.typing import NDArray
 
 from solvers.accelerate import kernel
@@ -41,26 +44,27 @@ def ldl_factor(up: IntArray, uj: IntArray, target: IntArray, a: FloatArray, orig
     """
     n = len(up) - 1
     original[:] = a[:n]
+    upper, first, one = a[n:], uint64(n), uint64(1)
     zeros = 0
-    t = 0
+    t = uint64(0)
     for k in range(n):
-        begin, end = n + up[k], n + up[k + 1]
+        begin, end = uint64(n + up[k]), uint64(n + up[k + 1])
         if not a[k] > tolerance * original[k]:  # so that nan and 0 on an empty row count, too
             a[k] = 0.0
             zeros += 1
             for x in range(begin, end):
                 a[x] = 0.0
-            t += ((end - begin) * (end - begin - 1)) // 2
+            t += uint64(((up[k + 1] - up[k]) * (up[k + 1] - up[k] - 1)) // 2)
             continue
         reciprocal = 1.0 / a[k]
         a[k] = reciprocal
         for x in range(begin, end):
             u = a[x]
             l = u * reciprocal
-            a[uj[x - n]] -= l * u
-            for y in range(x + 1, end):
-                a[n + target[t]] -= l * a[y]
-                t += 1
+            a[uint64(uj[x - first])] -= l * u
+            for y in range(x + one, end):
+                upper[uint64(target[t])] -= l * a[y]
+                t += one
             a[x] = l
     return zeros
 
@@ -76,12 +80,13 @@ def ldl_solve(up: IntArray, uj: IntArray, a: FloatArray, b: FloatArray) -> None:
         b: (n,) right-hand side in elimination order; becomes x.
     """
     n = len(up) - 1
+    upper = a[n:]
     for k in range(n):
         r = b[k]
-        for x in range(up[k], up[k + 1]):
-            b[uj[x]] -= a[n + x] * r
+        for x in range(uint64(up[k]), uint64(up[k + 1])):
+            b[uint64(uj[x])] -= upper[x] * r
     for k in range(n - 1, -1, -1):
         r = b[k] * a[k]
-        for x in range(up[k], up[k + 1]):
-            r -= a[n + x] * b[uj[x]]
+        for x in range(uint64(up[k]), uint64(up[k + 1])):
+            r -= upper[x] * b[uint64(uj[x])]
         b[k] = r

@@ -16,6 +16,9 @@ A PRV in control holds H_j = z_j + setting and carries what balances j; a PSV ho
 nodes, and one of each part without source (supply.py), have a known dH: their rows leave the matrix. Statuses
 change by EPANET's rules (statuses.py), at first all at once as they are met; if they do not come to rest, only the first
 that is wrong, and only when the flows have settled (K. G. Murty's least-index rule for complementarity problems, 1974).
+
+Loops over all links and nodes index by `uint64`: of an index that may be negative numba asks at every access whether it is,
+which cost a third of a balance.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy import uint64
 
 from solvers.accelerate import part
 from solvers.linalg.ldl import ldl_factor, ldl_solve
@@ -137,23 +141,23 @@ def evaluate_links(net: Laws, w: Work, status: Index, setting: Floats, head: Flo
     """Set p and r of every link, and the flow of those without law: 0 where shut."""
     flow, shift, losses, slopes = w.lane_q.ravel(), w.shift.ravel(), w.lane_h.ravel(), w.lane_g.ravel()
     for c in range(len(net.lane_link)):
-        k = net.lane_link[c]
-        share = w.parts.scale[net.start[k]]
-        for x in range(net.lane_first[c], net.lane_first[c + 1]):
-            flow[x] = q[k] - share * shift[x]
+        k = uint64(net.lane_link[c])
+        whole, share = q[k], w.parts.scale[uint64(net.start[k])]
+        for x in range(uint64(net.lane_first[c]), uint64(net.lane_first[c + 1])):
+            flow[x] = whole - share * shift[x]
     if len(net.lane_r) > 0:
         pipe_lanes(w.lane_q, net.lane_r, net.lane_m, net.exponent, w.lane_h, w.lane_g)
     for c in range(len(net.lane_link)):
-        k = net.lane_link[c]
+        k = uint64(net.lane_link[c])
         if status[k] <= CLOSED:
             q[k] = w.p[k] = w.r[k] = 0.0
             continue
         h, g = 0.0, 0.0
-        for x in range(net.lane_first[c], net.lane_first[c + 1]):
+        for x in range(uint64(net.lane_first[c]), uint64(net.lane_first[c + 1])):
             h += losses[x]
             g += slopes[x]
         w.p[k] = 1.0 / g
-        w.r[k] = h - (head[net.start[k]] - head[net.end[k]])
+        w.r[k] = h - (head[uint64(net.start[k])] - head[uint64(net.end[k])])
     for k in net.single:
         kind = net.kind[k]
         if status[k] <= CLOSED or (kind == PUMP and setting[k] == 0.0):
@@ -211,8 +215,9 @@ def evaluate_nodes(net: Laws, w: Work, status: Index, setting: Floats, head: Flo
     for o in range(len(net.out_node)):
         w.mass[net.out_node[o]] -= w.out_q[o]
     for k in range(len(q)):
-        w.mass[net.start[k]] -= q[k]
-        w.mass[net.end[k]] += q[k]
+        w.mass[uint64(net.start[k])] -= q[k]
+        w.mass[uint64(net.end[k])] += q[k]
+    for k in net.judged:
         if status[k] == ACTIVE and (net.kind[k] == PRV or net.kind[k] == PSV):
             h = net.end[k] if net.kind[k] == PRV else net.start[k]
             w.held[h] = True
@@ -227,10 +232,11 @@ def errors(net: Laws, w: Work, status: Index, setting: Floats, head: Floats, q: 
     head_error, mass_error, moved, total = 0.0, 0.0, 0.0, 0.0
     for k in range(len(q)):
         # Of absurd heads no more can be asked than their own digits.
-        size = max(abs(head[net.start[k]]), abs(head[net.end[k]]))
+        size = max(abs(head[uint64(net.start[k])]), abs(head[uint64(net.end[k])]))
         head_error = max(head_error, abs(w.r[k]) / max(1.0, size * 1e-6))
         moved += w.p[k] * abs(w.r[k])
         total += abs(q[k])
+    for k in net.judged:
         if status[k] == ACTIVE and net.kind[k] == FCV:
             mass_error = max(mass_error, abs(q[k] - setting[k]))
     for o in range(len(net.out_node)):
@@ -256,38 +262,35 @@ def assemble(net: Laws, w: Work, status: Index, setting: Floats, q: Floats) -> N
     """A in its slots and f in elimination order."""
     a, f, row = w.a, w.f, net.row
     a[:] = 0.0
-    for i in range(len(row)):
-        if row[i] >= 0:
-            f[row[i]] = w.mass[i] + w.served_p[i] * w.served_r[i]
-            a[row[i]] = w.served_p[i]
+    for at in range(len(row)):
+        if row[at] >= 0:
+            f[uint64(row[at])] = w.mass[at] + w.served_p[at] * w.served_r[at]
+            a[uint64(row[at])] = w.served_p[at]
     for o in range(len(net.out_node)):
-        i = row[net.out_node[o]]
-        a[i] += w.out_p[o]
-        f[i] += w.out_p[o] * w.out_r[o]
+        at = row[net.out_node[o]]
+        a[at] += w.out_p[o]
+        f[at] += w.out_p[o] * w.out_r[o]
     for k in range(len(q)):
         p = w.p[k]
         if p == 0.0:
             if status[k] == ACTIVE:
                 _carry(net, w, k, setting[k], q[k])
             continue
-        i, j = net.start[k], net.end[k]
-        x, y = row[i], row[j]
-        if x >= 0:
+        i, j, carried = uint64(net.start[k]), uint64(net.end[k]), p * w.r[k]
+        if row[i] >= 0:
+            x = uint64(row[i])
             a[x] += p
-            f[x] += p * w.r[k]
-            if w.held[j]:
-                f[x] += p * w.known[j]
-        if y >= 0:
+            f[x] += carried + p * w.known[j]
+        if row[j] >= 0:
+            y = uint64(row[j])
             a[y] += p
-            f[y] -= p * w.r[k]
-            if w.held[i]:
-                f[y] += p * w.known[i]
+            f[y] += p * w.known[i] - carried
         if net.slot[k] >= 0 and not (w.held[i] or w.held[j]):
-            a[net.slot[k]] -= p
-    for i in range(len(row)):
-        if w.held[i] and row[i] >= 0:
-            a[row[i]] = 1.0
-            f[row[i]] = w.known[i]
+            a[uint64(net.slot[k])] -= p
+    for at in range(len(row)):
+        if w.held[at] and row[at] >= 0:
+            a[row[at]] = 1.0
+            f[row[at]] = w.known[at]
 
 
 @part
@@ -384,9 +387,9 @@ def step(net: Laws, w: Work, status: Index, setting: Floats, demand: Floats, hea
     f, row, mass = w.f, net.row, w.mass
     for k in range(len(q)):
         p = w.p[k]
-        i, j = net.start[k], net.end[k]
+        i, j = uint64(net.start[k]), uint64(net.end[k])
         if p != 0.0:
-            dh = (f[row[i]] if row[i] >= 0 else 0.0) - (f[row[j]] if row[j] >= 0 else 0.0)
+            dh = (f[uint64(row[i])] if row[i] >= 0 else 0.0) - (f[uint64(row[j])] if row[j] >= 0 else 0.0)
             change = damping * p * (dh - w.r[k])
             if net.kind[k] == PUMP and net.pump[k] == CONSTANT_POWER and -change > q[k]:
                 change = -q[k] / 2.0
@@ -398,22 +401,23 @@ def step(net: Laws, w: Work, status: Index, setting: Floats, demand: Floats, hea
         mass[i] -= change
         mass[j] += change
     for o in range(len(net.out_node)):
-        i = net.out_node[o]
-        change = damping * w.out_p[o] * (f[row[i]] - w.out_r[o])
+        at = net.out_node[o]
+        change = damping * w.out_p[o] * (f[row[at]] - w.out_r[o])
         if w.out_q[o] + change > 0.0:  # from almost nothing the tangent leads far beyond the curve
-            above = head[i] + f[row[i]] - net.elevation[i]
+            above = head[at] + f[row[at]] - net.elevation[at]
             change = min(change, max(4.0 * net.out_k[o] * max(above, 0.0) ** net.out_n[o] - w.out_q[o], 0.0))
         w.out_q[o] += change
-        mass[i] -= change
-    for i in range(len(row)):
-        if row[i] >= 0:
-            change = damping * w.served_p[i] * (f[row[i]] - w.served_r[i])
-            if w.served_p[i] > 0.0:  # the tangent of a share between 0 and 1 may lead beyond both
-                change = min(max(change, -max(w.served[i], 1e-9)), max(demand[i] - w.served[i], 1e-9))
-            w.served[i] += change
-            mass[i] -= change
-            head[i] += damping * f[row[i]]
-    for k in range(len(q)):
+        mass[at] -= change
+    for at in range(len(row)):
+        if row[at] < 0:
+            continue
+        head[at] += damping * f[uint64(row[at])]
+        if w.served_p[at] > 0.0:  # the tangent of a share between 0 and 1 may lead beyond both
+            change = damping * w.served_p[at] * (f[uint64(row[at])] - w.served_r[at])
+            change = min(max(change, -max(w.served[at], 1e-9)), max(demand[at] - w.served[at], 1e-9))
+            w.served[at] += change
+            mass[at] -= change
+    for k in net.judged:
         if status[k] == ACTIVE and net.kind[k] == PRV:
             q[k] -= mass[net.end[k]]
         elif status[k] == ACTIVE and net.kind[k] == PSV:

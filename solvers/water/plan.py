@@ -232,7 +232,8 @@ def _reduction(laws: Laws, graph: Skeleton, core: Laws | None = None) -> Reducti
             kind=laws.kind[link], start=graph.start, end=graph.end, minor=laws.minor[link], roughness=laws.roughness[link],
             viscous=laws.viscous[link], diameter=laws.diameter[link], per_area=laws.per_area[link],
             pump=laws.pump[link], pump_law=laws.pump_law[link],
-            curve_start=np.r_[laws.curve_start[link], laws.curve_start[-1]], elevation=laws.elevation[graph.node],
+            curve_start=np.r_[0, np.cumsum(np.diff(laws.curve_start)[link])],  # who has a curve keeps its place among its like
+            elevation=laws.elevation[graph.node],
             low=laws.low[graph.node], high=laws.high[graph.node], first_flow=laws.first_flow[link],
             lane_link=np.flatnonzero(is_lane), lane_first=np.r_[0, np.cumsum(size[is_lane])],
             lane_m=lanes_of(laws.minor[member]), single=np.flatnonzero(~is_lane),

@@ -78,10 +78,11 @@ def skeleton(start: Index, end: Index, keep: Flags) -> Skeleton:
     node = np.flatnonzero(is_core)
     place = np.full(n_node, -1, dtype=np.int64)
     place[node] = np.arange(len(node))
-    # In the order of each one's least link, so that links that stay keep theirs.
+    # Short series first, so that loops over pipes within loops over links turn foreseeably; those of one length in the order of
+    # each one's least link, so that links that stay keep theirs.
     least = np.full(chain.max(initial=-1) + 1, n_link)
     np.minimum.at(least, chain, pipe)
-    rank = np.argsort(np.argsort(least))
+    rank = np.argsort(np.lexsort((least, np.bincount(chain, minlength=len(least)))))
     order = np.argsort(rank[chain], kind="stable")
     pipe, turn, inner = pipe[order], turn[order], inner[order]
     first = np.r_[0, np.cumsum(np.bincount(rank[chain], minlength=len(least)))]
