@@ -377,6 +377,10 @@ class Engine:
         effects = self._reception.orphan(self.setup.catalogue.uid) if self._lived else []
         return effects + self._schedule()
 
+    def over(self) -> list[Effect]:
+        """End the alarms of searches that are no more; to be asked once the settings' own point list is in force."""
+        return self._watching.over()
+
     def readmit(self, rows: Rows, now_us: int, oldest_us: int) -> list[Effect]:
         """Take rows that the journal holds, as they were taken when they came."""
         self._reception.take(rows, now_us, oldest_us)

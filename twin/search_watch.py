@@ -37,7 +37,7 @@ from twin.hearing import Heard, hours_of
 from twin.learnt import WORTH_CARRYING_M3_PER_H, Learnt, write_whole
 from twin.packing import Unreadable, packed, unpacked
 from twin.port import Candidate, EventKind, Transition
-from twin.watches import Finding
+from twin.watches import SEARCH, Finding
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ class SearchWatch:
 
     def __init__(self, estimator: WaterEstimator, learnt: Learnt, cycle_us: int, folder: Path) -> None:
         self.network = estimator.network
-        self.name = f"search-{self.network}-{learnt.revision}"
+        self.name = f"{SEARCH}{self.network}-{learnt.revision}"
         self._model, self._learnt, self._cycle_us, self._folder = estimator.model, learnt, cycle_us, folder
         self._estimator = estimator
         self._column, self._unit, self._parts = _columns(estimator, learnt)
@@ -256,11 +256,11 @@ class SearchWatch:
 
     def key(self, number: int) -> str:
         """Of a leak's alarm."""
-        return f"LEAK/{self.network}/search-{number}"
+        return f"LEAK/{self.network}/{self.name}/{number}"
 
     def meter(self, name: str, transition: Transition, text: str) -> Finding:
         """About a meter that has changed by itself."""
-        key = f"METER_CHANGED/{self.network}/{name}"
+        key = f"METER_CHANGED/{self.network}/{self.name}/{name}"
         return Finding(key, transition, EventKind.ALARM, "METER_CHANGED", (name,), text)
 
     def pipe(self, row: int) -> str:

@@ -161,6 +161,7 @@ class TwinService:
     async def _rebound(self, parts: Parts) -> None:
         async with self._rebinding:
             if parts.catalogue.revision == self.catalogue.revision:
+                self._perform(self._engine.over())
                 return
             while True:
                 refused = self._engine.refused(parts.catalogue)
@@ -174,7 +175,7 @@ class TwinService:
                 self._end_stream(publisher, _unbound(names))
             effects = self._engine.rebind(parts.setup(self._lease.epoch))
             self.parts = parts
-            self._perform(effects)
+            self._perform(effects + self._engine.over())
 
     # What comes in
 

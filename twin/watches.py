@@ -15,6 +15,8 @@ from twin.estimators import Found
 from twin.field_report import FieldReport
 from twin.port import Candidate, EventKind, Evidence, Transition
 
+SEARCH = "search-"  # begins the name of a watch that says so in the third part of its alarms' keys: they end with it
+
 
 @dataclass(frozen=True)
 class Finding:

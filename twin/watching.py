@@ -11,8 +11,8 @@ from twin.chains import Chains
 from twin.effects import Effect, Learn
 from twin.field_book import FieldBook
 from twin.ledger import Ledger
-from twin.port import PublishedState
-from twin.watches import Finding, Watch
+from twin.port import PublishedState, Transition
+from twin.watches import SEARCH, Finding, Watch
 
 Looked = Mapping[str, tuple[Any, tuple[Finding, ...]]]  # by a watch's name: what it remembers now, and what it found
 
@@ -69,6 +69,19 @@ class Watching:
             effects += self.tell(findings, link.published, late=True)
         found = (watch.found(chain.late_memory[watch.name]) for watch in watches)
         chain.note(next((f for f in found if f is not None), None))
+        return effects
+
+    def over(self) -> list[Effect]:
+        """End the alarms of searches that are no more: with other parameters another one began anew."""
+        effects: list[Effect] = []
+        names = {watch.name for watch in self._watches}
+        for alarm_id, event in list(self._ledger.telling.open_alarms.items()):
+            owner = alarm_id.split("/")[2] if alarm_id.count("/") > 2 else ""
+            if owner.startswith(SEARCH) and owner not in names:
+                message = f"over: the search that told it is no more ({event.message})"
+                key = alarm_id.rsplit("#", 1)[0]
+                finding = Finding(key, Transition.CLEARED, event.kind, event.code, event.elements, message)
+                effects += self._ledger.say(finding, event.network, self._ledger.now_us, alarm_id=alarm_id)
         return effects
 
     def tell(self, findings: Iterable[Finding], published: PublishedState, *, late: bool = False) -> list[Effect]:

@@ -94,7 +94,7 @@ class Life:
         if before is not None:
             engine.restore(before)
             engine.begin()
-            self._perform(engine, engine.resume())
+            self._perform(engine, engine.resume() + engine.over())
         claimed = tuple(ClaimedSignal(s.uid, s.unit, 1) for s in self.parts.catalogue.signals)
         self._perform(
             engine, engine.open(Claim("scada", epoch, 0, self.parts.catalogue.revision, claimed, AckLevel.DURABLE))[1]

@@ -230,6 +230,16 @@ def test_it_outlives_another_point_list_and_tells_again_what_lasts(world: World,
     assert [(e.transition, e.elements[0], e.valid_time_us) for e in found.leaks[6:]] == later
 
 
+def test_the_alarms_of_a_search_end_where_another_one_takes_its_place(world: World, life: Life) -> None:
+    place = max(k for k, e in enumerate(life.journal) if e.kind is EntryKind.CHECKPOINT)
+    other = replace(world, learnt=replace(world.learnt, revision="other"))
+    again = Life(town(other, "other")).through([], epoch=2, before=life.journal[place:])
+    standing = {e.alarm_id for e in life.leaks if e.transition is Transition.RAISED}
+    standing -= {e.alarm_id for e in life.leaks if e.transition is Transition.CLEARED}
+    assert standing
+    assert {e.alarm_id for e in again.leaks if e.transition is Transition.CLEARED} == standing
+
+
 def test_the_past_is_computed_again_without_it(world: World, life: Life) -> None:
     assert all(c.equal for c in compared(town(world, "past"), life.journal))
     assert not (world.folder / "past").exists()
@@ -252,7 +262,7 @@ def test_without_its_base_it_begins_anew_and_says_so(world: World, life: Life, l
         memory, findings = watch.step(memory, state, {})
         over += findings
     cleared = {f.key for f in over if f.transition is Transition.CLEARED}
-    assert cleared == {"METER_CHANGED/water/J004", *(f"LEAK/water/search-{n}" for n, _ in standing)}
+    assert cleared == {f"METER_CHANGED/water/{watch.name}/J004", *(watch.key(n) for n, _ in standing)}
     assert memory.count == 1  # it has begun again
 
 
@@ -321,8 +331,9 @@ def test_a_fault_of_the_search_begins_it_anew(world: World, life: Life, monkeypa
         return step(search, hour)
 
     monkeypatch.setattr(LeakSearch, "step", faulty)
-    memory, told = driven(watch_of(world, "faulty"), life.states[: 2 * 40])
-    ran = [f.transition.name for _, f in told if f.key == "LEAK/water/search-1"]
+    watch = watch_of(world, "faulty")
+    memory, told = driven(watch, life.states[: 2 * 40])
+    ran = [f.transition.name for _, f in told if f.key == watch.key(1)]
     assert ran == ["RAISED", "CLEARED", "RAISED"]
     assert memory.count == 8  # of 39 hours 29, the faulty one, the one in which it began anew
 
