@@ -7,7 +7,10 @@ and a processor without either give the same bits.
 
     x = f64x8(0.0)                  all lanes 0.0; also f64x16, f32x16
     x = load(x, a, row)             lanes of row `row` of a (rows, width) array, as many as x has
-    store(a, row, x)
+    store(a, row, x)                of a one-dimensional array: the lanes from element `row` on, for both
+    stream(a, at, x)                likewise, past the caches; to where a line of memory begins, and after `misfit(a)` one does
+    fence()                         before other threads read what was streamed
+    turned(x0, ..., x7)             eight vectors: the first lanes, the second lanes, ...
     x + y, x - y, x * y, x / y, -x
     fma(x, y, z)  fnma(x, y, z)     x y + z,  z - x y
     larger(x, y), magnitude(x), root(x)
@@ -83,14 +86,33 @@ def f32x16(value: float) -> Vector:
     return np.full(16, value, dtype=np.float32)
 
 
-def load(like: Vector, array: NDArray[np.floating], row: int) -> Vector:  # noqa: ARG001  # its type is the width
-    """The lanes of one row of a C-contiguous (rows, width) array, as a vector of the type of `like`."""
-    return array[row].copy()
+def load(like: Vector, array: NDArray[np.floating], row: int) -> Vector:
+    """The lanes of one row of a C-contiguous (rows, width) array, or from one element on, as a vector of the type of `like`."""
+    return array[row].copy() if array.ndim == 2 else array[row : row + len(like)].copy()
 
 
 def store(array: NDArray[np.floating], row: int, x: Vector) -> None:
-    """Write a vector to one row of a C-contiguous (rows, width) array."""
-    array[row] = x
+    """Write a vector to one row of a C-contiguous (rows, width) array, or from one element on."""
+    array[row if array.ndim == 2 else slice(row, row + len(x))] = x
+
+
+def stream(array: NDArray[np.floating], at: int, x: Vector) -> None:
+    """Write a vector past the caches, from an element on that lies where a cache line begins."""
+    store(array, at, x)
+
+
+def misfit(array: NDArray[np.floating]) -> int:
+    """How many elements of a one-dimensional array lie before the first cache line that begins in it."""
+    return -array.ctypes.data % _ALIGNMENT // array.itemsize
+
+
+def fence() -> None:
+    """Let all that was streamed be in memory."""
+
+
+def turned(*x: Vector) -> tuple[Vector, ...]:
+    """Of eight vectors of eight lanes: the first lanes of all, the second ones, ..."""
+    return tuple(np.stack(x).T.copy())
 
 
 def fma(x: Vector, y: Vector, z: Vector) -> Vector:
@@ -195,7 +217,7 @@ def _splat(context: Any, builder: Any, signature: Any, values: Any) -> Any:
 def _address(context: Any, builder: Any, array: tuple[Any, Any], row: tuple[Any, Any], lanes: _Lanes) -> Any:
     data = context.make_array(array[0])(context, builder, array[1]).data
     number = context.cast(builder, row[1], row[0], types.int64)
-    first = builder.mul(number, ir.Constant(ir.IntType(64), lanes.width))
+    first = builder.mul(number, ir.Constant(ir.IntType(64), lanes.width if array[0].ndim == 2 else 1))
     return builder.bitcast(builder.gep(data, [first]), lanes.llvm.as_pointer())
 
 
@@ -209,6 +231,40 @@ def _store(context: Any, builder: Any, signature: Any, values: Any) -> Any:
     where = _address(context, builder, (array, values[0]), (row, values[1]), lanes)
     builder.store(values[2], where, align=lanes.bits // 8)
     return context.get_dummy_value()
+
+
+def _stream(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+    array, row, lanes = signature.args
+    where = _address(context, builder, (array, values[0]), (row, values[1]), lanes)
+    written = builder.store(values[2], where, align=_ALIGNMENT)
+    written.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
+    return context.get_dummy_value()
+
+
+def _misfit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+    array = context.make_array(signature.args[0])(context, builder, values[0])
+    beyond = builder.neg(builder.ptrtoint(array.data, ir.IntType(64)))
+    left = builder.and_(beyond, ir.Constant(ir.IntType(64), _ALIGNMENT - 1))
+    return builder.udiv(left, array.itemsize)
+
+
+def _fence(context: Any, builder: Any, _signature: Any, _values: Any) -> Any:
+    builder.fence("seq_cst")
+    return context.get_dummy_value()
+
+
+def _turned(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+    """Thrice: of two vectors at distance 1, 2, 4 the pieces of that size change sides."""
+    rows = list(values)
+    for size in (1, 2, 4):
+        upper = [k if not k & size else 8 + k - size for k in range(8)]
+        lower = [k + size if not k & size else 8 + k for k in range(8)]
+        for i in (i for i in range(8) if not i & size):
+            x, y = rows[i], rows[i + size]
+            rows[i], rows[i + size] = (
+                builder.shuffle_vector(x, y, ir.Constant(ir.VectorType(ir.IntType(32), 8), order)) for order in (upper, lower)
+            )
+    return context.make_tuple(builder, signature.return_type, rows)
 
 
 def _pick(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
@@ -282,6 +338,10 @@ _register(exceeds, (_Lanes,) * 2, lambda *_: types.boolean, _exceeds)
 _register(power, (_Lanes, types.Number), _same, _power)
 _register(load, (_Lanes, types.Array, types.Integer), _same, _load)
 _register(store, (types.Array, types.Integer, _Lanes), lambda *_: types.void, _store)
+_register(stream, (types.Array, types.Integer, _Lanes), lambda *_: types.void, _stream)
+_register(misfit, (types.Array,), lambda *_: types.int64, _misfit)
+_register(fence, (), lambda *_: types.void, _fence)
+_register(turned, (_Lanes,) * 8, lambda x, *_: types.UniTuple(x, 8), _turned)
 _register(
     narrow,
     (_Lanes,),

@@ -183,8 +183,8 @@ def _book(plan: WaterPlan, times: Timetable) -> Book:
         rows(one.clock), rows(one.level), rows(one.status), rows(one.setting), rows(one.demand), rows(one.held),
         rows(one.asked), State(*(rows(field) for field in one.state)),
     )  # fmt: skip
-    at, flags = np.zeros((4, LANES), dtype=np.int64), np.zeros((2, LANES), dtype=np.int64)
-    return Book(runs, np.zeros((LANES, len(one.demand))), at, flags[0], flags[1])
+    at, resting = np.zeros((4, LANES), dtype=np.int64), np.zeros(LANES, dtype=np.int64)
+    return Book(runs, np.zeros((LANES, len(one.demand))), at, resting, new_record(plan, len(one.level), (1,)))
 
 
 def _run(

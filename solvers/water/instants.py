@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.accelerate import kernel, part
+from solvers.linalg.rows import copied
 from solvers.water.controls import Controls, control_pressures, control_times_and_levels, time_to_control
 from solvers.water.plan import ACTIVE, CLOSED, Floats, Index, Laws
 from solvers.water.rules import Rules, apply_rules
@@ -97,7 +98,7 @@ def ask_now(plan: Timetable, run: Run) -> None:
 @part
 def ask_again(plan: Timetable, run: Run) -> None:
     """As `ask_now`, where demands and reservoirs are known to be those of this time."""
-    run.asked[:] = run.setting
+    copied(run.setting, run.asked)
     ask_speeds(plan.schedule, run.clock[TIME], run.asked)
     for i in range(len(run.level)):
         run.held[plan.tanks.node[i]] = plan.tanks.elevation[i] + run.level[i]
@@ -161,14 +162,16 @@ def record(net: Laws, run: Run, out: Record) -> None:
     """Write the present instant down."""
     s, row = run.state, out.written[0]
     out.time[row] = run.clock[TIME]
-    out.head[row] = s.head
-    out.supplied[row] = s.supplied
-    out.flow[row] = s.flow
-    out.setting[row] = run.asked
-    out.level[row] = run.level
+    copied(s.head, out.head[row])
+    copied(s.supplied, out.supplied[row])
+    copied(s.flow, out.flow[row])
+    copied(run.asked, out.setting[row])
+    copied(run.level, out.level[row])
     head, flow, demand, pressure = s.head, s.flow, out.demand[row], out.pressure[row]
     for i in range(len(demand)):  # no branch in any of these loops: they run in vectors
-        demand[i] = s.demand[i] + s.emitted[i] if net.row[i] >= 0 else 0.0
+        drawn = s.demand[i] + s.emitted[i]
+        demand[i] = drawn if net.row[i] >= 0 else 0.0
+    for i in range(len(pressure)):
         pressure[i] = head[i] - net.elevation[i]
     for k in net.judged:  # whatever a reservoir or tank is at, is among them
         i, j = net.start[k], net.end[k]

@@ -9,7 +9,7 @@ from solvers.accelerate import part
 from solvers.linalg.vector import f64x8, larger, load, magnitude, pick, store
 from solvers.water.lanes import DRAWN, ITERATION, LACKING, MODE, MOVING, OTHER, Lanes, look_anew
 from solvers.water.laws import pipe_lanes
-from solvers.water.plan import LANES, Floats, Index, Laws, Reduction
+from solvers.water.plan import LANES, Floats, Laws, Reduction
 
 
 @part
@@ -23,28 +23,6 @@ def resist(r: Reduction, g: Lanes, resistance: Floats, w: int) -> None:
             m += 1
     for x in range(len(graph.tree_pipe)):
         g.tree_r[x, w] = resistance[graph.tree_pipe[x]]
-
-
-@part
-def to_lanes(rows: Floats, lanes: Floats, which: Index) -> None:
-    """Write the rows (8, n) for which `which` is not 0 into their lanes (n, 8), by eights: they share lines of memory."""
-    n = len(lanes)
-    for begin in range(0, n, LANES):
-        for w in range(LANES):
-            if which[w] != 0:
-                for i in range(begin, min(begin + LANES, n)):
-                    lanes[i, w] = rows[w, i]
-
-
-@part
-def to_rows(lanes: Floats, rows: Floats, which: Index) -> None:
-    """The way back."""
-    n = len(lanes)
-    for begin in range(0, n, LANES):
-        for w in range(LANES):
-            if which[w] != 0:
-                for i in range(begin, min(begin + LANES, n)):
-                    rows[w, i] = lanes[i, w]
 
 
 @part

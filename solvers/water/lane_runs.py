@@ -13,10 +13,12 @@ import numpy as np
 
 from solvers.accelerate import kernel, part
 from solvers.lending import borrowed
+from solvers.linalg.rows import copied, streamed, to_lanes, to_rows
+from solvers.linalg.vector import fence
 from solvers.water.controls import control_pressures, control_times_and_levels
 from solvers.water.folding import fits
 from solvers.water.instants import BEGUN, MOST_REPEATS, TIME, Record, Run, Timetable, advance, ask_again, ask_now, record
-from solvers.water.lane_folding import fold_lanes, resist, to_lanes, to_rows, unfold_lanes
+from solvers.water.lane_folding import fold_lanes, resist, unfold_lanes
 from solvers.water.lanes import (
     IDLE,
     ITERATION,
@@ -31,7 +33,7 @@ from solvers.water.lanes import (
     load_lane,
     place_lane,
 )
-from solvers.water.plan import LANES, PUMP, XHEAD, Floats, Index, Reduction
+from solvers.water.plan import LANES, PUMP, XHEAD, Floats, Index, Laws, Reduction
 from solvers.water.state import (
     ACCURACY,
     NEGATIVE_PRESSURE,
@@ -95,14 +97,14 @@ class Book(NamedTuple):
         at: (4, 8) the scenario, -1 for none; how often its instant was repeated; the time whose demands are told, -1 for none;
             where its last hydraulics are.
         resting: (8,) lanes that have just come to rest.
-        begun: (8,) lanes whose balance is about to begin.
+        page: one instant's record.
     """
 
     runs: Run
     wanted: Floats
     at: Index
     resting: Index
-    begun: Index
+    page: Record
 
 
 @part
@@ -122,6 +124,24 @@ def record_of(out: Record, k: int) -> Record:
         out.written[k : k + 1], out.time[k], out.head[k], out.demand[k], out.supplied[k], out.flow[k], out.code[k],
         out.setting[k], out.level[k], out.pressure[k], out.velocity[k], out.loss[k],
     )  # fmt: skip
+
+
+@part
+def write_down(net: Laws, run: Run, page: Record, out: Record) -> None:
+    """Record the present instant: on a page that stays at hand, and from there past the caches."""
+    row, page.written[0] = out.written[0], 0
+    record(net, run, page)
+    out.time[row], out.written[0] = page.time[0], row + 1
+    streamed(page.head[0], out.head[row])
+    streamed(page.demand[0], out.demand[row])
+    streamed(page.flow[0], out.flow[row])
+    streamed(page.setting[0], out.setting[row])
+    streamed(page.pressure[0], out.pressure[row])
+    streamed(page.velocity[0], out.velocity[row])
+    streamed(page.loss[0], out.loss[row])
+    copied(page.level[0], out.level[row])
+    copied(page.supplied[0], out.supplied[row])
+    copied(page.code[0], out.code[row])
 
 
 @part
@@ -160,8 +180,9 @@ def copy_state(a: State, b: State) -> None:
 def start_run(r: Reduction, g: Lanes, book: Book, told: Told, run: Run, k: int, w: int) -> None:
     """Let lane w begin with scenario k, from the base case."""
     run.clock[TIME], run.clock[BEGUN] = 0, 1
-    run.level[:], run.setting[:] = told.level[row_of(told.level, k)], told.setting[row_of(told.setting, k)]
-    run.status[:] = told.status[k if len(told.status) > 1 else 0]
+    copied(told.level[row_of(told.level, k)], run.level)
+    copied(told.setting[row_of(told.setting, k)], run.setting)
+    copied(told.status[k if len(told.status) > 1 else 0], run.status)
     book.at[_PLACE, w] = AT_BASE
     if len(told.resistance) > 1:
         resist(r, g, told.resistance[k], w)
@@ -185,7 +206,8 @@ def begin_instant(
     wanted, row = book.wanted[w], solver.net.row
     factor, leak = told.factor[row_of(told.factor, k)], told.leak[row_of(told.leak, k)]
     for i in range(len(factor)):
-        wanted[i] = run.demand[i] * factor[i] if row[i] >= 0 else 0.0
+        drawn = run.demand[i] * factor[i]
+        wanted[i] = drawn if row[i] >= 0 else 0.0
     for x in range(len(leak)):
         if row[told.leaking[x]] >= 0:
             wanted[told.leaking[x]] += leak[x]
@@ -228,7 +250,10 @@ def solve_alone(solver: Solver, plan: Timetable, g: Lanes, book: Book, told: Tol
 def take_lane(solver: Solver, g: Lanes, book: Book, run: Run, w: int) -> int:
     """The rest of the state that lane w has come to, whose heads and flows are there; its verdict."""
     s, core, graph = run.state, solver.reduction.core, solver.reduction.graph
-    s.demand[:], s.status[:], s.supplied[:] = book.wanted[w], run.status, True
+    copied(book.wanted[w], s.demand)
+    copied(run.status, s.status)
+    for i in range(len(s.supplied)):
+        s.supplied[i] = True
     book.at[_PLACE, w], stalled = IN_LANE, False
     for k in core.judged:  # all others are what they were told to be
         s.status[g.link_of[k]] = g.status[w, k]
@@ -264,7 +289,7 @@ def close_instant(
     book.at[_REPEAT, w] = 0
     since = run.clock[TIME] - s.report_start
     if since >= 0 and since % s.report_step == 0:
-        record(solver.net, run, borrowed(record_of(found.record, k)))
+        write_down(solver.net, run, book.page, borrowed(record_of(found.record, k)))
     if run.clock[TIME] >= until:
         return True
     advance(solver, plan, run, until)
@@ -330,9 +355,7 @@ def play_lanes(
                 following = serve(solver, plan, g, book, told, base, found, w, following, last, until, fit)
             moving += g.mark[MODE, w] == MOVING
         if moving > 0:
-            for w in range(LANES):
-                book.begun[w] = g.mark[MODE, w] == MOVING and g.mark[ITERATION, w] == 0
-            to_lanes(book.wanted, g.asked, book.begun)
+            to_lanes(book.wanted, g.asked)
             fold_lanes(solver.reduction, g)
             enough = min(LANES - moving + _ENOUGH, LANES)
             balance_lanes(solver.reduction.core, g, ACCURACY, plan.check_every, plan.check_until, enough)
@@ -341,3 +364,4 @@ def play_lanes(
                 book.resting[w] = g.mark[MODE, w] == RESTING
             to_rows(g.whole_head, s.head, book.resting)
             to_rows(g.whole_flow, s.flow, book.resting)
+    fence()

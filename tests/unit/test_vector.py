@@ -14,16 +14,20 @@ from solvers.linalg.vector import (
     f32x16,
     f64x8,
     f64x16,
+    fence,
     fma,
     fnma,
     larger,
     load,
     magnitude,
+    misfit,
     narrow,
     pick,
     power,
     root,
     store,
+    stream,
+    turned,
     widen,
 )
 
@@ -60,7 +64,20 @@ def inner(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     store(out, 0, total)
 
 
+def through_memory(a: np.ndarray, flat: np.ndarray, far: np.ndarray) -> None:
+    x = f64x8(0.0)
+    x = load(x, a.ravel(), 3)
+    store(flat, 1, x)
+    first = misfit(far)
+    stream(far, first, x)
+    fence()
+    y = turned(x, x + x, x, x, x, x, x, -x)
+    store(flat, 9, y[0])
+    store(flat, 17, y[7])
+
+
 compiled = kernel(every_operation)
+compiled_memory = kernel(through_memory)
 compiled_inner = kernel(inner)
 compiled_float32 = kernel(through_float32)
 
@@ -73,6 +90,21 @@ def test_every_operation_gives_what_plain_python_gives() -> None:
     every_operation(a, plain)
     # One rounding where plain Python has two: relative to the larger operand.
     np.testing.assert_allclose(out, plain, rtol=4e-15, atol=1e-15 * np.abs(a).max() ** 2)
+
+
+def test_what_is_moved_arrives_where_plain_python_puts_it() -> None:
+    a, far = aligned((4, 8)), aligned((4, 8)).ravel()
+    a[:] = np.random.default_rng(2).standard_normal((4, 8))
+    for begin in range(8):
+        rows = [(f, np.zeros(25), far.copy()[begin:]) for f in (compiled_memory, through_memory)]
+        for f, flat, line in rows:
+            f(a, flat, line)
+        assert rows[0][1].tobytes() == rows[1][1].tobytes()
+        assert (rows[0][2].ctypes.data + 8 * misfit(rows[0][2])) % 64 == 0
+        assert np.flatnonzero(rows[0][2]).tolist() == list(range(misfit(rows[0][2]), misfit(rows[0][2]) + 8))
+    x = a.ravel()[3:11]
+    assert rows[0][1][9:17].tolist() == [x[0], 2 * x[0], x[0], x[0], x[0], x[0], x[0], -x[0]]
+    assert rows[0][1][17:25].tolist() == [x[7], 2 * x[7], x[7], x[7], x[7], x[7], x[7], -x[7]]
 
 
 @pytest.mark.parametrize("exponent", [0.852, 1.852, -0.148, 0.5, 2.0])
