@@ -27,8 +27,9 @@ from solvers.water.columns import columns
 from solvers.water.extended import Simulation, SimulationState, new_record, new_run, reports
 from solvers.water.instants import Run, Timetable
 from solvers.water.lane_runs import Book, Found, Told, play_lanes
+from solvers.water.lane_start import tangent
 from solvers.water.lanes import Lanes, fit_lanes, lanes
-from solvers.water.plan import ACTIVE, CLOSED, LANES, OPEN, PUMP, WaterPlan, prepare
+from solvers.water.plan import ACTIVE, CLOSED, LANES, OPEN, PUMP, Floats, WaterPlan, prepare
 from solvers.water.state import Solver, State
 from solvers.water.steady import VERDICTS, Scratch
 
@@ -127,7 +128,7 @@ def _told(network: WaterNetwork, plan: WaterPlan, begin: SimulationState, chosen
     return Told(
         given("node_demand_factor", np.ones(len(plan.laws.row))), leaking, np.require(leak[:, leaking], None, ["C"]), status,
         given("link_setting", begin.setting), factor * plan.laws.resistance,
-        given("tank_level_m", network.tables["tank"]["initial_level_m"]),
+        given("tank_level_m", network.tables["tank"]["initial_level_m"]), "link_resistance_factor" not in chosen,
     )  # fmt: skip
 
 
@@ -146,6 +147,7 @@ class _Shop(NamedTuple):
     times: Timetable
     begin: SimulationState
     base: State
+    asked: Floats
     idle: list[_Worker]
 
 
@@ -159,7 +161,9 @@ def _shop(network: WaterNetwork, plan: WaterPlan) -> _Shop:
         simulation = Simulation(network, plan=plan)
         begin = simulation.state
         simulation.solve()
-        shop = _SHOPS[plan] = _Shop(network, simulation.timetable, begin, lend(simulation.run.state), [])
+        shop = _SHOPS[plan] = _Shop(
+            network, simulation.timetable, begin, lend(simulation.run.state), simulation.run.asked.copy(), []
+        )  # fmt: skip
     return shop
 
 
@@ -169,10 +173,11 @@ def _worker(plan: WaterPlan, shop: _Shop) -> _Worker:
         return shop.idle.pop()
     except IndexError:
         own = plan.with_resistance(plan.laws.resistance.copy())  # written by the kernel
-        return _Worker(Scratch(own).solver(own), lend(lanes(own)), lend(_book(own, shop.times)))
+        room = lanes(own)
+        return _Worker(Scratch(own).solver(own), lend(room), lend(_book(own, shop.times, room)))
 
 
-def _book(plan: WaterPlan, times: Timetable) -> Book:
+def _book(plan: WaterPlan, times: Timetable, room: Lanes) -> Book:
     """Room for the runs of eight lanes."""
     one = new_run(plan, times)
 
@@ -184,7 +189,8 @@ def _book(plan: WaterPlan, times: Timetable) -> Book:
         rows(one.asked), State(*(rows(field) for field in one.state)),
     )  # fmt: skip
     at, resting = np.zeros((4, LANES), dtype=np.int64), np.zeros(LANES, dtype=np.int64)
-    return Book(runs, np.zeros((LANES, len(one.demand))), at, resting, new_record(plan, len(one.level), (1,)))
+    page = new_record(plan, len(one.level), (1,))
+    return Book(runs, np.zeros((LANES, len(one.demand))), at, resting, page, tangent(room))
 
 
 def _run(
@@ -194,7 +200,7 @@ def _run(
     network, n = plan.network, len(labels)
     out = new_record(plan, told.level.shape[1], (n, n_time))
     found = Found(out, np.zeros(n, dtype=np.int64), np.zeros(n), np.zeros(n, dtype=np.int64))
-    fit, of_all = fit_lanes(plan.reduction.core), (lend(told), shop.base, lend(found))
+    fit, of_all = fit_lanes(plan.reduction.core), (lend(told), shop.base, shop.asked, lend(found))
 
     def task(first: int) -> None:
         worker = _worker(plan, shop)

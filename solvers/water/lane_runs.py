@@ -19,6 +19,7 @@ from solvers.water.controls import control_pressures, control_times_and_levels
 from solvers.water.folding import fits
 from solvers.water.instants import BEGUN, MOST_REPEATS, TIME, Record, Run, Timetable, advance, ask_again, ask_now, record
 from solvers.water.lane_folding import fold_lanes, resist, unfold_lanes
+from solvers.water.lane_start import Tangent, begins_there, learn_base, start_lanes
 from solvers.water.lanes import (
     IDLE,
     ITERATION,
@@ -61,6 +62,7 @@ class Told(NamedTuple):
         status, setting: (n_scenario, n_link).
         resistance: (n_scenario, n_link).
         level: (n_scenario, n_tank) [m].
+        pipes_as_ever: whether all resistances are the network's own.
     """
 
     factor: Floats
@@ -70,6 +72,7 @@ class Told(NamedTuple):
     setting: Floats
     resistance: Floats
     level: Floats
+    pipes_as_ever: bool
 
 
 class Found(NamedTuple):
@@ -98,6 +101,7 @@ class Book(NamedTuple):
             where its last hydraulics are.
         resting: (8,) lanes that have just come to rest.
         page: one instant's record.
+        tangent: the base case, for the first step of each run.
     """
 
     runs: Run
@@ -105,6 +109,7 @@ class Book(NamedTuple):
     at: Index
     resting: Index
     page: Record
+    tangent: Tangent
 
 
 @part
@@ -217,6 +222,7 @@ def begin_instant(
     if place != IN_LANE:
         place_lane(solver.reduction, g, base if place == AT_BASE else run.state, w)
     load_lane(solver.reduction, g, run.held, run.status, run.asked, w)
+    book.tangent.fresh[w] = place == AT_BASE and begins_there(solver.reduction.core, g, book.tangent, w)
     return -1
 
 
@@ -323,8 +329,8 @@ def serve(
 
 @kernel
 def play_lanes(
-    solver: Solver, plan: Timetable, g: Lanes, book: Book, told: Told, base: State, found: Found, first: int, last: int,
-    until: int, fit: bool,
+    solver: Solver, plan: Timetable, g: Lanes, book: Book, told: Told, base: State, setting: Floats, found: Found,
+    first: int, last: int, until: int, fit: bool,
 ) -> None:  # fmt: skip
     """Run scenarios first to last, each from the base case.
 
@@ -335,6 +341,7 @@ def play_lanes(
         book: of the lanes.
         told: of all scenarios.
         base: the state that each begins from.
+        setting: (n_link,) of that state.
         found: of all scenarios.
         first: scenario.
         last: the one after the last.
@@ -344,6 +351,9 @@ def play_lanes(
     take_resistances(solver, told.resistance[0])
     for w in range(LANES):
         resist(solver.reduction, g, told.resistance[0], w)
+    book.tangent.known[0] = 0
+    if fit and told.pipes_as_ever:
+        learn_base(solver.reduction, g, book.tangent, base, setting)
     book.at[_SCENARIO], book.at[_REPEAT], book.at[_TOLD] = -1, 0, -1
     g.mark[MODE] = IDLE
     s = book.runs.state
@@ -357,6 +367,7 @@ def play_lanes(
         if moving > 0:
             to_lanes(book.wanted, g.asked)
             fold_lanes(solver.reduction, g)
+            start_lanes(solver.reduction.core, g, book.tangent)
             enough = min(LANES - moving + _ENOUGH, LANES)
             balance_lanes(solver.reduction.core, g, ACCURACY, plan.check_every, plan.check_until, enough)
             unfold_lanes(solver.net, solver.reduction, g)

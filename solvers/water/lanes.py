@@ -50,9 +50,9 @@ TRIALS_IN_LANES = 25
 IDLE, MOVING, RESTING, LEFT = range(4)  # modes of a lane
 # Rows of `tally`: 1.0 in lanes that step; largest head and mass residual; sums of flow corrections and of flows; the sum of
 # demands; by how much a consumer lacks pressure at most; more than 0 where demands have other signs than when parts were found.
-_STEPS, _HEAD, MASS, _MOVED, _TOTAL, DRAWN, LACKING, OTHER = range(8)
+STEPS, _HEAD, MASS, _MOVED, _TOTAL, DRAWN, LACKING, OTHER = range(8)
 # Rows of `mark`: mode, iterations, whether statuses have changed, nodes that are held, nodes without source.
-MODE, ITERATION, _CHANGED, _HELD, MISSING = range(5)
+MODE, ITERATION, CHANGED, _HELD, MISSING = range(5)
 
 
 class Lanes(NamedTuple):
@@ -223,7 +223,7 @@ def load_lane(r: Reduction, g: Lanes, held: Floats, status: Index, setting: Floa
 @part
 def look_anew(g: Lanes, w: int) -> None:
     """Let the parts of lane w be found again before its next step."""
-    g.seen[w], g.mark[_CHANGED, w] = -1, 1
+    g.seen[w], g.mark[CHANGED, w] = -1, 1
 
 
 @part
@@ -269,7 +269,7 @@ def regard(net: Laws, g: Lanes, w: int) -> None:
         g.flow[k, w] *= g.opened[k, w]
     if odd:
         g.mark[MODE, w], g.seen[w] = LEFT, -1
-    g.mark[_CHANGED, w], g.mark[_HELD, w], g.mark[MISSING, w] = 0, n_held, missing
+    g.mark[CHANGED, w], g.mark[_HELD, w], g.mark[MISSING, w] = 0, n_held, missing
 
 
 @part
@@ -282,7 +282,7 @@ def judge_lane(net: Laws, g: Lanes, w: int, which: int) -> int:
         g.one_head[i], g.one_head[j], g.one_flow[k] = g.head[i, w], g.head[j, w], g.flow[k, w]
     changed = judge(net, borrowed(parts_of(g, w)), g.flips, g.status[w], g.setting[w], g.one_head, g.one_flow, which)
     if changed > 0:
-        g.mark[_CHANGED, w] = 1
+        g.mark[CHANGED, w] = 1
         for k in g.valves if which == 0 else net.judged:
             g.flow[k, w] = g.one_flow[k]
     return changed
@@ -344,11 +344,11 @@ def evaluate_lanes(net: Laws, g: Lanes) -> None:
     store(g.tally, _TOTAL, total)
     for w in range(LANES):
         if g.mark[MODE, w] == MOVING:
-            _evaluate_others(net, g, w)
+            evaluate_others(net, g, w)
 
 
 @part
-def _evaluate_others(net: Laws, g: Lanes, w: int) -> None:
+def evaluate_others(net: Laws, g: Lanes, w: int) -> None:
     """Valves, pumps of other laws, and held nodes of lane w."""
     t = g.tally
     for k in g.alone:
@@ -419,7 +419,7 @@ def assemble_lanes(net: Laws, g: Lanes) -> None:
         if net.slot[k] >= 0:
             store(a, net.slot[k], load(zero, a, net.slot[k]) - load(zero, g.p, k))
     for w in range(LANES):
-        if g.tally[_STEPS, w] > 0.0:
+        if g.tally[STEPS, w] > 0.0:
             _hold(net, g, w)
 
 
@@ -444,7 +444,7 @@ def _hold(net: Laws, g: Lanes, w: int) -> None:
 def step_lanes(net: Laws, g: Lanes) -> None:
     """Heads and flows by the solution in f, in the lanes that step."""
     zero, half = f64x8(0.0), f64x8(0.5)
-    steps = load(zero, g.tally, _STEPS)
+    steps = load(zero, g.tally, STEPS)
     f, row = g.f, net.row
     for k in range(len(g.flow)):
         x, y, q = row[net.start[k]], row[net.end[k]], load(zero, g.flow, k)
@@ -463,7 +463,7 @@ def step_lanes(net: Laws, g: Lanes) -> None:
             store(g.head, i, pick(zero, steps, head + load(zero, f, row[i]), head))
     for k in g.valves:
         for w in range(LANES):
-            if g.tally[_STEPS, w] > 0.0 and g.status[w, k] == ACTIVE:
+            if g.tally[STEPS, w] > 0.0 and g.status[w, k] == ACTIVE:
                 if net.kind[k] == PRV:
                     g.flow[k, w] -= mass_of(g, net.end[k], w)
                 else:
@@ -485,12 +485,12 @@ def balance_lanes(net: Laws, g: Lanes, accuracy: float, check_every: int, check_
     while True:
         still = 0
         for w in range(LANES):
-            if g.mark[MODE, w] == MOVING and g.mark[_CHANGED, w] > 0:
+            if g.mark[MODE, w] == MOVING and g.mark[CHANGED, w] > 0:
                 regard(net, g, w)
         evaluate_lanes(net, g)
         calm = False
         for w in range(LANES):
-            g.tally[_STEPS, w] = 1.0 if g.mark[MODE, w] == MOVING else 0.0
+            g.tally[STEPS, w] = 1.0 if g.mark[MODE, w] == MOVING else 0.0
             if g.mark[MODE, w] == MOVING:
                 calm |= g.tally[_HEAD, w] <= HEAD_ERROR and g.tally[_MOVED, w] <= accuracy * max(g.tally[_TOTAL, w], 1e-9)
         if calm:
@@ -506,7 +506,7 @@ def balance_lanes(net: Laws, g: Lanes, accuracy: float, check_every: int, check_
         ldl_solve_lanes(net.up, net.uj, g.a, g.f)
         step_lanes(net, g)
         for w in range(LANES):
-            if g.tally[_STEPS, w] > 0.0:
+            if g.tally[STEPS, w] > 0.0:
                 g.mark[ITERATION, w] += 1
                 iteration = g.mark[ITERATION, w]
                 judge_lane(net, g, w, 1 if iteration <= check_until and iteration % check_every == 0 else 0)
@@ -525,4 +525,4 @@ def _settle_lane(net: Laws, g: Lanes, w: int, accuracy: float) -> None:
         g.mark[ITERATION, w] += 1
     else:
         return
-    t[_STEPS, w] = 0.0
+    t[STEPS, w] = 0.0

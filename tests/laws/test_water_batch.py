@@ -39,9 +39,12 @@ def scenarios(network: WaterNetwork, n: int) -> xr.Dataset:
     })  # fmt: skip
 
 
-def test_no_bit_depends_on_grouping_chunks_or_threads() -> None:
+@pytest.mark.parametrize("told", ["pipes as ever", "pipes of their own"])
+def test_no_bit_depends_on_grouping_chunks_or_threads(told: str) -> None:
     network, n = pumped_tank(), 40
     cases, plan = scenarios(network, n), prepare(network)
+    if told == "pipes as ever":  # then runs take their first step from the base case together
+        cases = cases.drop_vars("link_resistance_factor")
     [at_once] = run_batch(network, cases, DAY_S)
     next(run_batch(network, scenarios(network, 11), 0.0, plan=plan))  # leaves its lanes to the next batch of the plan
     with ThreadPoolExecutor(3) as pool:
