@@ -76,7 +76,7 @@ class LeakWatch:
         nights = memory.nights.after(state.valid_time_us, second, self._estimator.zone_inflow(state))
         said = {k.number: self._voices.of(k, self._key(k), reports, self._risen(k, nights)) for k in memory.leaks}
         heard = {number: words for number, words in said.items() if words is not None}
-        memory, repaired = hear(replace(memory, nights=nights), heard, self._scale())
+        memory, repaired, reopened = hear(replace(memory, nights=nights), heard, self._scale())
         closed = self._pipe[[k.pipe for k in memory.closed]]
         view = self._estimator.leak_view(state, self._flowing(memory), closed)
         signature = view.prediction.signature
@@ -95,7 +95,7 @@ class LeakWatch:
             time_us=state.valid_time_us,
         )
         after, verdict = step(memory, seen, self._length_m)
-        findings = [self._repaired(leak) for leak in repaired]
+        findings = [*(self._repaired(leak) for leak in repaired), *(self._opened(closure) for closure in reopened)]
         findings += [self._tell(leak, Transition.RAISED, reports, nights) for leak in verdict.started]
         refined = {k.number for k in verdict.updated if memory.step - k.onset in _REPORT_STEPS} | heard.keys()
         findings += [self._tell(k, Transition.UPDATED, reports, nights) for k in after.leaks if k.number in refined]

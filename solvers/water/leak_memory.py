@@ -164,7 +164,7 @@ class Leak:
         sums: since the onset: steps, residual, regressors, signature.
         rival: a closure that explained the onset as well.
         onset_us: instant of the onset, Unix us.
-        deviation: (n_pipe,) standard deviation of `flows` [m3/s].
+        deviation: (n_pipe,) standard deviation of `flows`: the noise's, and of its picture `signature_error` [m3/s].
         moved: (n_output,) how far each sensor's mean since the onset lies from what was known before, in sigma [1].
         trace: (n, n_output) innovations of the steps up to the alarm, m of head or m3/s.
         heard: (n_pipe,) log-likelihood of night flow and of what the field says; None where they say nothing.

@@ -112,7 +112,7 @@ def step(memory: Memory, seen: Observation, length_m: Floats, settings: Settings
         known = known + _doubt(started[0], seen, settings)
     elif closed and seen.closing is not None:
         coefficients, known = closed[0].known
-        known = known + _offset(settings.signature_error * seen.closing(np.array([closed[0].pipe]))[:, 0], seen)
+        known = known + _diagonal(settings.signature_error * seen.closing(np.array([closed[0].pipe]))[:, 0])
     elif opened:
         coefficients, known = opened[0].known
         known = known + (memory.step - opened[0].onset) * _walk(seen.scale, settings)
@@ -131,11 +131,12 @@ def step(memory: Memory, seen: Observation, length_m: Floats, settings: Settings
 
 def hear(
     memory: Memory, heard: Mapping[int, Heard], scale: Floats, settings: Settings = USUAL
-) -> tuple[Memory, tuple[Leak, ...]]:
+) -> tuple[Memory, tuple[Leak, ...], tuple[Closure, ...]]:
     """Take in what the field says of known leaks, before the step is predicted.
 
     Where that moves a leak or ends it, model errors go on from what was known before its onset: what has been learnt since
-    then was learnt with the leak at another place.
+    then was learnt with the leak at another place. The new place may be as wrong as it moves the prediction. With a repair
+    what was closed since the leak's onset is open again: by its crew, or it was but the leak's imprecise picture.
 
     Args:
         memory: after the previous step.
@@ -144,7 +145,7 @@ def hear(
         settings: the detector's constants.
 
     Returns:
-        The memory to go on from, and the leaks that are over.
+        The memory to go on from, the leaks that are over, and the closures.
     """
     before = [k for k in memory.leaks if k.number in heard]
     after = {k.number: _told(k, heard[k.number]) for k in before}
@@ -152,11 +153,26 @@ def hear(
     leaks = tuple(after.get(k.number, k) for k in memory.leaks if k not in before or not heard[k.number].repaired)
     changed = [k for k in before if heard[k.number].repaired or after[k.number].pipe != k.pipe]
     if not changed:
-        return replace(memory, leaks=leaks), ended
+        return replace(memory, leaks=leaks), ended, ()
     oldest = min(changed, key=lambda k: k.onset)
     coefficients, covariance = oldest.known
     covariance = covariance + (memory.step - oldest.onset) * _walk(scale, settings)
-    return replace(memory, leaks=leaks, coefficients=coefficients, covariance=covariance, past=(), suspicion=0), ended
+    for before_it in changed:
+        if not heard[before_it.number].repaired:
+            covariance = covariance + _diagonal(_picture(after[before_it.number]) - _picture(before_it))
+    opened = tuple(c for c in memory.closed if any(c.onset >= k.onset for k in ended))
+    standing = tuple(c for c in memory.closed if c not in opened)
+    memory = replace(
+        memory, leaks=leaks, coefficients=coefficients, covariance=covariance, past=(), suspicion=0, closed=standing
+    )
+    return memory, ended, opened
+
+
+def _picture(leak: Leak) -> Floats:
+    """(n_output,) what a leak changes, by its mean signature since the onset."""
+    steps, _, _, signature = leak.sums
+    picture: Floats = signature[:, leak.pipe] / steps * leak.flow
+    return picture
 
 
 def _told(leak: Leak, heard: Heard) -> Leak:
@@ -172,17 +188,17 @@ def _told(leak: Leak, heard: Heard) -> Leak:
 
 def _doubt(leak: Leak, seen: Observation, settings: Settings) -> Floats:
     """What a leak's imprecise signature adds to the covariance of every output's model error."""
-    return _offset(settings.signature_error * seen.signature[:, leak.pipe] * leak.flow, seen)
+    return _diagonal(settings.signature_error * seen.signature[:, leak.pipe] * leak.flow)
 
 
-def _offset(spread: Floats, seen: Observation) -> Floats:
+def _diagonal(spread: Floats) -> Floats:
     """A standard deviation of every output as covariance of its model error."""
-    return np.square(spread)[:, None, None] * np.eye(len(seen.regressors))
+    return np.square(spread)[:, None, None] * np.eye(len(USUAL.prior_sd))
 
 
 def _walk(scale: Floats, settings: Settings) -> Floats:
     """What a step adds to the covariance of every output's model error."""
-    return np.square(settings.walk_sd * scale)[:, None, None] * np.eye(len(settings.prior_sd))
+    return _diagonal(settings.walk_sd * scale)
 
 
 @dataclass(frozen=True, eq=False)
@@ -263,7 +279,7 @@ def _locate(leak: Leak, seen: Observation, length_m: Floats, settings: Settings)
         leak,
         probability=weight / weight.sum(),
         flows=np.maximum(flow, 0.0),
-        deviation=1.0 / np.sqrt(information),
+        deviation=np.hypot(1.0 / np.sqrt(information), settings.signature_error * flow),
         moved=moved,
     )
     pipe = int(leak.place.argmax())
