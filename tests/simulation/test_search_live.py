@@ -230,7 +230,9 @@ def test_it_outlives_another_point_list_and_tells_again_what_lasts(world: World,
     standing = [f"pipe {RAN_ALREADY}", f"pipe {BURST}"]
     assert told[2:4] == [("CLEARED", pipe, False) for pipe in standing]
     assert told[4:6] == [("RAISED", pipe, True) for pipe in standing]
-    assert len(told) == 6
+    end_us = found.states[-1].valid_time_us - STEP_S * 1_000_000
+    later = [(e.transition, e.elements[0], e.valid_time_us) for e in life.leaks if at_us < e.valid_time_us < end_us]
+    assert [(e.transition, e.elements[0], e.valid_time_us) for e in found.leaks[6:]] == later
 
 
 def test_the_alarms_of_a_search_end_where_another_one_takes_its_place(world: World, life: Life) -> None:
