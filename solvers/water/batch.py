@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, finalize
 
 import numpy as np
 import xarray as xr
@@ -23,7 +23,7 @@ from grid_models.water.network import WaterNetwork
 from solvers.labelled import Provenance, water_dataset
 from solvers.lending import lend
 from solvers.solution import Solution, Stats
-from solvers.water.columns import columns
+from solvers.water.columns import Memory, columns, fresh
 from solvers.water.extended import Simulation, SimulationState, new_record, new_run, reports
 from solvers.water.instants import Run, Timetable
 from solvers.water.lane_runs import Book, Found, Told, play_lanes
@@ -33,7 +33,7 @@ from solvers.water.plan import ACTIVE, CLOSED, LANES, OPEN, PUMP, Floats, WaterP
 from solvers.water.state import Solver, State
 from solvers.water.steady import VERDICTS, Scratch
 
-_CHUNK_BYTES = 3 << 23  # little enough for a chunk to lie where the last one lay; fresh memory costs more than the hydraulics
+_CHUNK_BYTES = 31 << 20  # from 32 MiB on the C library asks the system for fresh memory each time
 _MOST_BYTES = 1 << 28  # for which the lanes are kept full
 _TASK = 64  # scenarios
 _NAMES = np.array([status.name for status in VERDICTS], dtype=object)
@@ -63,7 +63,7 @@ def run_batch(
             missing is the network's own.
         duration_s: of each run, 0 for one state; the network's own unless told.
         pool: threads to share the scenarios among; the caller's own thread if not given.
-        chunk_bytes: of the results of one chunk; up to 256 MiB where sixteen scenarios take more.
+        chunk_bytes: of the results of one chunk; up to 256 MiB where eight scenarios take more.
         plan: of this network, where there is one.
 
     Yields:
@@ -83,13 +83,30 @@ def run_batch(
     end = int(network.options.duration_s if duration_s is None else duration_s)
     n_time = reports(network, end)
     n, size = scenarios.sizes["scenario"], n_time * (25 * len(plan.laws.row) + 33 * len(plan.laws.kind)) + 1
-    shop = _shop(network, plan)
-    most = max(1, chunk_bytes // size, min(2 * LANES, _MOST_BYTES // size))
+    shop, memory = _shop(network, plan), _Shelf()
+    most = max(1, chunk_bytes // size, min(LANES, _MOST_BYTES // size))
     most -= most % LANES if most > LANES else 0  # else lanes stand idle at the end of each chunk
     for first in range(0, n, most):
         chunk = slice(first, min(n, first + most))
         told = _told(network, plan, shop.begin, scenarios.isel(scenario=chunk))
-        yield _run(plan, shop, told, end, n_time, pool, scenarios["scenario"].values[chunk])
+        yield _run(plan, shop, told, end, n_time, pool, scenarios["scenario"].values[chunk], memory)
+
+
+class _Shelf:
+    """Memory of a batch's chunks: that of an earlier one whose arrays nobody has any more, else fresh.
+
+    The pages of fresh memory are found and zeroed at its first touch, which costs as much as all that is written there.
+    """
+
+    def __init__(self) -> None:
+        self._free: list[NDArray[np.uint8]] = []
+
+    def __call__(self, size: int) -> NDArray[np.uint8]:
+        found = next((k for k, piece in enumerate(self._free) if len(piece) >= size), None)
+        piece = fresh(size) if found is None else self._free.pop(found)
+        whole = np.frombuffer(piece.data, dtype=np.uint8)  # all arrays within hold this one, and nothing else does
+        finalize(whole, self._free.append, piece)
+        return whole
 
 
 def _check(network: WaterNetwork, scenarios: xr.Dataset) -> None:
@@ -195,10 +212,10 @@ def _book(plan: WaterPlan, times: Timetable, room: Lanes) -> Book:
 
 def _run(
     plan: WaterPlan, shop: _Shop, told: Told, end: int, n_time: int,
-    pool: ThreadPoolExecutor | None, labels: NDArray[np.generic],
+    pool: ThreadPoolExecutor | None, labels: NDArray[np.generic], memory: Memory,
 ) -> xr.Dataset:  # fmt: skip
     network, n = plan.network, len(labels)
-    out = new_record(plan, told.level.shape[1], (n, n_time))
+    out = new_record(plan, told.level.shape[1], (n, n_time), memory)
     found = Found(out, np.zeros(n, dtype=np.int64), np.zeros(n), np.zeros(n, dtype=np.int64))
     fit, of_all = fit_lanes(plan.reduction.core), (lend(told), shop.base, shop.asked, lend(found))
 

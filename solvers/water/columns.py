@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import prod
 from typing import Any
 
@@ -11,11 +11,18 @@ from numpy.typing import NDArray
 
 from solvers.water.instants import Record
 
+Memory = Callable[[int], NDArray[np.uint8]]
 
-def room(*arrays: tuple[tuple[int, ...], Any]) -> Iterator[NDArray[Any]]:
+
+def fresh(size: int) -> NDArray[np.uint8]:
+    """So many bytes that nobody had before."""
+    return np.empty(size, dtype=np.uint8)
+
+
+def room(*arrays: tuple[tuple[int, ...], Any], memory: Memory = fresh) -> Iterator[NDArray[Any]]:
     """Arrays of these shapes and types side by side: much memory at once comes in large pages, at a quarter of the cost."""
     sizes = [prod(shape) * np.dtype(kind).itemsize for shape, kind in arrays]
-    whole, begin = np.empty(sum(-(-size // 64) * 64 for size in sizes), dtype=np.uint8), 0
+    whole, begin = memory(sum(-(-size // 64) * 64 for size in sizes)), 0
     for (shape, kind), size in zip(arrays, sizes, strict=True):
         yield whole[begin : begin + size].view(kind).reshape(shape)
         begin += -(-size // 64) * 64

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from grid_models.water.network import WaterNetwork
 from solvers.lending import lend
 from solvers.solution import Cancelled, Solution, Stats, Status, never
-from solvers.water.columns import columns, room
+from solvers.water.columns import Memory, columns, fresh, room
 from solvers.water.controls import controls
 from solvers.water.instants import BEGUN, TIME, Record, Run, Timetable, advance, ask_now, play, settle
 from solvers.water.plan import Floats, Index, WaterPlan, prepare
@@ -178,7 +178,7 @@ def reports(network: WaterNetwork, end_s: int) -> int:
     return max(0, (end_s - o.report_start_s) // o.report_step_s + 1)
 
 
-def new_record(plan: WaterPlan, n_tank: int, shape: tuple[int, ...]) -> Record:
+def new_record(plan: WaterPlan, n_tank: int, shape: tuple[int, ...], memory: Memory = fresh) -> Record:
     """Room for report times: (n_time,), or (n_scenario, n_time)."""
     nodes, links = (*shape, len(plan.laws.row)), (*shape, len(plan.laws.kind))
     number = np.float64
@@ -186,7 +186,7 @@ def new_record(plan: WaterPlan, n_tank: int, shape: tuple[int, ...]) -> Record:
         np.zeros(shape[:-1] or 1, dtype=np.int64),
         *room(
             (shape, number), (nodes, number), (nodes, number), (nodes, np.bool_), (links, number), (links, np.int8),
-            (links, number), ((*shape, n_tank), number), (nodes, number), (links, number), (links, number),
+            (links, number), ((*shape, n_tank), number), (nodes, number), (links, number), (links, number), memory=memory,
         ),
     )  # fmt: skip
 

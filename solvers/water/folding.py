@@ -5,6 +5,8 @@ Letters as in reduction.py. A part without source gets only a share of its deman
 
 from __future__ import annotations
 
+from numpy import uint64
+
 from solvers.accelerate import part
 from solvers.water.laws import pipe_lanes
 from solvers.water.plan import CLOSED, OPEN, Floats, Index, Reduction
@@ -93,7 +95,7 @@ def unfold(
 @part
 def fits(r: Reduction, status: Index) -> bool:
     """Whether all that was removed is open."""
-    shut = 0
-    for k in r.graph.removed:
-        shut += status[k] <= CLOSED
+    shut, removed = 0, r.graph.removed
+    for x in range(len(removed)):
+        shut += status[uint64(removed[x])] <= CLOSED
     return shut == 0

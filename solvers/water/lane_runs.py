@@ -49,6 +49,7 @@ from solvers.water.state import (
 
 _SCENARIO, _REPEAT, _TOLD, _PLACE = range(4)  # rows of `Book.at`
 AT_BASE, IN_LANE, IN_STATE = range(3)  # where the last hydraulics of a run are
+_LONG = 512  # nodes from which on it pays to write past the caches: the pieces of lines at a row's ends cost more than others
 _ENOUGH = 5  # lanes at rest for which the others are interrupted
 
 
@@ -133,7 +134,10 @@ def record_of(out: Record, k: int) -> Record:
 
 @part
 def write_down(net: Laws, run: Run, page: Record, out: Record) -> None:
-    """Record the present instant: on a page that stays at hand, and from there past the caches."""
+    """Record the present instant; long rows on a page that stays at hand, and from there past the caches."""
+    if len(net.row) < _LONG:
+        record(net, run, out)
+        return
     row, page.written[0] = out.written[0], 0
     record(net, run, page)
     out.time[row], out.written[0] = page.time[0], row + 1
@@ -194,6 +198,23 @@ def start_run(r: Reduction, g: Lanes, book: Book, told: Told, run: Run, k: int, 
 
 
 @part
+def ask_lane(plan: Timetable, book: Book, run: Run, w: int) -> None:
+    """Set what the present instant asks of lane w, from what another lane has asked at the same time where there is one."""
+    time, told = run.clock[TIME], book.at[_TOLD]
+    v = 0
+    while v < LANES and told[v] != time:
+        v += 1
+    if told[w] != time and v < LANES:
+        copied(book.runs.demand[v], run.demand)
+        copied(book.runs.held[v], run.held)
+    if v < LANES:
+        ask_again(plan, run)
+    else:
+        ask_now(plan, run)
+    told[w] = time
+
+
+@part
 def begin_instant(
     solver: Solver, plan: Timetable, g: Lanes, book: Book, told: Told, base: State, run: Run, w: int, fit: bool
 ) -> int:
@@ -203,11 +224,7 @@ def begin_instant(
         flow = base.flow if place == AT_BASE else run.state.flow
         clock = plan.schedule.start_clocktime
         control_times_and_levels(plan.controls, plan.tanks, clock, time, run.level, flow, run.status, run.setting)
-    if book.at[_TOLD, w] == time:
-        ask_again(plan, run)
-    else:
-        ask_now(plan, run)
-        book.at[_TOLD, w] = time
+    ask_lane(plan, book, run, w)
     wanted, row = book.wanted[w], solver.net.row
     factor, leak = told.factor[row_of(told.factor, k)], told.leak[row_of(told.leak, k)]
     for i in range(len(factor)):

@@ -20,6 +20,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy import uint64
 
 from solvers.accelerate import part
 from solvers.lending import borrowed
@@ -178,12 +179,13 @@ def lanes(plan: WaterPlan) -> Lanes:
 def place_lane(r: Reduction, g: Lanes, s: State, w: int) -> None:
     """Put lane w where a state of the whole network is."""
     net, graph = r.core, r.graph
+    lane, status = uint64(w), g.status[w]
     for i in range(len(g.head)):
-        head = s.head[graph.node[i]]
-        g.head[i, w] = head if np.isfinite(head) else net.elevation[i]
+        head = s.head[uint64(graph.node[i])]
+        g.head[i, lane] = head if np.isfinite(head) else net.elevation[i]
     for k in range(len(g.link_of)):
-        at = g.link_of[k]
-        g.flow[k, w], g.status[w, k] = g.turn_of[k] * s.flow[at], s.status[at]
+        at = uint64(g.link_of[k])
+        g.flow[k, lane], status[k] = g.turn_of[k] * s.flow[at], s.status[at]
 
 
 @part
@@ -211,7 +213,7 @@ def load_lane(r: Reduction, g: Lanes, held: Floats, status: Index, setting: Floa
         g.setting[w, k] = now
     own, seen = g.status[w], g.seen[w]
     for k in range(len(own)):
-        now = status[g.link_of[k]]
+        now = status[uint64(g.link_of[k])]
         if now != own[k]:
             own[k], g.flow[k, w] = begin_link(net, k, now, g.setting[w, k], own[k], g.flow[k, w], True)
         anew |= seen[k] != own[k]

@@ -56,6 +56,19 @@ def test_no_bit_depends_on_grouping_chunks_or_threads(told: str) -> None:
     assert alone["node_head_m"].values.tobytes() == at_once["node_head_m"].values[:3].tobytes()
 
 
+def test_memory_of_a_chunk_serves_a_later_one_once_nobody_has_it() -> None:
+    network = pumped_tank()
+    chunks = run_batch(network, scenarios(network, 40), 0.0, chunk_bytes=1)
+    kept = next(chunks)["node_head_m"].values[0]  # a part of it is enough to have it
+    before, second = kept.copy(), next(chunks)
+    place = second["link_flow_m3_per_s"].values.ctypes.data
+    del second
+    third, fourth = next(chunks), next(chunks)
+    assert third["link_flow_m3_per_s"].values.ctypes.data == place
+    assert fourth["link_flow_m3_per_s"].values.ctypes.data != place
+    assert kept.tobytes() == before.tobytes()
+
+
 def hold_lanes_to_the_loop(network: WaterNetwork, cases: xr.Dataset, duration_s: float) -> None:
     """Eight at once and one by one, each from the base case."""
     [at_once] = run_batch(network, cases, duration_s)
