@@ -24,20 +24,20 @@ def fold(r: Reduction, demand: Floats, gathered: Floats, core_demand: Floats, sh
         shift: (n_row, 8) receives s_m, in the order of the lanes.
     """
     gathered[:] = demand
-    for x in range(len(r.graph.tree_leaf)):
-        gathered[r.graph.tree_parent[x]] += gathered[r.graph.tree_leaf[x]]
+    for t in range(len(r.graph.tree_leaf)):
+        gathered[uint64(r.graph.tree_parent[t])] += gathered[uint64(r.graph.tree_leaf[t])]
     for i in range(len(r.graph.node)):
-        core_demand[i] = gathered[r.graph.node[i]]
+        core_demand[i] = gathered[uint64(r.graph.node[i])]
     net, flat = r.core, shift.ravel()
     for c in range(len(net.lane_link)):
         k = net.lane_link[c]
-        taken, x = 0.0, net.lane_first[c]
+        taken, x = 0.0, uint64(net.lane_first[c])
         flat[x] = 0.0
-        for m in range(r.graph.first[k] + 1, r.graph.first[k + 1]):
-            taken += gathered[r.graph.inner[m]]
-            x += 1
+        for m in range(uint64(r.graph.first[k] + 1), uint64(r.graph.first[k + 1])):
+            taken += gathered[uint64(r.graph.inner[m])]
+            x += uint64(1)
             flat[x] = taken
-        core_demand[net.end[k]] += taken
+        core_demand[uint64(net.end[k])] += taken
 
 
 @part
@@ -65,31 +65,32 @@ def unfold(
     """
     net, s, h = r.core, shift.ravel(), loss.ravel()
     for i in range(len(r.graph.node)):
-        head[r.graph.node[i]] = core_head[i]
+        head[uint64(r.graph.node[i])] = core_head[i]
     for k in net.single:
         flow[r.graph.pipe[r.graph.first[k]]] = core_flow[k]
         status[r.graph.pipe[r.graph.first[k]]] = core_status[k]
     for c in range(len(net.lane_link)):
-        k, x = net.lane_link[c], net.lane_first[c]
-        status[r.graph.pipe[r.graph.first[k]]] = core_status[k]
-        flow[r.graph.pipe[r.graph.first[k]]] = r.graph.turn[r.graph.first[k]] * core_flow[k]
-        level, share = core_head[net.start[k]], scale[net.start[k]]
-        for m in range(r.graph.first[k] + 1, r.graph.first[k + 1]):
+        k, x, whole = uint64(net.lane_link[c]), uint64(net.lane_first[c]), core_flow[net.lane_link[c]]
+        first = uint64(r.graph.first[k])
+        at, start = uint64(r.graph.pipe[first]), uint64(net.start[k])
+        status[at], flow[at] = core_status[k], r.graph.turn[first] * whole
+        level, share = core_head[start], scale[start]
+        for m in range(first + uint64(1), uint64(r.graph.first[k + uint64(1)])):
             level -= h[x]
-            x += 1
-            head[r.graph.inner[m]] = level
-            flow[r.graph.pipe[m]] = r.graph.turn[m] * (core_flow[k] - share * s[x])
-            status[r.graph.pipe[m]] = OPEN
+            x += uint64(1)
+            at = uint64(r.graph.pipe[m])
+            head[uint64(r.graph.inner[m])] = level
+            status[at], flow[at] = OPEN, r.graph.turn[m] * (whole - share * s[x])
     q, h = tree_q.ravel(), tree_h.ravel()
-    for x in range(len(r.graph.tree_leaf)):
-        q[x] = gathered[r.graph.tree_leaf[x]] * scale[r.graph.owner[r.graph.tree_leaf[x]]]
+    for t in range(len(r.graph.tree_leaf)):
+        leaf = uint64(r.graph.tree_leaf[t])
+        q[t] = gathered[leaf] * scale[uint64(r.graph.owner[leaf])]
     if len(tree_q) > 0:
         pipe_lanes(tree_q, r.tree_r, r.tree_m, net.exponent, tree_h, tree_g)
-    for x in range(len(r.graph.tree_leaf) - 1, -1, -1):
-        k = r.graph.tree_pipe[x]
-        head[r.graph.tree_leaf[x]] = head[r.graph.tree_parent[x]] - h[x]
-        flow[k] = r.graph.tree_turn[x] * q[x]
-        status[k] = OPEN
+    for t in range(len(r.graph.tree_leaf) - 1, -1, -1):
+        at = uint64(r.graph.tree_pipe[t])
+        head[uint64(r.graph.tree_leaf[t])] = head[uint64(r.graph.tree_parent[t])] - h[t]
+        status[at], flow[at] = OPEN, r.graph.tree_turn[t] * q[t]
 
 
 @part

@@ -194,8 +194,12 @@ def evaluate_outflows(net: Laws, w: Work, demand: Floats, head: Floats) -> None:
         w.out_p[o] = 1.0 / gradient
         w.out_r[o] = pressure - (head[i] - net.elevation[i])
     low, span, n = net.pressure[1], net.pressure[2] - net.pressure[1], net.pressure[3]
+    if net.pressure[0] == 0.0:
+        for i in range(len(demand)):
+            w.served[i] = w.parts.scale[i] * demand[i]
+        return
     for i in range(len(demand)):
-        depends = net.pressure[0] > 0.0 and demand[i] > 0.0 and w.parts.grounded[i]
+        depends = demand[i] > 0.0 and w.parts.grounded[i]
         w.served[i] = w.served[i] if depends else w.parts.scale[i] * demand[i]
         w.served_p[i] = w.served_r[i] = 0.0
         if depends and net.row[i] >= 0:
@@ -231,10 +235,11 @@ def errors(net: Laws, w: Work, status: Index, setting: Floats, head: Floats, q: 
     """Largest head residual [m] and mass residual [m3/s], the sum of flow corrections at fixed heads, the sum of flows."""
     head_error, mass_error, moved, total = 0.0, 0.0, 0.0, 0.0
     for k in range(len(q)):
-        # Of absurd heads no more can be asked than their own digits.
-        size = max(abs(head[uint64(net.start[k])]), abs(head[uint64(net.end[k])]))
-        head_error = max(head_error, abs(w.r[k]) / max(1.0, size * 1e-6))
-        moved += w.p[k] * abs(w.r[k])
+        size = abs(w.r[k])
+        if not size <= head_error:  # of absurd heads no more can be asked than their own digits
+            digits = 1e-6 * max(abs(head[uint64(net.start[k])]), abs(head[uint64(net.end[k])]))
+            head_error = max(head_error, size / max(1.0, digits))
+        moved += w.p[k] * size
         total += abs(q[k])
     for k in net.judged:
         if status[k] == ACTIVE and net.kind[k] == FCV:
@@ -506,11 +511,11 @@ def balance(
     w.flips[:] = 0
     w.parts.forced[:] = False
     w.seen[:] = -1
-    last_change, outcome = 0, STUCK
+    last_change, outcome, changed = 0, STUCK, True
     head_error, mass_error = np.inf, np.inf
     iteration = 0
     while iteration <= trials:
-        while not np.array_equal(w.seen, status):
+        while changed and not np.array_equal(w.seen, status):  # finding parts may change some again
             w.seen[:] = status
             if find_parts(net, setting, status, demand, w.parts) > 0:
                 rest(net, w.parts, head, q)
@@ -530,7 +535,7 @@ def balance(
         if at_rest and not straight:
             if judge(net, w.parts, w.flips, status, setting, head, q, 1 if iteration < ALL_AT_ONCE else 2) == 0:
                 return iteration, head_error, mass_error, SETTLED
-            last_change, outcome = iteration, HUNTING
+            last_change, outcome, changed = iteration, HUNTING, True
             iteration += 1
             continue
         outcome = STUCK if iteration - last_change > PATIENCE else outcome
@@ -543,9 +548,10 @@ def balance(
         waited = iteration - last_change
         step(net, w, status, setting, demand, head, q, 0.6 if waited > CIRCLING and waited % 3 != 0 else 1.0)
         iteration += 1
+        changed = False
         if iteration < ALL_AT_ONCE:
             near = moved <= NEAR * total
             which = 1 if near or (iteration <= check_until and iteration % check_every == 0) else 0
-            if judge(net, w.parts, w.flips, status, setting, head, q, which) > 0:
-                last_change = iteration
+            changed = judge(net, w.parts, w.flips, status, setting, head, q, which) > 0
+            last_change = iteration if changed else last_change
     return iteration, head_error, mass_error, outcome

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy import uint64
 from numpy.typing import NDArray
 
 from solvers.accelerate import kernel, part
@@ -188,11 +189,11 @@ def enter(solver: Solver, held: Floats, status: Index, setting: Floats, s: State
     core, own, graph = c.work, c.state, r.graph
     fold(r, solver.work.wanted, c.gathered, core.wanted, core.shift)
     for i in range(len(own.head)):
-        at = graph.node[i]
+        at = uint64(graph.node[i])
         own.head[i], own.demand[i], own.supplied[i], c.held[i] = s.head[at], core.wanted[i], s.supplied[at], held[at]
     for k in range(len(own.flow)):
-        first = graph.first[k]
-        at = graph.pipe[first]
+        first = uint64(graph.first[k])
+        at = uint64(graph.pipe[first])
         own.flow[k], own.status[k] = graph.turn[first] * s.flow[at], s.status[at]
         c.told[k], c.setting[k] = status[at], setting[at]
     begin(r.core, core, c.held, c.told, c.setting, own, warm)
@@ -204,7 +205,7 @@ def leave(solver: Solver, s: State, settled: bool) -> bool:
     w, r, c = solver.work, solver.reduction, solver.folded
     core, own, graph = c.work, c.state, r.graph
     for i in range(len(w.wanted)):
-        at = graph.owner[i]
+        at = uint64(graph.owner[i])
         w.parts.grounded[i], w.parts.scale[i] = core.parts.grounded[at], core.parts.scale[at]
         w.served[i] = w.parts.scale[i] * w.wanted[i]
         if w.wanted[i] < 0.0 and not w.parts.grounded[i]:  # what a part without source gives has a share of its own

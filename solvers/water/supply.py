@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy import uint64
 
 from solvers.accelerate import part
 from solvers.water.plan import ACTIVE, CLOSED, CONSTANT_POWER, FCV, OPEN, PRV, PSV, PUMP, XFCV, XHEAD, Floats, Index, Laws
@@ -47,12 +48,14 @@ def no_parts(n_node: int, n_link: int, leading: tuple[int, ...] = ()) -> Parts:
 
 
 @part
-def root_of(part: Index, i: int) -> int:
+def root_of(part: Index, i: int) -> uint64:
     """The node that stands for the part of node i; paths are halved on the way."""
-    while part[i] != i:
-        part[i] = part[part[i]]
-        i = part[i]
-    return i
+    at, above = uint64(i), uint64(part[uint64(i)])
+    while above != at:
+        part[at] = part[above]
+        at = uint64(part[above])
+        above = uint64(part[at])
+    return at
 
 
 @part
