@@ -21,6 +21,7 @@ from twin.point_list import write_point_list
 from twin.scada_year import ScadaYear, in_common, read_year
 
 STEP_S, WEEKS = 900, 5
+LIKE = Path("../shared/battledim/dev_2018")
 
 
 def lived(history: Path, scada: Path, home: Path, *, both: bool) -> tuple[YearSearch, Life]:
@@ -64,10 +65,12 @@ def _first(year: ScadaYear, n: int) -> Hours:
 
 
 @pytest.mark.heavy
+@pytest.mark.skipif(not LIKE.exists(), reason="the meters of ../shared/battledim are not here")
 def test_five_weeks_of_l_town_are_told_live_as_twin_leaks_tells_them(tmp_path: Path) -> None:
     history, scada = tmp_path / "2018", tmp_path / "2019"
-    make("epyt:L-TOWN", history, 2018, truth=31, leak_seed=311, like=None, step_s=STEP_S)
-    make("epyt:L-TOWN", scada, 2019, truth=31, leak_seed=312, like=history, step_s=STEP_S, faults=True, carried=history)
+    # The first year of hidden town 21, as `python -m benchmarks leaks` makes it.
+    make("epyt:L-TOWN", history, 2018, truth=21, leak_seed=211, like=LIKE, step_s=STEP_S)
+    make("epyt:L-TOWN", scada, 2019, truth=21, leak_seed=212, like=LIKE, step_s=STEP_S, faults=True, carried=history)
     offline, life = lived(history, scada, tmp_path, both=False)
-    assert len(offline.alarms) > 2
+    assert {a.state for a in offline.alarms} == {"carried over", "new"}
     told_alike(life, offline)
