@@ -33,7 +33,8 @@ from solvers.water.plan import ACTIVE, CLOSED, LANES, OPEN, PUMP, Floats, WaterP
 from solvers.water.state import Solver, State
 from solvers.water.steady import VERDICTS, Scratch
 
-_CHUNK_BYTES = 31 << 20  # from 32 MiB on the C library asks the system for fresh memory each time
+_CHUNK_BYTES = 3 << 23
+_KEPT = 2  # chunks whose memory a plan keeps: while one is filled, the caller still has the one before
 _MOST_BYTES = 1 << 28  # for which the lanes are kept full
 _TASK = 64  # scenarios
 _NAMES = np.array([status.name for status in VERDICTS], dtype=object)
@@ -83,9 +84,10 @@ def run_batch(
     end = int(network.options.duration_s if duration_s is None else duration_s)
     n_time = reports(network, end)
     n, size = scenarios.sizes["scenario"], n_time * (25 * len(plan.laws.row) + 33 * len(plan.laws.kind)) + 1
-    shop, memory = _shop(network, plan), _Shelf()
+    shop = _shop(network, plan)
     most = max(1, chunk_bytes // size, min(LANES, _MOST_BYTES // size))
     most -= most % LANES if most > LANES else 0  # else lanes stand idle at the end of each chunk
+    memory = shop.shelf if most * size < _CHUNK_BYTES else _Shelf()
     for first in range(0, n, most):
         chunk = slice(first, min(n, first + most))
         told = _told(network, plan, shop.begin, scenarios.isel(scenario=chunk))
@@ -93,20 +95,29 @@ def run_batch(
 
 
 class _Shelf:
-    """Memory of a batch's chunks: that of an earlier one whose arrays nobody has any more, else fresh.
+    """Memory of chunks: that of an earlier one whose arrays nobody has any more, else fresh.
 
     The pages of fresh memory are found and zeroed at its first touch, which costs as much as all that is written there.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, least: int = 0) -> None:
+        self._least = least
         self._free: list[NDArray[np.uint8]] = []
 
     def __call__(self, size: int) -> NDArray[np.uint8]:
-        found = next((k for k, piece in enumerate(self._free) if len(piece) >= size), None)
-        piece = fresh(size) if found is None else self._free.pop(found)
+        try:
+            piece = self._free.pop()
+        except IndexError:
+            piece = fresh(0)
+        if len(piece) < size:
+            piece = fresh(max(size, self._least))
         whole = np.frombuffer(piece.data, dtype=np.uint8)  # all arrays within hold this one, and nothing else does
-        finalize(whole, self._free.append, piece)
+        finalize(whole, self._back, piece)
         return whole
+
+    def _back(self, piece: NDArray[np.uint8]) -> None:
+        if len(self._free) < _KEPT:
+            self._free.append(piece)
 
 
 def _check(network: WaterNetwork, scenarios: xr.Dataset) -> None:
@@ -158,7 +169,7 @@ class _Worker(NamedTuple):
 
 
 class _Shop(NamedTuple):
-    """What the batches of a plan have in common: the network, its timetable, where runs begin, and workers without work."""
+    """What the batches of a plan have in common: the network, its timetable, where runs begin, workers without work, memory."""
 
     network: WaterNetwork
     times: Timetable
@@ -166,6 +177,7 @@ class _Shop(NamedTuple):
     base: State
     asked: Floats
     idle: list[_Worker]
+    shelf: _Shelf
 
 
 _SHOPS: WeakKeyDictionary[WaterPlan, _Shop] = WeakKeyDictionary()
@@ -179,7 +191,8 @@ def _shop(network: WaterNetwork, plan: WaterPlan) -> _Shop:
         begin = simulation.state
         simulation.solve()
         shop = _SHOPS[plan] = _Shop(
-            network, simulation.timetable, begin, lend(simulation.run.state), simulation.run.asked.copy(), []
+            network, simulation.timetable, begin, lend(simulation.run.state), simulation.run.asked.copy(), [],
+            _Shelf(_CHUNK_BYTES),
         )  # fmt: skip
     return shop
 
