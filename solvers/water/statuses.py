@@ -18,9 +18,12 @@ from solvers.water.plan import (
     FCV,
     FOOT,
     OPEN,
+    PBV,
+    PCV,
     PRV,
     PSV,
     PUMP,
+    TCV,
     TEMPCLOSED,
     XFCV,
     XHEAD,
@@ -98,6 +101,12 @@ def at_tank(net: Laws, k: int, status: int, head: Floats, q: float) -> int:
 
 
 @part
+def reopened(net: Laws, k: int, setting: float) -> int:
+    """What link k is once nothing keeps it shut: a valve goes on with its setting where it has one."""
+    return ACTIVE if net.kind[k] in (TCV, PBV, PCV) and not np.isnan(setting) else OPEN
+
+
+@part
 def next_status(net: Laws, k: int, status: int, setting: float, head: Floats, q: float) -> int:
     """What link k should be, given the heads at its ends and its flow; whoever was told to be shut stays shut."""
     i, j, kind = net.start[k], net.end[k], net.kind[k]
@@ -110,7 +119,7 @@ def next_status(net: Laws, k: int, status: int, setting: float, head: Floats, q:
         return sustaining_valve(status, net.elevation[i] + setting, loss, q, head[i], head[j])
     dh = head[i] - head[j]
     powered = net.pump[k] == CONSTANT_POWER  # find_parts turns it off and on
-    now = OPEN if status == TEMPCLOSED or (status == XHEAD and not powered) else status
+    now = reopened(net, k, setting) if status == TEMPCLOSED or (status == XHEAD and not powered) else status
     if kind == CV:
         now = check_valve(now, dh, q)
     elif kind == PUMP and not powered and now >= OPEN and setting > 0.0:
@@ -153,7 +162,7 @@ def wake(net: Laws, k: int, status: int, setting: float, head: Floats, supplied:
     if kind == CV or status == XHEAD:
         return OPEN
     if status == TEMPCLOSED:
-        return OPEN if gives(net, i, head) else status
+        return reopened(net, k, setting) if gives(net, i, head) else status
     if kind in (PRV, PSV) and not np.isnan(setting):
         target = net.elevation[i if kind == PSV else net.end[k]] + setting
         if kind == PSV:

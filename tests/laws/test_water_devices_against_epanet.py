@@ -108,6 +108,8 @@ CASES: dict[str, dict[str, str]] = {
     "a tank with a curve": TANK | {"tanks": " T 40 2 0.5 5 8 0 vc", "curves": " vc 0 0\n vc 1 30\n vc 3 100\n vc 6 350"},
     "a tank with a dead volume": TANK | {"tanks": " T 40 2 0.5 5 8 10"},
     "a tank that drains": TANK | {"tanks": " T 56 2 0.5 5 3 0"},
+    "a tank behind a tcv": {"head_pattern": "other", "tanks": " T 56 1 0.5 2 8 0", "valves": " V D T 150 TCV 3000 5"},
+    "a tank behind a pcv": {"head_pattern": "other", "tanks": " T 56 1 0.5 2 8 0", "valves": " V D T 150 PCV 10 5"},
     "a pump's speed pattern": PUMPED | {"pumps": " U D E HEAD lift PATTERN speed"},
     "a pump of three points": PUMPED | {"pumps": " U D E HEAD lift SPEED 0.9", "curves": " lift 0 40\n lift 5 30\n lift 10 10"},
     "a pump of four points": PUMPED | {
