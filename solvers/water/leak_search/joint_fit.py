@@ -278,7 +278,8 @@ def _split(scene: Scene, fit: Fit, k: int) -> Iterator[tuple[float, Leaks]]:
     a, b = np.unravel_index(int(explains.argmax()), explains.shape)
     if not np.isfinite(explains[a, b]):
         return
-    now = float((p**2 / q)[at == leaks.pipe[k]].sum())
+    mine = at == leaks.pipe[k]
+    now = float((p[mine] ** 2 / q[mine]).sum())
     error = scene.noise.signature_error
     V = fit.bias + fit.noise
     two = [(int(at[i]), float(f)) for i, f in ((a, first[a, b]), (b, first[b, a]))]
