@@ -32,6 +32,7 @@ from solvers.water.lanes import (
     evaluate_lanes,
     evaluate_others,
     load_lane,
+    look_anew,
     place_lane,
     regard,
     step_lanes,
@@ -89,6 +90,7 @@ def learn_base(r: Reduction, g: Lanes, t: Tangent, base: State, setting: Floats)
             g.asked[i, w] = base.demand[i]
     fold_lanes(r, g)
     for w in range(LANES):
+        look_anew(g, w)  # what an earlier batch of this worker saw does not tell how many nodes have no source
         regard(net, g, w)
         if g.mark[MODE, w] != MOVING or g.mark[MISSING, w] > 0:
             return

@@ -19,7 +19,7 @@ from solvers.water import batch
 from solvers.water.batch import run_batch
 from solvers.water.extended import simulate
 from solvers.water.plan import prepare
-from tests.laws.test_water_devices_against_epanet import CASES, town
+from tests.laws.test_water_devices_against_epanet import CASES, PLAIN, TOWN, town
 
 DAY_S = 86400
 
@@ -54,6 +54,17 @@ def test_no_bit_depends_on_grouping_chunks_or_threads(told: str) -> None:
         assert at_once[name].values.tobytes() == shared[name].values.tobytes() or name == "scenario_status", name
     alone = xr.concat([next(run_batch(network, cases.isel(scenario=[k]), DAY_S)) for k in range(3)], "scenario")
     assert alone["node_head_m"].values.tobytes() == at_once["node_head_m"].values[:3].tobytes()
+
+
+def test_no_bit_depends_on_what_a_worker_has_seen_where_nodes_have_no_source() -> None:
+    dry = PLAIN | {"junctions": " K 8 0\n L 8 0\n M 8 0", "pipes": " P6 K L 90 90 90\n P7 L M 90 90 90\n P8 M K 90 90 90"}
+    network = read_text(InpText(TOWN.format(**dry)), "dry")
+    plan, factor = prepare(network), np.random.default_rng(1).uniform(0.5, 1.5, (9, len(network.node_ids)))
+    cases = xr.Dataset({"node_demand_factor": (("scenario", "node"), factor)})
+    [first], [second] = (list(run_batch(network, cases, 0.0, plan=plan)) for _ in range(2))
+    assert set(first["scenario_status"].values.tolist()) == {"NO_SUPPLY"}
+    assert first["node_head_m"].values.tobytes() == second["node_head_m"].values.tobytes()
+    assert first.attrs["iterations"] == second.attrs["iterations"]
 
 
 def test_memory_of_a_chunk_serves_a_later_one_once_nobody_has_it() -> None:
