@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from grid_models.measurements import Rows
 from tests.edge.memory_twin import START_US, MemoryTwin
 from tests.simulation.test_what_was_found_is_carried import MONDAY_US, STEP_US, readings, town
 from twin.cli import report as command
@@ -120,7 +121,7 @@ async def _started(folder: Path) -> tuple[TwinService, EdgeServer]:
     return twin, edge
 
 
-async def _play(client: AsyncTwinClient, first: int, batches: list, epoch: int) -> None:  # type: ignore[type-arg]
+async def _play(client: AsyncTwinClient, first: int, batches: list[Rows], epoch: int) -> None:
     async with client.publish("scada", epoch=epoch, ack=AckLevel.ESTIMATED) as stream:
         for k, rows in enumerate(batches, start=first):
             number = await stream.send(rows.signal, rows.value, MONDAY_US + k * STEP_US)

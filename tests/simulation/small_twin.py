@@ -106,6 +106,7 @@ class Driver:
     waiting: deque[Entry] = field(default_factory=deque)
     computing: deque[Estimate] = field(default_factory=deque)
     ids: dict[str, int] = field(default_factory=dict)
+    asked: list[Estimate] = field(default_factory=list)  # every estimate, answered or not
 
     def open(self, a_claim: Claim | None = None) -> Driver:
         a_claim = claim() if a_claim is None else a_claim
@@ -135,6 +136,7 @@ class Driver:
                     self.journal.append(entry)
                     todo.extend(self.engine.committed(entry.position))
                 case Estimate() as request:
+                    self.asked.append(request)
                     self.computing.append(request)
                 case Learn() as request:
                     todo.extend(self.engine.learned(request.network, looked(self.engine.setup.watches, request)))
