@@ -324,31 +324,25 @@ class Engine:
             models: network -> revision of its model; a state of another revision tells where to begin, and no more.
         """
         for entry in entries:
-            self._lived = True
+            self._lived, body = True, unpacked(entry.payload)
             match entry.kind:
                 case EntryKind.ROWS:
-                    body = unpacked(entry.payload)
                     self._reception.known(body["publisher"], body["epoch"], body["batch"])
                     self._reception.take(body["rows"], body["now"], body["oldest"])
                 case EntryKind.TOPICAL:
-                    body = unpacked(entry.payload)
                     self._reception.mark(body["signals"], body["time"], body["topical"])
                 case EntryKind.MANUAL:
-                    body = unpacked(entry.payload)
                     self._ledger.reach(body["now"])
                     self._by_hand.take(body["entry"])
                 case EntryKind.REPORT:
-                    body = unpacked(entry.payload)
                     self._ledger.reach(body["now"])
                     self._field.take(body["report"])
                 case EntryKind.CHECKPOINT:
-                    checkpoint = unpacked(entry.payload)
-                    self._reception.recall(checkpoint.batches)
-                    self.recall(checkpoint, models)
+                    self._reception.recall(body.batches)
+                    self.recall(body, models)
                 case EntryKind.EVENT:
-                    self._ledger.telling.restored(unpacked(entry.payload))
+                    self._ledger.telling.restored(body)
                 case EntryKind.STATE:
-                    body = unpacked(entry.payload)
                     self._ledger.reach(body["now"])
                     if body["network"] in self._chains:
                         self._chains[body["network"]].published(body["instant"], bytes(body["digest"]))
