@@ -1,9 +1,8 @@
-"""A year folder lived through: its readings come as their meters send them, through the engine, effects performed at once."""
+"""A year folder to be lived through: its readings as their meters send them, and what a search is to tell of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -11,16 +10,10 @@ import numpy as np
 import pandas as pd
 
 from grid_models.measurements import Catalogue, Rows, Signal, SignalKind, Update
-from grid_models.state import NetworkState
 from solvers.water.leak_search.readings import Sensors
-from twin.assembly import Parts
-from twin.effects import Announce, Append, Effect, Estimate, Learn, Publish
-from twin.engine import Engine
-from twin.journal import Entry
+from tests.simulation.life import Life
 from twin.leak_report import YearSearch
-from twin.port import AckLevel, Batch, Claim, ClaimedSignal, EventKind, Transition, TwinEvent
-from twin.replay import estimated
-from twin.watching import looked
+from twin.port import Transition
 
 # quantity, table, unit, sigma, and what one unit of a year folder is in it
 _KINDS = {
@@ -69,60 +62,6 @@ def batches(scada: Path, sensors: Sensors, until: str = "2100") -> Iterator[Rows
 def _table(folder: Path, name: str) -> pd.DataFrame:
     (path,) = folder.glob(f"{name}_*.parquet")
     return duckdb.connect().execute(f"select * from read_parquet('{path}')").df().set_index("time")
-
-
-@dataclass
-class Life:
-    """A twin that lives through batches of rows; its effects are performed at once."""
-
-    parts: Parts
-    journal: list[Entry] = field(default_factory=list)
-    states: list[NetworkState] = field(default_factory=list)
-    events: list[TwinEvent] = field(default_factory=list)
-    engine: Engine | None = None
-
-    def rebound(self, parts: Parts) -> Life:
-        """Go on with another point list."""
-        assert self.engine is not None
-        self._perform(self.engine, self.engine.conclude())
-        effects, self.parts = self.engine.rebind(parts.setup(1)), parts
-        self._perform(self.engine, effects)
-        return self
-
-    def through(self, rows: Iterable[Rows], epoch: int = 1, before: list[Entry] | None = None) -> Life:
-        engine = self.engine = self.engine or Engine(self.parts.setup(epoch))
-        if before is not None:
-            engine.restore(before)
-            engine.begin()
-            self._perform(engine, engine.resume() + engine.over())
-        claimed = tuple(ClaimedSignal(s.uid, s.unit, 1) for s in self.parts.catalogue.signals)
-        self._perform(
-            engine, engine.open(Claim("scada", epoch, 0, self.parts.catalogue.revision, claimed, AckLevel.DURABLE))[1]
-        )
-        for number, batch in enumerate(rows, start=1):
-            self._perform(engine, engine.receive("scada", [Batch(number, batch)], 1))
-        return self
-
-    def _perform(self, engine: Engine, effects: list[Effect]) -> None:
-        waiting = list(effects)
-        while waiting:
-            match waiting.pop(0):
-                case Append(entry):
-                    self.journal.append(entry)
-                    waiting += engine.committed(entry.position)
-                case Publish(published):
-                    self.states.append(published.state)
-                case Announce(event):
-                    self.events.append(event)
-                case Estimate() as request:
-                    waiting += engine.estimated(request.network, estimated(self.parts, request))
-                case Learn() as request:
-                    waiting += engine.learned(request.network, looked(self.parts.live_watches, request))
-
-    @property
-    def leaks(self) -> list[TwinEvent]:
-        """What was told of leaks."""
-        return [e for e in self.events if e.kind is EventKind.LEAK]
 
 
 def told_alike(life: Life, found: YearSearch) -> None:

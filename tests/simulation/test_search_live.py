@@ -26,7 +26,8 @@ from solvers.water.leak_search.readings import Hours
 from solvers.water.leak_search.search import LeakSearch
 from solvers.water.plan import prepare
 from solvers.water.steady import Boundary, Scratch, demand_at, initial_boundary, steady
-from tests.simulation.scada_life import Life, batches, points, told_alike
+from tests.simulation.life import Life
+from tests.simulation.scada_life import batches, points, told_alike
 from twin.alarms import AlarmWatch
 from twin.assembly import Parts, assemble
 from twin.config import read_config

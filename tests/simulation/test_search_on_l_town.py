@@ -12,7 +12,8 @@ from benchmarks.leak_years import make
 from grid_models.formats import read
 from grid_models.water.network import WaterNetwork
 from solvers.water.leak_search.readings import Hours
-from tests.simulation.scada_life import Life, batches, points, told_alike
+from tests.simulation.life import Life
+from tests.simulation.scada_life import batches, points, told_alike
 from twin.assembly import assemble
 from twin.config import read_config
 from twin.leak_report import YearSearch, search_year

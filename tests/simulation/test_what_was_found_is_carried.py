@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from grid_models.library.water import looped_town
 from grid_models.measurements import Catalogue, Rows, Signal, SignalKind, Update
-from grid_models.state import NetworkState
 from solvers.water.plan import prepare
 from solvers.water.steady import Scratch, initial_boundary, steady
+from tests.simulation.life import Life
 from twin.assembly import Parts
 from twin.chain import digest
-from twin.effects import Append, Effect, Estimate, Learn, Publish
-from twin.engine import Engine
 from twin.estimators import Given, InForce
 from twin.estimators.water import WaterEstimator
 from twin.estimators.water_fork import pattern_seconds
-from twin.journal import Entry, EntryKind
+from twin.journal import EntryKind
 from twin.leak_watch import LeakWatch
-from twin.port import AckLevel, Batch, Claim, ClaimedSignal
-from twin.replay import compared, estimated
+from twin.replay import compared
 from twin.setup import NetworkSetup
-from twin.watching import looked
 
 MONDAY_US, STEP_US = 1_772_409_600_000_000, 300_000_000
 STEPS, BURST, LEVEL_M, LEAK = 72, 44, 4.0, 0.006
@@ -82,44 +78,13 @@ def town() -> Parts:
     )  # fmt: skip
 
 
-@dataclass
-class Life:
-    """A twin that lives through batches of rows; its effects are performed at once."""
-
-    parts: Parts
-    journal: list[Entry] = field(default_factory=list)
-    states: dict[int, NetworkState] = field(default_factory=dict)
-
-    def through(self, batches: list[Rows]) -> Life:
-        engine = Engine(self.parts.setup(1))
-        claimed = tuple(ClaimedSignal(s.uid, s.unit, 1) for s in self.parts.catalogue.signals)
-        self._perform(engine, engine.open(Claim("scada", 1, 0, 1, claimed, AckLevel.DURABLE))[1])
-        for number, rows in enumerate(batches, start=1):
-            self._perform(engine, engine.receive("scada", [Batch(number, rows)], MONDAY_US))
-        return self
-
-    def _perform(self, engine: Engine, effects: list[Effect]) -> None:
-        waiting = list(effects)
-        while waiting:
-            match waiting.pop(0):
-                case Append(entry):
-                    self.journal.append(entry)
-                    waiting += engine.committed(entry.position)
-                case Publish(published):
-                    self.states[published.state.valid_time_us] = published.state
-                case Estimate() as request:
-                    waiting += engine.estimated(request.network, estimated(self.parts, request))
-                case Learn() as request:
-                    waiting += engine.learned(request.network, looked(self.parts.watches, request))
-
-
 @pytest.fixture(scope="module")
 def life() -> Life:
     return Life(town()).through(readings())
 
 
 def test_states_fit_their_meters_again_once_the_burst_has_been_found(life: Life) -> None:
-    state = list(life.states.values())
+    state = list(life.final.values())
     misfit = np.array([s.accuracy for s in state])
     carrying = next(k for k, s in enumerate(state) if s.parameter_revision > 0)
     assert BURST < carrying <= BURST + 12
@@ -146,11 +111,11 @@ def test_rows_that_come_late_end_in_the_same_chain(life: Life) -> None:
         batches[k] = batches[k].take(batches[k].signal >= 5)
         batches[k + 1] = Rows.concatenate([batches[k + 1], late])
     other = Life(town()).through(batches)
-    assert {t: digest(s) for t, s in other.states.items()} == {t: digest(s) for t, s in life.states.items()}
+    assert {t: digest(s) for t, s in other.final.items()} == {t: digest(s) for t, s in life.final.items()}
 
 
 def test_a_fork_carries_the_leak_too(life: Life) -> None:
-    state = list(life.states.values())[-1]
+    state = list(life.final.values())[-1]
     fork = life.parts.estimators["water"].fork(state)
     plan = prepare(fork)
     found = steady(plan, Scratch(plan), initial_boundary(fork)).unwrap()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,22 +11,20 @@ import pytest
 from grid_models.formats import read
 from grid_models.measurements import Catalogue, Rows
 from solvers.water.night_flow import Night, Nights
+from tests.simulation.life import Life
 from twin.assembly import Parts
 from twin.demo import city
 from twin.demo.schedule import Disturbance
 from twin.demo.water_truth import STEP_S, WaterTruth
-from twin.effects import Announce, Append, Effect, Estimate, Learn
-from twin.engine import Engine
 from twin.estimators.water import WaterEstimator
 from twin.field_report import FieldReport, Level, ReportKind
 from twin.field_voices import FieldVoices
-from twin.journal import Entry, EntryKind
+from twin.journal import EntryKind
 from twin.leak_watch import LeakWatch
-from twin.port import AckLevel, Batch, Claim, ClaimedSignal, Transition, TwinEvent
-from twin.replay import compared, estimated
+from twin.port import Transition, TwinEvent
+from twin.replay import compared
 from twin.setup import NetworkSetup
 from twin.watches import Finding
-from twin.watching import looked
 
 MONDAY_US, STEP_US = 1_772_409_600_000_000, STEP_S * 1_000_000
 STEPS, BURST, FALSE, STREET, REPAIR = 84, 42, 50, 53, 66
@@ -66,58 +63,18 @@ def report(kind: ReportKind, source: str, **more: Any) -> FieldReport:
     return FieldReport(kind, "water", "control room", "water on the street", source, **more)
 
 
-@dataclass
-class Life:
-    """A twin that lives through rows and hears what is said after each."""
+def told(life: Life, after: int) -> TwinEvent:
+    """The first word on the leak of a step or later."""
+    return next(e for e in life.leaks if e.valid_time_us >= MONDAY_US + after * STEP_US)
 
-    parts: Parts
-    journal: list[Entry] = field(default_factory=list)
-    events: list[TwinEvent] = field(default_factory=list)
-    last: list[Learn] = field(default_factory=list)  # what the watch looked at, step by step
 
-    def through(self, batches: list[Rows], said: Mapping[int, FieldReport]) -> Life:
-        engine = Engine(self.parts.setup(1))
-        claimed = tuple(ClaimedSignal(s.uid, s.unit, 1) for s in SIGNALS)
-        self._perform(engine, engine.open(Claim("scada", 1, 0, 1, claimed, AckLevel.DURABLE))[1])
-        for k, rows in enumerate(batches):
-            self._perform(engine, engine.receive("scada", [Batch(k + 1, rows)], MONDAY_US))
-            if k in said:
-                draft = said[k]
-                if draft.kind.of_alarm:
-                    draft = replace(draft, alarm_id=self.leaks[-1].alarm_id)
-                self._perform(engine, engine.report(draft)[1])
-        return self
-
-    def _perform(self, engine: Engine, effects: list[Effect]) -> None:
-        waiting = list(effects)
-        while waiting:
-            match waiting.pop(0):
-                case Append(entry):
-                    self.journal.append(entry)
-                    waiting += engine.committed(entry.position)
-                case Announce(event):
-                    self.events.append(event)
-                case Estimate() as request:
-                    waiting += engine.estimated(request.network, estimated(self.parts, request))
-                case Learn() as request:
-                    self.last.append(request)
-                    waiting += engine.learned(request.network, looked(self.parts.watches, request))
-
-    @property
-    def leaks(self) -> list[TwinEvent]:
-        return [e for e in self.events if e.code == "LEAK"]
-
-    def told(self, after: int) -> TwinEvent:
-        """The first word on the leak of a step or later."""
-        return next(e for e in self.leaks if e.valid_time_us >= MONDAY_US + after * STEP_US)
-
-    def asked(self, step: int, *also: FieldReport) -> Finding:
-        """What the watch tells of a step if this had been said, too."""
-        request = next(r for r in self.last if r.state.valid_time_us == MONDAY_US + step * STEP_US)
-        (watch,) = self.parts.watches
-        at_us = request.state.valid_time_us
-        heard = tuple(replace(r, report_id=f"also {k}", happened_us=at_us, counts_us=at_us) for k, r in enumerate(also))
-        return watch.step(request.memory[watch.name], request.state, {}, (*request.reports, *heard))[1][0]
+def asked(life: Life, step: int, *also: FieldReport) -> Finding:
+    """What the watch tells of a step if this had been said, too."""
+    request = next(r for r in life.looks if r.state.valid_time_us == MONDAY_US + step * STEP_US)
+    (watch,) = life.parts.watches
+    at_us = request.state.valid_time_us
+    heard = tuple(replace(r, report_id=f"also {k}", happened_us=at_us, counts_us=at_us) for k, r in enumerate(also))
+    return watch.step(request.memory[watch.name], request.state, {}, (*request.reports, *heard))[1][0]
 
 
 SAID = {
@@ -130,7 +87,13 @@ SAID = {
 
 @pytest.fixture(scope="module")
 def life() -> Life:
-    return Life(parts()).through(readings(), SAID)
+    life = Life(parts()).open()
+    for k, rows in enumerate(readings()):
+        life.send(rows)
+        if k in SAID:
+            draft = SAID[k]
+            life.hear(replace(draft, alarm_id=life.leaks[-1].alarm_id) if draft.kind.of_alarm else draft)
+    return life
 
 
 def near(event: TwinEvent | Finding, pipe: str, within_m: float) -> float:
@@ -155,36 +118,36 @@ def test_an_alarm_names_the_sensors_that_told_it_and_its_size_with_an_interval(l
 
 
 def test_a_false_report_alone_is_shown_and_moves_nothing(life: Life) -> None:
-    before = life.asked(FALSE - 1, report(ReportKind.DISPATCHED, "", alarm_id=life.leaks[0].alarm_id))
-    with_it = life.asked(FALSE - 1, SAID[FALSE])
+    before = asked(life, FALSE - 1, report(ReportKind.DISPATCHED, "", alarm_id=life.leaks[0].alarm_id))
+    with_it = asked(life, FALSE - 1, SAID[FALSE])
     assert [c.element for c in with_it.candidates] == [c.element for c in before.candidates]
     assert [c.probability for c in with_it.candidates] == [c.probability for c in before.candidates]
     assert "water on the street" in with_it.evidence[-1].text
 
 
 def test_the_street_and_a_logger_sharpen_the_place_though_a_false_report_stands(life: Life) -> None:
-    before, after = life.asked(FALSE - 1, SAID[FALSE]), life.told(STREET + 1)
+    before, after = asked(life, FALSE - 1, SAID[FALSE]), told(life, STREET + 1)
     assert near(after, PIPE, 60.0) > max(near(before, PIPE, 60.0), 0.5)
-    assert [e.report for e in after.evidence if e.report] == [r.report_id for r in life.last[-1].reports][:3]
+    assert [e.report for e in after.evidence if e.report] == [r.report_id for r in life.looks[-1].reports][:3]
     assert after.alarm_id == life.leaks[0].alarm_id
 
 
 def test_a_rejection_moves_the_alarm_to_the_next_likely_place_and_a_confirmation_fixes_it(life: Life) -> None:
     alarm = life.leaks[0].alarm_id
-    now = life.asked(STREET + 5, report(ReportKind.DISPATCHED, "", alarm_id=alarm))
+    now = asked(life, STREET + 5, report(ReportKind.DISPATCHED, "", alarm_id=alarm))
     likeliest = max(now.candidates, key=lambda c: c.probability).element
     no = report(ReportKind.REJECTED, "crew 1", alarm_id=alarm, pipes=(likeliest.removeprefix("pipe "),))
-    moved = life.asked(STREET + 5, no)
+    moved = asked(life, STREET + 5, no)
     assert moved.key == now.key
     assert max(moved.candidates, key=lambda c: c.probability).element != likeliest
-    fixed = life.asked(STREET + 5, no, report(ReportKind.CONFIRMED, "crew 2", alarm_id=alarm, pipes=("p102",)))
+    fixed = asked(life, STREET + 5, no, report(ReportKind.CONFIRMED, "crew 2", alarm_id=alarm, pipes=("p102",)))
     assert (fixed.candidates[0].element, fixed.candidates[0].probability) == ("pipe p102", 1.0)
 
 
 def test_a_nights_flow_speaks_for_its_zone(life: Life) -> None:
     (watch,) = life.parts.watches
     assert isinstance(watch, LeakWatch)
-    request = next(r for r in life.last if r.state.valid_time_us == MONDAY_US + (STREET + 5) * STEP_US)
+    request = next(r for r in life.looks if r.state.valid_time_us == MONDAY_US + (STREET + 5) * STEP_US)
     memory = request.memory[watch.name]
     (leak,) = memory.leaks
     zone = watch._zone
