@@ -102,7 +102,7 @@ class Book(NamedTuple):
             where its last hydraulics are.
         resting: (8,) lanes that have just come to rest.
         page: one instant's record.
-        tangent: the base case, for the first step of each run.
+        tangent: the base case, for the first step of each run; learnt once, and good for all batches of the plan.
     """
 
     runs: Run
@@ -239,7 +239,8 @@ def begin_instant(
     if place != IN_LANE:
         place_lane(solver.reduction, g, base if place == AT_BASE else run.state, w)
     load_lane(solver.reduction, g, run.held, run.status, run.asked, w)
-    book.tangent.fresh[w] = place == AT_BASE and begins_there(solver.reduction.core, g, book.tangent, w)
+    as_base = place == AT_BASE and told.pipes_as_ever
+    book.tangent.fresh[w] = as_base and begins_there(solver.reduction.core, g, book.tangent, w)
     return -1
 
 
@@ -368,8 +369,7 @@ def play_lanes(
     take_resistances(solver, told.resistance[0])
     for w in range(LANES):
         resist(solver.reduction, g, told.resistance[0], w)
-    book.tangent.known[0] = 0
-    if fit and told.pipes_as_ever:
+    if fit and told.pipes_as_ever and book.tangent.known[0] == 0:
         learn_base(solver.reduction, g, book.tangent, base, setting)
     book.at[_SCENARIO], book.at[_REPEAT], book.at[_TOLD] = -1, 0, -1
     g.mark[MODE] = IDLE

@@ -46,7 +46,7 @@ class Tangent(NamedTuple):
     """The base case as the lanes of the reduced network see it, the same in each.
 
     Args:
-        known: (1,) whether there is one.
+        known: (1,) whether it has been learnt.
         fresh: (8,) lanes that are about to begin there.
         status, setting: (n_link,).
         head: (n_node, 8).
