@@ -10,7 +10,8 @@ from solvers.water.leak_search.joint_fit import Day, Leaks, day_of, exchanged, p
 from solvers.water.leak_search.location import Scene
 from solvers.water.leak_search.memory import Belief, Memory, Track
 from solvers.water.leak_search.reckoning import Reckoning
-from tests.unit.test_leak_search import HISTORY_H, burst, learnt, readings, truth
+from tests.true_town import truth
+from tests.unit.test_leak_search import HISTORY_H, burst, learnt, readings
 
 ONE, OTHER, BETWEEN = "E000", "E303", "N102"  # pipes
 HOURS = 24 * 4
@@ -22,7 +23,7 @@ def remembered() -> tuple[Scene, Day]:
     _, _, calibration, noise = learnt()
     town = calibration.town.with_parameters(calibration.town.parameters)
     leaks = (burst(ONE, 20.0, 0, HOURS) + burst(OTHER, 30.0, 0, HOURS))[:HOURS]
-    hours = readings(truth(1), HOURS, HISTORY_H, leaks, seed=2)
+    hours = readings(truth(), HOURS, HISTORY_H, leaks, seed=2)
     memory, n = Memory(town.n_output, len(town.pipe), HOURS), len(town.pipe)
     scene = Scene(town, memory, noise, Walks(noise.reference_m3_per_h / 180.0), np.ones(n, dtype=bool))
     nothing = Belief(np.zeros(town.n_output), np.zeros(0), np.diag(noise.bias**2))

@@ -8,7 +8,6 @@ import pytest
 
 from grid_models.errors import InvalidInput
 from grid_models.library.water import looped_town
-from grid_models.tables import Table
 from grid_models.water.network import WaterNetwork
 from solvers.water.leak_search.bias_filter import Walks, advance, who_fell
 from solvers.water.leak_search.calibration import Calibration, calibrate
@@ -22,24 +21,9 @@ from solvers.water.leak_search.town import M3_PER_H, Town
 from solvers.water.leak_search.whitening import projected, whitened
 from solvers.water.plan import prepare
 from solvers.water.steady import Boundary, Scratch, demand_at, initial_boundary, steady
+from tests.true_town import MONDAY_S, SENSORS, TOWN, truth
 
-SENSORS = Sensors(("J001", "J004", "J103", "J201", "J302", "J304"), ("source", "tower"), ("tank",), ())
 HISTORY_H, YEAR_H = 24 * 32, 24 * 20
-MONDAY_S = 1_514_764_800.0  # 2018-01-01
-
-
-def truth(seed: int) -> WaterNetwork:
-    """The town as it is, which nobody knows exactly."""
-    rng = np.random.default_rng(seed)
-    town = looped_town(4, 5)
-
-    def disturbed(table: Table, column: str) -> Table:
-        return table.replace(column, slice(None), table[column] * rng.uniform(0.92, 1.08, table.size))
-
-    tables = dict(town.tables)
-    tables["pipe"] = disturbed(tables["pipe"], "roughness")
-    tables["demand"] = disturbed(tables["demand"], "base_m3_per_s")
-    return replace(town, tables=tables)
 
 
 def readings(network: WaterNetwork, n: int, first_h: int, leaks: np.ndarray, seed: int) -> Hours:
@@ -66,15 +50,15 @@ def readings(network: WaterNetwork, n: int, first_h: int, leaks: np.ndarray, see
 
 @cache
 def learnt() -> tuple[Town, Hours, Calibration, Noise]:
-    town = Town(looped_town(4, 5), SENSORS)
-    hours = readings(truth(1), HISTORY_H, 0, np.zeros((HISTORY_H, len(town.pipe))), seed=1)
+    town = Town(TOWN, SENSORS)
+    hours = readings(truth(), HISTORY_H, 0, np.zeros((HISTORY_H, len(town.pipe))), seed=1)
     calibration = calibrate(town, hours, np.zeros((HISTORY_H, len(town.pipe))), n_sample=8)
     return town, hours, calibration, learn_noise(calibration, hours)
 
 
 def searched(leaks: np.ndarray, spoil: tuple[int, float] | None = None, known: tuple[Known, ...] = ()) -> list[Event]:
     _, _, calibration, noise = learnt()
-    hours = readings(truth(1), YEAR_H, HISTORY_H, leaks, seed=2)
+    hours = readings(truth(), YEAR_H, HISTORY_H, leaks, seed=2)
     if spoil is not None:
         hours.pressure_m[YEAR_H // 2 :, spoil[0]] += spoil[1]
     search = LeakSearch(calibration.town, noise, known)
@@ -100,7 +84,7 @@ def test_calibration_explains_what_the_nominal_model_does_not() -> None:
 
 def test_calibration_goes_on_until_a_model_that_is_far_off_is_near() -> None:
     town, n = learnt()[0], 24 * 16
-    worn = truth(1)
+    worn = truth()
     pipe = worn.tables["pipe"]
     worn = replace(worn, tables={**worn.tables, "pipe": pipe.replace("roughness", slice(None), 0.6 * pipe["roughness"])})
     none, told = np.zeros((n, len(town.pipe))), list[str]()
@@ -164,7 +148,7 @@ def test_an_alarm_uses_nothing_that_comes_after_it() -> None:
 def test_missing_readings_are_no_news() -> None:
     _, _, calibration, noise = learnt()
     town = calibration.town
-    hours = readings(truth(1), YEAR_H, HISTORY_H, np.zeros((YEAR_H, len(town.pipe))), seed=2)
+    hours = readings(truth(), YEAR_H, HISTORY_H, np.zeros((YEAR_H, len(town.pipe))), seed=2)
     hours.pressure_m[100:160, 1:4] = np.nan
     hours.flow_m3_per_h[200:203] = np.nan
     hours.level_m[300:310] = np.nan
@@ -174,11 +158,11 @@ def test_missing_readings_are_no_news() -> None:
 
 
 def test_only_repairs_are_enough_to_calibrate() -> None:
-    town = Town(looped_town(4, 5), SENSORS)
+    town = Town(TOWN, SENSORS)
     leaks = np.zeros((HISTORY_H, len(town.pipe)))
     pipe = town.pipe_ids.index("E202")
     leaks[: 24 * 16, pipe] = 12.0
-    hours = readings(truth(1), HISTORY_H, 0, leaks, seed=1)
+    hours = readings(truth(), HISTORY_H, 0, leaks, seed=1)
     found = calibrate(town, hours, np.zeros_like(leaks), [(pipe, 24 * 16)], n_sample=2)
     assert found.leaks[24 * 8, pipe] == pytest.approx(12.0, rel=0.4)
     assert (found.leaks[24 * 16 :, pipe] == 0.0).all()
