@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.simulation.life import Life
 from tests.simulation.live import Start
+from tests.simulation.scada_life import batches
+from tests.simulation.searched_town import World, town, world_in
 from twin.warm import take_once
 
 
@@ -22,3 +25,15 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
     starter = Start(tmp_path)
     yield starter
     await starter.stop()
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A small town with leaks, what its history teaches, and what `twin leaks` finds in it."""
+    return world_in(tmp_path_factory.mktemp("search"))
+
+
+@pytest.fixture(scope="session")
+def lived(world: World) -> Life:
+    """A twin that searched, live, the weeks of that town."""
+    return Life(town(world, "live")).through(batches(world.scada, world.learnt.sensors))
