@@ -13,9 +13,14 @@ values, so that mass balances to the last digit and the residuals tell the dista
     dq = p (dH_i - dH_j - r),   de = p_e (dH_i - r_e)
 
 A PRV in control holds H_j = z_j + setting and carries what balances j; a PSV holds H_i; an FCV carries its setting. Such
-nodes, and one of each part without source (supply.py), have a known dH: their rows leave the matrix. Statuses
-change by EPANET's rules (statuses.py), at first all at once as they are met; if they do not come to rest, only the first
-that is wrong, and only when the flows have settled (K. G. Murty's least-index rule for complementarity problems, 1974).
+nodes, and one of each part without source (supply.py), have a known dH: their rows leave the matrix. What a PRV or PSV
+carries depends on the dH of the step itself, which f does not know. With B for what that gives to its other side (`couple`),
+
+    A dH = f + B dH  by  dH = x + t y,   A x = f,   A y = B x,   t in [0, 1] of least residual
+
+Statuses change by EPANET's rules (statuses.py): those of PRVs and PSVs are judged after every step; those of all links every
+few steps, as soon as the flows have nearly settled, and at rest. All that are wrong change at once; if they do not come to
+rest, only the first, and only at rest (K. G. Murty's least-index rule for complementarity problems, 1974).
 
 Loops over all links and nodes index by `uint64`: of an index that may be negative numba asks at every access whether it is,
 which cost a third of a balance.

@@ -8,7 +8,8 @@ the flow that Newton's step would give it at fixed heads,
     s = q - p r,      A dH = -d + sum_in s - sum_out s,      q := s + p (dH_i - dH_j)
 
 No operation crosses from one lane to another: a lane's bits depend on what it was told alone. One that has come to rest waits
-without moving; one that finds no rest soon is left to `balance`, which knows more ways (steps one by one, damping, rounding).
+without moving; one that finds no rest soon is left to `balance`, which knows more ways: valves that answer within a step, all
+links judged once flows have nearly settled, statuses one by one, damping, rounding.
 
 A part without source (supply.py) in which nobody draws stands still: its nodes keep their heads, its links are as if shut. A
 state in which somebody draws there goes the scalar way, and so do networks with openings, with demands that depend on pressure,
