@@ -22,7 +22,7 @@ from grid_models.measurements import Catalogue, Signal
 from twin.chain import ChainMemory
 from twin.checkpoint import Checkpoint
 from twin.port import EventKind, Transition, TwinEvent
-from twin.watches import Finding
+from twin.watches import Finding, ended
 
 CODE = "CATALOGUE_CHANGED"
 _NAMED = 20  # signals of the event; its message counts all
@@ -78,8 +78,7 @@ class Change:
         networks, gone = self.networks, {s.name for s in self.gone}
         for event in standing:
             if event.network in networks and (event.kind is not EventKind.MANUAL or event.elements[0] in gone):
-                key, message = event.alarm_id.rsplit("#", 1)[0], f"over: the point list changed ({event.message})"
-                yield event.network, Finding(key, Transition.CLEARED, event.kind, event.code, event.elements, message)
+                yield event.network, ended(event, "over: the point list changed")
 
     def outlived(
         self, memory: Checkpoint, begins_us: int, lasting: Mapping[str, Callable[[Any], Any]] = MappingProxyType({})

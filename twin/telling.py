@@ -14,7 +14,7 @@ from typing import Any
 from twin import clocks, plausibility
 from twin.errors import NotFound, PreconditionFailed
 from twin.port import EventKind, PublishedState, Transition, TwinEvent
-from twin.watches import Finding
+from twin.watches import Finding, ended
 
 _REMEMBERED = 1000  # alarms that are over
 
@@ -128,9 +128,7 @@ class Telling:
                 yield finding if cleared else replace(finding, transition=Transition.RAISED)
         for key, alarm_id in standing.items():
             if key not in revision.last and self._raised_us[alarm_id] >= revision.since_us:
-                event = self.open_alarms[alarm_id]
-                message = f"withdrawn: with the late measurements this did not happen ({event.message})"
-                yield Finding(key, Transition.CLEARED, event.kind, event.code, event.elements, message)
+                yield ended(self.open_alarms[alarm_id], "withdrawn: with the late measurements this did not happen")
 
     def alarm_id(self, key: str) -> str:
         """The open alarm of this key, or a new number for it."""

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from grid_models.state import NetworkState
 from twin.estimators import Found
 from twin.field_report import FieldReport
-from twin.port import Candidate, EventKind, Evidence, Transition
+from twin.port import Candidate, EventKind, Evidence, Transition, TwinEvent
 
 SEARCH = "search-"  # begins the name of a watch that says so in the third part of its alarms' keys: they end with it
 
@@ -45,6 +45,17 @@ class Finding:
     candidates: tuple[Candidate, ...] = ()
     figures: Mapping[str, float] = field(default_factory=dict)
     evidence: tuple[Evidence, ...] = ()
+
+
+def ended(event: TwinEvent, why: str) -> Finding:
+    """That an open alarm is over, though no watch has seen it end.
+
+    Args:
+        event: its last one.
+        why: begins the message.
+    """
+    key = event.alarm_id.rsplit("#", 1)[0]
+    return Finding(key, Transition.CLEARED, event.kind, event.code, event.elements, f"{why} ({event.message})")
 
 
 class Watch(Protocol):

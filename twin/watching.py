@@ -11,8 +11,8 @@ from twin.chains import Chains
 from twin.effects import Effect, Learn
 from twin.field_book import FieldBook
 from twin.ledger import Ledger
-from twin.port import PublishedState, Transition
-from twin.watches import SEARCH, Finding, Watch
+from twin.port import PublishedState
+from twin.watches import SEARCH, Finding, Watch, ended
 
 Looked = Mapping[str, tuple[Any, tuple[Finding, ...]]]  # by a watch's name: what it remembers now, and what it found
 
@@ -78,9 +78,7 @@ class Watching:
         for alarm_id, event in list(self._ledger.telling.open_alarms.items()):
             owner = alarm_id.split("/")[2] if alarm_id.count("/") > 2 else ""
             if owner.startswith(SEARCH) and owner not in names:
-                message = f"over: the search that told it is no more ({event.message})"
-                key = alarm_id.rsplit("#", 1)[0]
-                finding = Finding(key, Transition.CLEARED, event.kind, event.code, event.elements, message)
+                finding = ended(event, "over: the search that told it is no more")
                 effects += self._ledger.say(finding, event.network, self._ledger.now_us, alarm_id=alarm_id)
         return effects
 
