@@ -47,7 +47,7 @@ class LeakWatch:
 
     def __init__(self, estimator: WaterEstimator) -> None:
         self.network = estimator.network
-        self.name = f"leaks-{estimator.network}"
+        self.name = f"leaks-{estimator.network}-{estimator.model.revision[:8]}"
         self._estimator = estimator
         model = estimator.model
         self._pipe = model.pipe_link
@@ -223,7 +223,7 @@ class LeakWatch:
             meter = self._estimator.instrument_name(closure.sensor)
             message += f"; {meter} alone shows it, so that meter may be wrong instead"
         figures = {"gain": closure.gain, "strongest_sigma": closure.moved}
-        key = f"CLOSURE/{self.network}/{closure.number}"
+        key = self._closure_key(closure)
         return Finding(key, Transition.RAISED, EventKind.ALARM, "CLOSURE", tuple(names), message, "", (), figures)
 
     def _alike(self, closure: Closure) -> list[str]:
@@ -232,8 +232,11 @@ class LeakWatch:
 
     def _opened(self, closure: Closure) -> Finding:
         pipe = f"pipe {self._ids[closure.pipe]}"
-        key = f"CLOSURE/{self.network}/{closure.number}"
+        key = self._closure_key(closure)
         return Finding(key, Transition.CLEARED, EventKind.ALARM, "CLOSURE", (pipe,), f"{pipe} is open again")
 
     def _key(self, leak: Leak) -> str:
-        return f"LEAK/{self.network}/{leak.number}"
+        return f"LEAK/{self.network}/{self.name}/{leak.number}"
+
+    def _closure_key(self, closure: Closure) -> str:
+        return f"CLOSURE/{self.network}/{self.name}/{closure.number}"

@@ -37,7 +37,7 @@ from twin.hearing import Heard, hours_of
 from twin.learnt import WORTH_CARRYING_M3_PER_H, Learnt, write_whole
 from twin.packing import Unreadable, packed, unpacked
 from twin.port import Candidate, EventKind, Transition
-from twin.watches import SEARCH, Finding
+from twin.watches import Finding
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ class SearchWatch:
 
     def __init__(self, estimator: WaterEstimator, learnt: Learnt, cycle_us: int, folder: Path) -> None:
         self.network = estimator.network
-        self.name = f"{SEARCH}{self.network}-{learnt.revision}"
+        self.name = f"search-{self.network}-{learnt.revision}"
         self._model, self._learnt, self._cycle_us, self._folder = estimator.model, learnt, cycle_us, folder
         self._estimator = estimator
         self._column, self._unit, self._parts = _columns(estimator, learnt)

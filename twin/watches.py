@@ -15,7 +15,7 @@ from twin.estimators import Found
 from twin.field_report import FieldReport
 from twin.port import Candidate, EventKind, Evidence, Transition, TwinEvent
 
-SEARCH = "search-"  # begins the name of a watch that says so in the third part of its alarms' keys: they end with it
+NUMBERED = ("LEAK", "CLOSURE", "METER_CHANGED")  # alarms whose keys begin CODE/network/watch: they end with that watch
 
 
 @dataclass(frozen=True)

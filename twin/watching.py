@@ -12,7 +12,7 @@ from twin.effects import Effect, Learn
 from twin.field_book import FieldBook
 from twin.ledger import Ledger
 from twin.port import PublishedState
-from twin.watches import SEARCH, Finding, Watch, ended
+from twin.watches import NUMBERED, Finding, Watch, ended
 
 Looked = Mapping[str, tuple[Any, tuple[Finding, ...]]]  # by a watch's name: what it remembers now, and what it found
 
@@ -72,13 +72,14 @@ class Watching:
         return effects
 
     def over(self) -> list[Effect]:
-        """End the alarms of searches that are no more: with other parameters another one began anew."""
+        """End the alarms of watches that are no more, and forget these: with other parameters another one began anew."""
         effects: list[Effect] = []
         names = {watch.name for watch in self._watches}
+        for chain in self._chains.values():
+            chain.late_memory = {name: memory for name, memory in chain.late_memory.items() if name in names}
         for alarm_id, event in list(self._ledger.telling.open_alarms.items()):
-            owner = alarm_id.split("/")[2] if alarm_id.count("/") > 2 else ""
-            if owner.startswith(SEARCH) and owner not in names:
-                finding = ended(event, "over: the search that told it is no more")
+            if event.code in NUMBERED and alarm_id.split("/")[2] not in names:
+                finding = ended(event, "over: the watch that told it is no more")
                 effects += self._ledger.say(finding, event.network, self._ledger.now_us, alarm_id=alarm_id)
         return effects
 

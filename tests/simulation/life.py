@@ -33,7 +33,7 @@ class Life:
         """Open the one stream, after a journal where there is one."""
         engine = self.engine = self.engine or Engine(self.parts.setup(epoch))
         if before is not None:
-            engine.restore(before)
+            engine.restore(before, {name: e.model.revision for name, e in self.parts.estimators.items()})
             engine.begin()
             self._perform(engine, engine.resume() + engine.over())
         catalogue, self.sent = self.parts.catalogue, 0

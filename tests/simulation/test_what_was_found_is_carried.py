@@ -11,6 +11,7 @@ import pytest
 
 from grid_models.library.water import looped_town
 from grid_models.measurements import Catalogue, Rows, Signal, SignalKind, Update
+from grid_models.water.network import WaterNetwork
 from solvers.water.plan import prepare
 from solvers.water.steady import Scratch, initial_boundary, steady
 from tests.simulation.life import Life
@@ -21,6 +22,7 @@ from twin.estimators.water import WaterEstimator
 from twin.estimators.water_fork import pattern_seconds
 from twin.journal import EntryKind
 from twin.leak_watch import LeakWatch
+from twin.port import Transition
 from twin.replay import compared
 from twin.setup import NetworkSetup
 
@@ -69,9 +71,9 @@ def readings() -> list[Rows]:
     return out
 
 
-def town() -> Parts:
+def town(model: WaterNetwork = TOWN) -> Parts:
     catalogue = points()
-    water = WaterEstimator(TOWN, catalogue, "water")
+    water = WaterEstimator(model, catalogue, "water")
     return Parts(
         catalogue, {"water": water}, {"water": "water"}, (NetworkSetup("water", STEP_US),), (LeakWatch(water),),
         2 * STEP_US, stream_clock=True, checkpoint_us=6 * STEP_US,
@@ -102,6 +104,20 @@ def test_a_replay_and_a_start_at_a_checkpoint_give_the_same_bits(life: Life) -> 
         equal = [c.equal for c in told if c.equal is not None]  # states before the checkpoint stand in earlier entries
         assert len(equal) > 5
         assert all(equal)
+
+
+def test_with_another_model_the_alarm_ends_and_its_name_is_not_given_again(life: Life) -> None:
+    before = life.journal[max(k for k, e in enumerate(life.journal) if e.kind is EntryKind.CHECKPOINT) :]
+    (alarm,) = {e.alarm_id for e in life.leaks}
+    assert Life(town()).open(epoch=2, before=before).leaks == []
+    pipe = TOWN.tables["pipe"]
+    worn = replace(TOWN, tables={**TOWN.tables, "pipe": pipe.replace("roughness", slice(None), 0.99 * pipe["roughness"])})
+    again = Life(town(worn)).open(epoch=2, before=before)
+    assert [(e.alarm_id, e.transition) for e in again.leaks] == [(alarm, Transition.CLEARED)]
+    (watch,) = again.parts.watches
+    assert watch.name not in alarm
+    assert again.engine is not None
+    assert set(again.engine._chains["water"].late_memory) == {watch.name}
 
 
 def test_rows_that_come_late_end_in_the_same_chain(life: Life) -> None:
