@@ -165,10 +165,12 @@ class LeakWatch:
         if risen is None or zone < 0 or not np.isfinite(risen.above[zone]):
             return []
         sigma = float(risen.above[zone] / np.sqrt(risen.variance[zone]))
-        above = risen.above[zone] * 3600.0
-        text = f"night flow {above:+.1f} m3/h over {risen.since} nights since, against {len(risen.nights) - risen.since} before"
+        above, night = risen.above[zone] * 3600.0, risen.nights[:, zone]
+        read = np.isfinite(night)
+        before, since = read[: -risen.since].sum(), read[-risen.since :].sum()
+        text = f"night flow {above:+.1f} m3/h over {since} nights since, against {before} before"
         name = f"night flow by {', '.join(self._estimator.zone_meters(zone))}"
-        return [Evidence(name, "", sigma, "m3/s", tuple(risen.nights[:, zone].tolist()), text)]
+        return [Evidence(name, "", sigma, "m3/s", tuple(night[read].tolist()), text)]
 
     def _sensors(self, leak: Leak) -> list[Evidence]:
         """The sensors that show the leak most."""

@@ -41,7 +41,7 @@ class Night:
 
     Args:
         first_us, last_us: what was measured of it, Unix us.
-        inflow: (n_zone,) mean net inflow [m3/s]; NaN where it is not metered.
+        inflow: (n_zone,) mean net inflow [m3/s]; NaN where it is not metered, or was not read all the time.
     """
 
     first_us: int
@@ -69,7 +69,7 @@ class Nights:
         Args:
             time_us: Unix us.
             second_of_day: on the town's clock.
-            inflow: (n_zone,) net inflow [m3/s]; NaN where it is not metered.
+            inflow: (n_zone,) net inflow [m3/s]; NaN where it is not metered, or not read.
         """
         if NIGHT_S[0] <= second_of_day < NIGHT_S[1]:
             if self.sums is None:
@@ -87,11 +87,11 @@ class Rise:
     """What night flow rose by with a leak.
 
     Args:
-        above: (n_zone,) d [m3/s].
+        above: (n_zone,) d [m3/s]; NaN where fewer nights were read than are needed.
         variance: (n_zone,) v [m6/s2].
         scatter: (n_zone,) s [m3/s].
-        nights: (n, n_zone) those compared, the last `since` of them since the onset.
-        since: a.
+        nights: (n, n_zone) those compared, the last `since` of them since the onset; a zone's are those that were read.
+        since: how many.
         newest_us: end of the newest night.
     """
 
@@ -116,13 +116,15 @@ def rise(nights: Nights, onset_us: int, meter_sigma: Floats) -> Rise | None:
     if len(before) < _LEAST_BEFORE or not since:
         return None
     earlier, later = (np.array([n.inflow for n in some]) for some in (before, since))
-    usual: Floats = np.median(earlier, axis=0)
-    scatter = np.maximum(1.4826 * np.median(np.abs(earlier - usual), axis=0), _SCATTER * np.abs(usual))
-    scatter = np.maximum(scatter, meter_sigma)
-    variance = scatter**2 * (1.0 / len(since) + np.pi / (2.0 * len(before)))
-    return Rise(
-        later.mean(axis=0) - usual, variance, scatter, np.concatenate([earlier, later]), len(since), since[-1].last_us
-    )  # fmt: skip
+    b, a = np.isfinite(earlier).sum(axis=0), np.isfinite(later).sum(axis=0)
+    read = np.flatnonzero((b >= _LEAST_BEFORE) & (a > 0))
+    above, variance, scatter = np.full((3, len(meter_sigma)), np.nan)
+    usual: Floats = np.nanmedian(earlier[:, read], axis=0)
+    usually = np.maximum(1.4826 * np.nanmedian(np.abs(earlier[:, read] - usual), axis=0), _SCATTER * np.abs(usual))
+    scatter[read] = np.maximum(usually, meter_sigma[read])
+    variance[read] = scatter[read] ** 2 * (1.0 / a[read] + np.pi / (2.0 * b[read]))
+    above[read] = np.nanmean(later[:, read], axis=0) - usual
+    return Rise(above, variance, scatter, np.concatenate([earlier, later]), len(since), since[-1].last_us)
 
 
 def likelihood(found: Rise, zone: Index, flow: Floats, deviation: Floats) -> Floats:

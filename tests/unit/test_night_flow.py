@@ -60,6 +60,24 @@ def test_without_a_rise_a_large_leak_is_elsewhere_and_one_odd_night_before_is_no
     assert log.min() > np.log(0.001)  # one night in ten something else happens
 
 
+def test_a_night_in_which_a_meter_was_not_read_is_left_out_for_its_zone_alone() -> None:
+    inflow = town(9, 7, 1, 3.0 * M3H)
+    gap = inflow.copy()
+    gap[2, 1] = np.nan
+    whole, missed = (rise(lived(i), 7 * DAY_US, METER) for i in (inflow, gap))
+    assert whole is not None
+    assert missed is not None
+    without = rise(lived(np.delete(inflow, 2, axis=0)), 6 * DAY_US, METER)
+    assert without is not None
+    assert (missed.above[0], missed.variance[0]) == (whole.above[0], whole.variance[0])
+    assert (missed.above[1], missed.variance[1]) == (without.above[1], without.variance[1])
+    gap[3:7, 1] = np.nan  # of seven nights two are left
+    few = rise(lived(gap), 7 * DAY_US, METER)
+    assert few is not None
+    assert np.isnan(few.above[1])
+    assert few.above[0] == whole.above[0]
+
+
 def test_three_nights_before_and_one_since_are_needed() -> None:
     nights = lived(town(5, 5, 0, 0.0))
     assert rise(nights, 2 * DAY_US, METER) is None
